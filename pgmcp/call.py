@@ -1,0 +1,84 @@
+"""One call on its way down the layers: how long it may take, and whether it is still wanted.
+
+The rule: whoever waits on a call's behalf asks it how long, and registers how to be woken.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pgmcp.errors import CallEndedError
+
+
+class Call:
+    """A deadline (seconds of `clock`, a monotonic clock) and a cancellation, shared by threads."""
+
+    def __init__(
+        self,
+        timeout_seconds: float,
+        *,
+        request_id: str = "-",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.request_id = request_id
+        self._clock = clock
+        self._deadline = clock() + timeout_seconds
+        self._reason: str | None = None
+        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        state = f"cancelled: {self._reason}" if self._reason else f"{self.remaining():.3f} s left"
+        return f"<Call {self.request_id} {state}>"
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, 0.0 when it has passed."""
+        return max(0.0, self._deadline - self._clock())
+
+    def shorten(self, timeout_seconds: float) -> None:
+        """Bring the deadline forward to `timeout_seconds` from now; it never moves back."""
+        self._deadline = min(self._deadline, self._clock() + timeout_seconds)
+
+    @property
+    def cancelled(self) -> str | None:
+        """Why the call was cancelled, None while it was not."""
+        return self._reason
+
+    def check(self) -> None:
+        """Raise CallEndedError when nobody waits for the answer any more."""
+        if self._reason is not None:
+            raise CallEndedError(f"the call was cancelled: {self._reason}")
+        if self.remaining() == 0.0:
+            raise CallEndedError("the call ran out of time")
+
+    def cancel(self, reason: str) -> None:
+        """End the call. The first reason stays; each registered callback runs once, here."""
+        with self._callbacks_lock:
+            if self._reason is not None:
+                return
+            self._reason = reason
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    @contextmanager
+    def on_cancel(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Have `callback` run when the call is cancelled inside this block, at once if it was.
+
+        The callback runs in the canceller's thread, must be quick and must not raise.
+        """
+        with self._callbacks_lock:
+            late = self._reason is not None
+            if not late:
+                self._callbacks.append(callback)
+        if late:
+            callback()
+        try:
+            yield
+        finally:
+            with self._callbacks_lock:
+                if callback in self._callbacks:
+                    self._callbacks.remove(callback)
