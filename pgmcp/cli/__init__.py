@@ -1,0 +1,1 @@
+"""The command line: flags, the administrator's verbs, and the program's entry."""

@@ -1,0 +1,169 @@
+"""The command line: how Go's spellings are read, which flags go together, and the text of -help.
+
+The rule: argparse only ever sees `-name==value`, made here from a flag that is in the table. Left
+to itself it takes `-tl` for `-tls`, a value that begins with a dash for a flag, and drops the value
+`--`, which the second `=` keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from pgmcp.cli.flag_table import FLAGS, Flag
+from pgmcp.config.document import suggestion
+from pgmcp.errors import UsageError
+
+_BY_NAME = {flag.name: flag for flag in FLAGS}
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "FALSE", "false", "False"), False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A command line that was understood. `verb` is None to serve.
+
+    `values` has only what was given, by the flag's name: text, or a bool for a boolean flag.
+    A verb with a value, `remove-token`, has it here too.
+    """
+
+    verb: str | None
+    values: Mapping[str, str | bool]
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """What a command line, without the program's name, asks for.
+
+    Raises UsageError for an unknown or incomplete flag, a stray word, and flags that do not go
+    together. A flag given twice counts as given last; -help ends the reading, as in Go.
+    """
+    given = vars(_parser().parse_args(list(_normalise(argv))))
+    values = {name: value for name, value in given.items() if value or not _BY_NAME[name].verb}
+    if "help" in values:
+        return Options("help", {})
+    verb = _verb(values, given)
+    _refuse_strangers(verb, values)
+    return Options(verb, values)
+
+
+def usage() -> str:
+    """The text of -help."""
+    lines = [
+        "Usage: pgedge-postgres-mcp [flags]",
+        "",
+        *textwrap.wrap(
+            "Serves PostgreSQL over the Model Context Protocol: over standard input and output, "
+            "or with -http over HTTP. A flag wins over its environment variable, shown in "
+            "brackets, and both win over the configuration file.",
+            96,
+        ),
+    ]
+    for group in dict.fromkeys(flag.group for flag in FLAGS):
+        lines += ["", f"{group}:"]
+        for flag in FLAGS:
+            if flag.group == group:
+                lines += _usage_lines(flag)
+    return "\n".join(lines) + "\n"
+
+
+def _usage_lines(flag: Flag) -> Iterator[str]:
+    head = f"  -{flag.name} {flag.metavar}".rstrip()
+    body = textwrap.wrap(flag.description, 70, break_on_hyphens=False)
+    if len(head) > 24:
+        yield head
+        head = ""
+    for text in body:
+        yield f"{head:<26}{text}"
+        head = ""
+
+
+def _normalise(argv: Sequence[str]) -> Iterator[str]:
+    """Go's spellings as `-name==value` (Go, package flag, "Command line flag syntax")."""
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            for stray in words:
+                raise UsageError(f"unexpected argument: {stray!r}")
+            return
+        if len(word) < 2 or not word.startswith("-"):
+            raise UsageError(f"unexpected argument: {word!r}", _about_stray(word))
+        flag, value = _split(word)
+        if value is None:
+            value = next(words, None) if flag.metavar else "true"
+        if value is None:
+            raise UsageError(f"missing value: -{flag.name}", f"Write -{flag.name} {flag.metavar}.")
+        yield f"-{flag.name}=={value}"
+        if flag.name == "help" and _BOOLEANS.get(value):
+            return
+
+
+def _split(word: str) -> tuple[Flag, str | None]:
+    """The flag of one word, and what stands behind its `=`."""
+    name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
+    if not name or name.startswith("-"):
+        raise UsageError(f"not a flag: {word.partition('=')[0]!r}", "Write -name or --name.")
+    flag = _BY_NAME.get("help" if name == "h" else name)
+    if flag is None:
+        hint = suggestion(name, _BY_NAME).replace("you mean ", "you mean -")
+        raise UsageError(f"unknown flag: -{name}", hint if "-" in hint[:16] else "")
+    return flag, value if equals else None
+
+
+def _about_stray(word: str) -> str:
+    if word in _BOOLEANS:
+        return f"A flag that is on or off takes its value behind an equals sign: -flag={word}."
+    return "Put a value that contains blanks in quotes."
+
+
+def _verb(values: Mapping[str, str | bool], given: Mapping[str, object]) -> str | None:
+    verbs = [name for name in values if _BY_NAME[name].verb]
+    if len(verbs) > 1:
+        raise UsageError(
+            f"-{verbs[0]} and -{verbs[1]} cannot go together", "Run one, then the other."
+        )
+    if given.get("remove-token") == "":
+        raise UsageError("empty value: -remove-token", "Write -remove-token ID.")
+    return verbs[0] if verbs else None
+
+
+def _refuse_strangers(verb: str | None, values: Mapping[str, str | bool]) -> None:
+    """Refuse a flag of a verb that was not given: it would be ignored in silence."""
+    for name in values:
+        of = _BY_NAME[name].of
+        if of and verb not in of:
+            owners = " or ".join(f"-{owner}" for owner in of)
+            if verb is None:
+                raise UsageError(f"-{name} needs {owners}", "Give the two together.")
+            raise UsageError(f"-{name} does not go with -{verb}", f"It goes with {owners}.")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UsageError instead of leaving the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for flag in FLAGS:
+        parser.add_argument(
+            f"-{flag.name}", dest=flag.name, type=_text if flag.metavar else _boolean
+        )
+    return parser
+
+
+def _text(word: str) -> str:
+    return word.removeprefix("=")
+
+
+def _boolean(word: str) -> bool:
+    """One of the words that Go's strconv.ParseBool takes."""
+    text = _text(word)
+    if text not in _BOOLEANS:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return _BOOLEANS[text]

@@ -1,0 +1,1 @@
+"""What the operator asked for: typed values, each of which knows where it came from."""

@@ -1,0 +1,86 @@
+"""Addresses to listen on, hosts and ports to connect to, and networks to trust, read from text.
+
+The rule: pure functions that raise ValueError with the reason, and look nothing up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from pgmcp.config.model import Address
+
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})", re.ASCII)
+
+
+def parse_listen(text: str) -> Address:
+    """`host:port`, `:port` or `[IPv6]:port`; port 0 lets the system choose one."""
+    if "://" in text or "/" in text:
+        raise ValueError("it is a URL or a path, not an address")
+    host, colon, port = text.rpartition(":")
+    if not colon or "]" in port:
+        raise ValueError("it names no port")
+    if host.startswith("[") and host.endswith("]"):
+        host = _ipv6(host[1:-1])
+    elif ":" in host:
+        raise ValueError("an IPv6 address goes in brackets, as in [::1]:8080")
+    elif host and not _HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is not a host name or an address")
+    return Address(host, parse_port(port, lowest=0))
+
+
+def parse_port(text: str, lowest: int = 1) -> int:
+    """A port number in decimal digits, from `lowest` to 65535."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not a port number")
+    if len(text) > 5 or not lowest <= int(text) <= 65535:
+        raise ValueError(f"a port is a number from {lowest} to 65535")
+    return int(text)
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    """Names, addresses or socket directories, separated by commas (libpq, `host`)."""
+    return tuple(_database_host(part.strip()) for part in text.split(","))
+
+
+def parse_ports(text: str) -> tuple[int, ...]:
+    """One port for all hosts, or one for each, separated by commas (libpq, `port`).
+
+    As in libpq, an empty element stands for 5432.
+    """
+    return tuple(parse_port(part.strip() or "5432") for part in text.split(","))
+
+
+def parse_network(text: str) -> str:
+    """An address or a network, as a network in CIDR form."""
+    try:
+        return str(ipaddress.ip_network(text.strip()))
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise ValueError(f"{text!r} has bits set behind its prefix length") from None
+        raise ValueError(f"{text!r} is not an IP address or a network") from None
+
+
+def _database_host(text: str) -> str:
+    if not text:
+        raise ValueError("a host in the list is empty")
+    if text.startswith(("/", "@")):
+        return text
+    if "://" in text:
+        raise ValueError("it is a URL: write host, port, database and user as keys of their own")
+    if text.startswith("[") and text.endswith("]"):
+        return _ipv6(text[1:-1])
+    if text.count(":") == 1:
+        raise ValueError("the port does not belong to the host: it has a key of its own, port")
+    if ":" in text:
+        return _ipv6(text)
+    if not _HOST.fullmatch(text):
+        raise ValueError("it is not a host name, an address or the path of a socket directory")
+    return text
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError:
+        raise ValueError("what stands in the brackets is not an IPv6 address") from None
