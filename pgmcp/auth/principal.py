@@ -1,0 +1,33 @@
+"""Who is calling. A principal is a value that the gate makes and every layer below only reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["token", "session", "local", "visitor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller.
+
+    `kind`: an API token, a user's session, the local caller (stdio, or `-no-auth`), or a visitor:
+    somebody without a credential, who may log in and do nothing else.
+    `name`: the token's id, the user's name, or the kind itself; what the log shows.
+    `key`: what its connections are pooled under; unguessable parts are digests, never secrets.
+    `databases`: the names it may use; the first is its default.
+    """
+
+    kind: Kind
+    name: str
+    key: str
+    databases: tuple[str, ...] = ()
+
+
+VISITOR = Principal("visitor", "visitor", "visitor")
+
+
+def local(databases: tuple[str, ...]) -> Principal:
+    """The caller of a server that asks nobody who they are."""
+    return Principal("local", "local", "local", databases)

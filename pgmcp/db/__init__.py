@@ -1,0 +1,1 @@
+"""PostgreSQL: one driver, bounded pools, read-only calls and the catalogue."""

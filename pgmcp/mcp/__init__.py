@@ -1,0 +1,1 @@
+"""The Model Context Protocol: features, their registry, and both eras of the protocol."""

@@ -1,0 +1,137 @@
+"""The stateless era, 2026-07-28: every request says its version, capabilities and routing itself.
+
+The rule: the checks run in one order and the first failure answers (lifecycle, "Version
+negotiation"; Streamable HTTP, "Standard request headers").
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from pgmcp.errors import (
+    HeaderMismatchError,
+    InvalidParamsError,
+    MethodNotFoundError,
+    MissingMetaError,
+    ResourceNotFoundError,
+    UnsupportedVersionError,
+)
+from pgmcp.mcp import legacy
+from pgmcp.mcp.feature import Context
+from pgmcp.mcp.methods import SHARED, Method, Params, Result
+from pgmcp.mcp.server import Server
+from pgmcp.rpc.jsonrpc import Request
+
+VERSIONS = ("2026-07-28",)
+
+Headers = Mapping[str, str]
+
+_PREFIX = "io.modelcontextprotocol/"
+_VERSION = _PREFIX + "protocolVersion"
+_CAPABILITIES = _PREFIX + "clientCapabilities"
+_SERVER_INFO = _PREFIX + "serverInfo"
+_DISCOVER_TTL_MS = 300_000
+
+
+def speaks(params: Params, headers: Headers | None) -> bool:
+    """Whether a request is of this era: by its `_meta`, or by a version header that no handshake
+    agreed on. Its method's name and the header Mcp-Method say nothing: old clients send both."""
+    if _VERSION in _meta(params):
+        return True
+    named = (headers or {}).get("mcp-protocol-version")
+    return named is not None and named.strip(" \t") not in legacy.VERSIONS
+
+
+def serve(server: Server, request: Request, context: Context, headers: Headers | None) -> Result:
+    """The result of one request; `headers` is None on stdio. RpcError when it is refused."""
+    method = SHARED.get(request.method)
+    _check_meta(_meta(request.params), headers)
+    if headers is not None:
+        _check_headers(request, method, headers)
+    _check_version(_meta(request.params)[_VERSION])
+    if request.method == "server/discover":
+        return _complete(server, _discovery(server), _DISCOVER_TTL_MS)
+    if method is None:
+        raise MethodNotFoundError(f"method not found: {request.method[:100]}")
+    try:
+        members = method.serve(server.registry, request.params, context)
+    except ResourceNotFoundError as missing:  # this era has no -32002 (resources, "Errors")
+        raise InvalidParamsError(missing.message, missing.data) from None
+    return _complete(server, members, method.ttl_ms)
+
+
+def _discovery(server: Server) -> Result:
+    return {
+        "supportedVersions": list(VERSIONS),
+        "capabilities": server.capabilities(),
+        "instructions": server.instructions(),
+    }
+
+
+def _complete(server: Server, members: Result, ttl_ms: int | None) -> Result:
+    # Private: what a caller may see depends on who it is.
+    caching = {} if ttl_ms is None else {"ttlMs": ttl_ms, "cacheScope": "private"}
+    meta = {"_meta": {_SERVER_INFO: server.info()}}
+    return {"resultType": "complete"} | members | caching | meta
+
+
+# -- the checks, in their order --------------------------------------------------------------------
+
+
+def _meta(params: Params) -> dict[str, Any]:
+    meta = params.get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def _check_meta(meta: dict[str, Any], headers: Headers | None) -> None:
+    if _VERSION not in meta:
+        # Only a header brought the request here: when nobody knows its version, say that first.
+        _check_version(_header(headers or {}, "mcp-protocol-version"))
+    for key, kind, noun in ((_VERSION, str, "a string"), (_CAPABILITIES, dict, "an object")):
+        if not isinstance(meta.get(key), kind):
+            raise MissingMetaError(f'params._meta["{key}"]: required, expected {noun}')
+
+
+def _check_headers(request: Request, method: Method | None, headers: Headers) -> None:
+    expected = {
+        "MCP-Protocol-Version": _meta(request.params)[_VERSION],
+        "Mcp-Method": request.method,
+    }
+    name = request.params.get(method.name_param) if method and method.name_param else None
+    if isinstance(name, str):
+        expected["Mcp-Name"] = name
+    for header, value in expected.items():
+        sent = _header(headers, header.lower())
+        if sent is None:
+            raise HeaderMismatchError(f"the header {header} is missing")
+        if sent != value:
+            raise HeaderMismatchError(f"the header {header} differs from the body")
+
+
+def _check_version(version: str | None) -> None:
+    if version not in VERSIONS:
+        raise UnsupportedVersionError(
+            "unsupported protocol version", {"supported": list(VERSIONS), "requested": version}
+        )
+
+
+def _header(headers: Headers, name: str) -> str | None:
+    """A header's value, decoded (Streamable HTTP, "Value encoding"); None when it is not there."""
+    sent = headers.get(name)
+    if sent is None:
+        return None
+    value = sent.strip(" \t")
+    if not (value.startswith("=?base64?") and value.endswith("?=") and len(value) >= 11):
+        return value
+    encoded = value[9:-2]
+    try:
+        decoded = base64.b64decode(encoded)
+        # It reads over characters that do not belong: only what it would write itself counts.
+        if base64.b64encode(decoded).decode("ascii") == encoded:
+            return decoded.decode("utf-8")
+    except (binascii.Error, ValueError):
+        pass
+    raise HeaderMismatchError(f"the header {name} is not valid base64 of UTF-8")

@@ -1,0 +1,198 @@
+"""JSON-RPC 2.0: bytes to messages and values to bytes, with no I/O.
+
+The rule: what two readers could understand differently is refused here, once. A doubled key, a
+batch, a number that is no number or half of a surrogate pair never gets past `parse`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pgmcp.errors import InvalidRequestError, ParseError, RpcError
+
+MAX_DEPTH = 64
+"""Objects and arrays inside each other; deeper ones exhaust the stack of whoever walks them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message that expects an answer."""
+
+    method: str
+    params: Any
+    id: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message that expects none."""
+
+    method: str
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The other side's answer; `id` is None when it could not tell what it answers."""
+
+    id: str | int | None
+
+
+Message = Request | Notification | Response
+
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def parse(data: bytes) -> Message:
+    """One message from its bytes (JSON-RPC 2.0, sections 4 and 5; MCP has no batches).
+
+    Raises ParseError for what is not JSON and InvalidRequestError for what is not a message, the
+    latter with `request_id` where the id could be read. `params` is an object: {} when absent.
+    """
+    value = _json(data)
+    if isinstance(value, list):
+        raise InvalidRequestError("batches are not supported: send one message at a time")
+    if not isinstance(value, dict):
+        raise InvalidRequestError("a message must be a JSON object")
+    request_id = value.get("id")
+    known_id = request_id if _is_id(request_id) and not _has_half_pair(request_id) else None
+    try:
+        _check_depth(value)
+        _check_text(data, value)
+        return _message(value)
+    except InvalidRequestError as error:
+        error.request_id = known_id
+        raise
+
+
+def encode(value: Any) -> bytes:
+    """`value` as one line of compact JSON, without the line end.
+
+    ValueError for NaN and Infinity, which no JSON reader has to take.
+    """
+    text = _ENCODER.encode(value)
+    # JSON allows these three inside a string, but some line readers end a line there.
+    for char in "\x85\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair: only an escape can carry it
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def result(request_id: str | int, value: Any) -> dict[str, Any]:
+    """The response to a request that succeeded."""
+    return {"jsonrpc": "2.0", "id": request_id, "result": value}
+
+
+def error(request_id: str | int | None, failure: RpcError) -> dict[str, Any]:
+    """The response to a request that failed; no `id` member when it is not known.
+
+    MCP's schema has no `null` there, against JSON-RPC 2.0, section 5.
+    """
+    if request_id is None:
+        return {"jsonrpc": "2.0", "error": failure.body()}
+    return {"jsonrpc": "2.0", "id": request_id, "error": failure.body()}
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return _DECODER.decode(data.decode("utf-8"))
+    except UnicodeDecodeError as failure:
+        raise ParseError(f"not UTF-8: invalid byte at offset {failure.start}") from None
+    except json.JSONDecodeError as failure:
+        raise ParseError(f"not JSON: {failure.msg} at character {failure.pos}") from None
+    except RecursionError:
+        raise ParseError(f"nested more than {MAX_DEPTH} levels deep") from None
+    except ValueError:  # int() refuses thousands of digits
+        raise ParseError("a number has too many digits") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ParseError("an object has the same key twice")
+    return members
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ParseError("a number is too large")
+    return number
+
+
+def _no_constant(name: str) -> None:
+    raise ParseError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant
+)
+
+
+def _is_id(value: Any) -> bool:
+    # A float is no id, not even 1.0: it would come back as another text than was sent.
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _has_half_pair(value: Any) -> bool:
+    try:
+        _ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _check_text(data: bytes, value: Any) -> None:
+    """Refuse half of a surrogate pair, which neither PostgreSQL nor a log can take."""
+    if _HALF_PAIR.search(data) and _has_half_pair(value):
+        raise InvalidRequestError("a string holds half of a UTF-16 surrogate pair")
+
+
+def _check_depth(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise InvalidRequestError(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _message(value: dict[str, Any]) -> Message:
+    if value.get("jsonrpc") != "2.0":
+        raise InvalidRequestError('"jsonrpc" must be "2.0"')
+    if "id" in value and not _is_id(value["id"]) and not _answers_nothing(value):
+        raise InvalidRequestError('"id" must be a string or an integer')
+    answered = _present(value, ("result", "error"))
+    if "method" not in value and answered:
+        return Response(value.get("id"))
+    method = value.get("method")
+    if not isinstance(method, str) or answered:
+        raise InvalidRequestError('a message has either a "method", a string, or a result')
+    params = value.get("params")
+    if params is None:
+        params = {}
+    if not isinstance(params, dict):
+        raise InvalidRequestError('"params" must be an object')
+    return Request(method, params, value["id"]) if "id" in value else Notification(method, params)
+
+
+def _answers_nothing(value: dict[str, Any]) -> bool:
+    """An error response to something unreadable has no id, or null."""
+    return value["id"] is None and "error" in value and "method" not in value
+
+
+def _present(value: dict[str, Any], keys: Sequence[str]) -> bool:
+    return any(key in value for key in keys)

@@ -1,0 +1,1 @@
+"""How bytes arrive: stdin and stdout, or HTTP with optional TLS."""

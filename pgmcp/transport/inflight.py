@@ -1,0 +1,79 @@
+"""Which calls are running, so that a client can cancel its own.
+
+The rule: a call is found by whose it is and by its request id together; when that is not one call,
+none is cancelled.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pgmcp.call import Call
+
+RequestId = str | int
+
+
+class InFlight:
+    """The running calls by scope (the connection, or the principal with its address) and id."""
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[str, RequestId], list[Call]] = {}
+        self._calls_changed = threading.Condition()
+
+    def begin(self, scope: str, request_id: RequestId, call: Call) -> None:
+        """Note that `call` runs; `end` must follow."""
+        with self._calls_changed:
+            self._calls.setdefault((scope, request_id), []).append(call)
+
+    def end(self, scope: str, request_id: RequestId, call: Call) -> None:
+        """Note that `call` is over and its answer is out."""
+        with self._calls_changed:
+            running = self._calls[scope, request_id]
+            running.remove(call)
+            if not running:
+                del self._calls[scope, request_id]
+                self._calls_changed.notify_all()
+
+    @contextmanager
+    def track(self, scope: str, request_id: RequestId, call: Call) -> Iterator[None]:
+        """Have `call` in the list while the block runs."""
+        self.begin(scope, request_id, call)
+        try:
+            yield
+        finally:
+            self.end(scope, request_id, call)
+
+    def cancel(self, scope: str, request_id: object, reason: str) -> bool:
+        """Cancel one call; False when it is unknown, over, or not the only one of that id.
+
+        `request_id` is what the client sent, of whatever type.
+        """
+        if isinstance(request_id, bool) or not isinstance(request_id, str | int):
+            return False  # to a dict, True would be 1
+        with self._calls_changed:
+            running = self._calls.get((scope, request_id), [])
+            call = running[0] if len(running) == 1 else None
+        if call is not None:
+            call.cancel(reason)
+        return call is not None
+
+    def cancel_all(self, reason: str) -> int:
+        """Cancel every call; how many there were."""
+        with self._calls_changed:
+            calls = [call for running in self._calls.values() for call in running]
+        for call in calls:
+            call.cancel(reason)
+        return len(calls)
+
+    @property
+    def count(self) -> int:
+        """How many calls are running."""
+        with self._calls_changed:
+            return sum(len(running) for running in self._calls.values())
+
+    def wait_empty(self, timeout_seconds: float) -> bool:
+        """Wait until no call is running; False when the time passed first."""
+        with self._calls_changed:
+            return self._calls_changed.wait_for(lambda: not self._calls, timeout_seconds)

@@ -1,0 +1,176 @@
+"""Features to test the protocol with: a tool for each way a call can end, without a database."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from pgmcp.auth.principal import VISITOR, Principal, local
+from pgmcp.call import Call
+from pgmcp.db.port import Database
+from pgmcp.errors import DatabaseUnavailableError, LoginError, ToolError
+from pgmcp.mcp.dispatch import Answer, Dispatcher
+from pgmcp.mcp.feature import Annotations, Context, Prompt, Resource, Tool
+from pgmcp.mcp.registry import Registry
+from pgmcp.rpc.jsonrpc import Request
+from pgmcp.rpc.schema import arg
+
+VERSION = "1.2.3"
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+class NoDatabases:
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+    def get(self, name: str | None = None) -> Database:
+        raise DatabaseUnavailableError("there is no database here", "Configure one.")
+
+
+@dataclass(frozen=True)
+class EchoArgs:
+    text: str = arg("What to say.")
+    times: int = arg("How often.", default=1, minimum=1, maximum=3)
+
+
+@dataclass(frozen=True)
+class NoArgs:
+    pass
+
+
+@dataclass(frozen=True)
+class LoginArgs:
+    username: str = arg("The name.")
+    password: str = arg("The password.", secret=True)
+
+
+@dataclass(frozen=True)
+class TopicArgs:
+    topic: str = arg("What to explore.")
+    depth: str = arg("How deep.", default="some")
+
+
+def _defect(_: Any, __: Context) -> NoReturn:
+    raise KeyError("a secret detail")
+
+
+def _refuse(_: Any, context: Context) -> str:
+    return context.databases.get().label
+
+
+def _log_in(args: LoginArgs, _: Context) -> str:
+    if args.username == "flood":
+        raise LoginError("too many failed authentication attempts", 42)
+    if args.username == "broken":
+        raise ToolError("no accounts here")
+    if args.password != "right":
+        raise LoginError("authentication failed: invalid username or password")
+    return '{"success": true}'
+
+
+def _wait(_: Any, context: Context) -> str:
+    ended = threading.Event()
+    with context.call.on_cancel(ended.set):
+        ended.wait(context.call.remaining())
+    context.call.check()
+    return "waited"
+
+
+TOOLS = (
+    Tool(
+        "echo",
+        "Echo",
+        "Says it again.",
+        EchoArgs,
+        lambda args, _: args.text * args.times,
+        Annotations(idempotent=False),
+    ),
+    Tool("refuse", "Refuse", "Fails with a ToolError.", NoArgs, _refuse),
+    Tool("defect", "Defect", "Raises what nobody expects.", NoArgs, _defect),
+    Tool("wait", "Wait", "Waits until it is cancelled.", NoArgs, _wait),
+    Tool("authenticate_user", "Log in", "Hidden.", LoginArgs, _log_in, hidden=True, public=True),
+    Tool("secret", "Secret", "Hidden, not public.", NoArgs, lambda _, __: "found", hidden=True),
+)
+RESOURCES = (
+    Resource("test://doc", "doc", "Document", "A text.", "text/plain", lambda _: "the text"),
+    Resource("test://gone", "gone", "Gone", "Fails.", "text/plain", lambda c: _refuse(None, c)),
+)
+PROMPTS = (
+    Prompt("explore", "Explore", "Explores.", TopicArgs, lambda a: f"{a.topic}, {a.depth}"),
+    Prompt("plain", "Plain", "No arguments.", NoArgs, lambda _: "plain"),
+)
+
+
+def sample_dispatcher() -> Dispatcher:
+    return Dispatcher(Registry(TOOLS, RESOURCES, PROMPTS), server_version=VERSION)
+
+
+def context_for(call: Call) -> Context:
+    return Context(local(()), call, NoDatabases())
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks the sample dispatcher directly, in one era of the protocol."""
+
+    principal: Principal = field(default_factory=lambda: local(()))
+    meta: dict[str, Any] | None = None
+
+    def ask(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        members = dict(params or {})
+        if self.meta is not None:
+            members.setdefault("_meta", self.meta)
+        context = Context(self.principal, Call(60.0), NoDatabases())
+        return sample_dispatcher().answer(Request(method, members, 7), lambda: context, headers)
+
+    def result(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        answer = self.ask(method, params)
+        assert answer.body is not None and answer.status == 200, answer
+        assert answer.body["jsonrpc"] == "2.0" and answer.body["id"] == 7
+        return answer.body["result"]
+
+    def error(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """The HTTP status and the error object."""
+        answer = self.ask(method, params, headers)
+        assert answer.body is not None and answer.body["id"] == 7
+        return answer.status, answer.body["error"]
+
+
+SERVED: dict[str, dict[str, Any]] = {
+    "initialize": {"protocolVersion": "2025-11-25", "capabilities": {}},
+    "ping": {},
+    "tools/list": {},
+    "tools/call": {"name": "echo", "arguments": {"text": "hi"}},
+    "resources/list": {},
+    "resources/templates/list": {},
+    "resources/read": {"uri": "test://doc"},
+    "prompts/list": {},
+    "prompts/get": {"name": "explore", "arguments": {"topic": "sales"}},
+}
+
+
+def no_nulls(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(no_nulls(member) for member in value.values())
+    if isinstance(value, list):
+        return all(no_nulls(member) for member in value)
+    return value is not None
+
+
+LEGACY = Client()
+MODERN = Client(meta=META)
+VISITING = Client(principal=VISITOR)

@@ -1,0 +1,292 @@
+"""The handshake era, and what both eras share, against the official types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from mcp_types.methods import validate_server_result
+
+from pgmcp.call import Call
+from pgmcp.mcp.dispatch import Answer, Dispatcher
+from pgmcp.mcp.feature import Context
+from pgmcp.mcp.registry import Registry
+from pgmcp.rpc import jsonrpc
+from pgmcp.rpc.jsonrpc import Notification, Request, Response
+from tests.sample_features import (
+    LEGACY,
+    META,
+    MODERN,
+    SERVED,
+    TOOLS,
+    VERSION,
+    context_for,
+    no_nulls,
+    sample_dispatcher,
+)
+from tests.strategies import JSON
+
+VERSIONS = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]
+
+
+def never() -> Context:
+    raise AssertionError("nothing is asked of the context")
+
+
+@pytest.mark.parametrize("method", SERVED)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_results_have_the_shape_of_the_specification(method: str, version: str) -> None:
+    result = LEGACY.result(method, SERVED[method])
+    validate_server_result(method, version, result)
+    assert no_nulls(result)
+    assert not {"resultType", "ttlMs", "cacheScope"} & result.keys()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_initialize_agrees_on_the_version_asked_for(version: str) -> None:
+    result = LEGACY.result("initialize", {"protocolVersion": version})
+    assert result["protocolVersion"] == version
+    assert result["serverInfo"] == {
+        "name": "pgedge-postgres-mcp",
+        "title": "pgmcp",
+        "version": VERSION,
+    }
+    assert result["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
+
+
+@pytest.mark.parametrize("version", ["2026-07-28", "1999-01-01", ""])
+def test_initialize_never_agrees_on_a_version_without_a_handshake(version: str) -> None:
+    assert LEGACY.result("initialize", {"protocolVersion": version})["protocolVersion"] == (
+        "2025-11-25"
+    )
+
+
+def test_initialize_without_a_version_is_refused() -> None:
+    status, error = LEGACY.error("initialize")
+    assert (status, error["code"]) == (200, -32602)
+
+
+def test_only_what_is_there_is_announced() -> None:
+    bare = Dispatcher(Registry(TOOLS[:1]), server_version="1")
+    request = Request("initialize", {"protocolVersion": "2025-11-25"}, 1)
+    answer = bare.answer(request, lambda: context_for(Call(1.0)), None)
+    assert answer.body is not None
+    assert answer.body["result"]["capabilities"] == {"tools": {}}
+    assert "get_schema_info" not in answer.body["result"]["instructions"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Notification("notifications/initialized", {}),
+        Notification("notifications/unheard-of", {"x": 1}),
+        Notification("tools/call", {"name": "defect"}),
+        Response(1),
+        Response(None),
+    ],
+)
+def test_notifications_and_responses_are_taken_without_a_word(message: jsonrpc.Message) -> None:
+    assert sample_dispatcher().answer(message, never, {}) == Answer(202, None)
+
+
+@pytest.mark.parametrize("header", [None, *VERSIONS, " 2025-11-25\t"])
+def test_a_handshake_version_in_the_header_or_none_is_this_era(header: str | None) -> None:
+    # Some clients of this era send the header Mcp-Method as well, whatever it says.
+    headers = {"mcp-method": "other"} | ({} if header is None else {"mcp-protocol-version": header})
+    assert LEGACY.ask("ping", headers=headers).body == {"jsonrpc": "2.0", "id": 7, "result": {}}
+
+
+@pytest.mark.parametrize(
+    "method", ["logging/setLevel", "server/discover", "tools/cal", "completion/complete", ""]
+)
+def test_an_unknown_method_is_an_error_but_no_dead_session(method: str) -> None:
+    status, error = LEGACY.error(method)
+    assert (status, error["code"]) == (200, -32601)
+
+
+# -- what both eras share --------------------------------------------------------------------------
+
+
+def test_tools_are_listed_in_order_without_the_hidden_ones() -> None:
+    tools = LEGACY.result("tools/list")["tools"]
+    assert [tool["name"] for tool in tools] == ["echo", "refuse", "defect", "wait"]
+    assert tools[0] == {
+        "name": "echo",
+        "title": "Echo",
+        "description": "Says it again.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "description": "What to say."},
+                "times": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 3,
+                    "description": "How often.",
+                    "default": 1,
+                },
+            },
+            "required": ["text"],
+            "additionalProperties": False,
+        },
+        "annotations": {
+            "title": "Echo",
+            "readOnlyHint": True,
+            "destructiveHint": False,
+            "idempotentHint": False,
+            "openWorldHint": False,
+        },
+    }
+
+
+def test_a_call_returns_text_and_no_is_error() -> None:
+    result = LEGACY.result("tools/call", {"name": "echo", "arguments": {"text": "a", "times": 2}})
+    assert result == {"content": [{"type": "text", "text": "aa"}]}
+
+
+@pytest.mark.parametrize("arguments", [{}, {"arguments": None}, {"arguments": {}}])
+def test_a_tool_error_is_a_result_that_a_model_can_read(arguments: dict[str, Any]) -> None:
+    assert LEGACY.result("tools/call", {"name": "refuse"} | arguments) == {
+        "content": [{"type": "text", "text": "there is no database here\nHint: Configure one."}],
+        "isError": True,
+    }
+
+
+def test_bad_arguments_are_a_result_that_names_them() -> None:
+    result = LEGACY.result("tools/call", {"name": "echo", "arguments": {"text": "a", "times": 9}})
+    assert result["isError"] is True
+    assert result["content"][0]["text"] == (
+        "arguments.times: expected an integer from 1 to 3, got 9"
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"name": "drop_everything"}, "unknown tool: drop_everything"),
+        ({}, "params.name"),
+        ({"name": 3}, "params.name"),
+        ({"name": "echo", "arguments": []}, "params.arguments"),
+        ({"name": "echo", "arguments": "x"}, "params.arguments"),
+    ],
+)
+def test_a_call_that_names_no_tool_is_refused(params: dict[str, Any], named: str) -> None:
+    status, error = LEGACY.error("tools/call", params)
+    assert (status, error["code"]) == (200, -32602)
+    assert named in error["message"]
+
+
+def test_a_defect_shows_only_an_id_that_the_log_repeats(caplog: pytest.LogCaptureFixture) -> None:
+    status, error = LEGACY.error("tools/call", {"name": "defect"})
+    assert (status, error["code"]) == (200, -32603)
+    assert "secret detail" not in str(error)
+    incident = error["message"].removeprefix("internal error (id ").removesuffix(")")
+    assert len(incident) == 8
+    assert incident in caplog.text and "a secret detail" in caplog.text
+
+
+def test_a_hidden_tool_answers_as_the_authentication_guide_says() -> None:
+    def log_in(**arguments: object) -> Answer:
+        params = {"name": "authenticate_user", "arguments": arguments}
+        return LEGACY.ask("tools/call", params)
+
+    done = log_in(username="alice", password="right")
+    assert done.body is not None
+    assert done.body["result"] == {"content": [{"type": "text", "text": '{"success": true}'}]}
+    refused = log_in(username="alice", password="wrong")
+    assert refused == Answer(
+        200,
+        {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "error": {
+                "code": -32603,
+                "message": "Tool execution error",
+                "data": "authentication failed: invalid username or password",
+            },
+        },
+    )
+    flooding = log_in(username="flood", password="wrong")
+    assert flooding.retry_after_seconds == 42
+    broken = log_in(username="broken", password="right")
+    assert broken.body is not None
+    assert broken.body["error"]["data"] == "no accounts here"
+    for arguments in ({"username": "alice"}, {"username": "alice", "password": 31337}):
+        malformed = log_in(**arguments)
+        assert malformed.body is not None
+        assert malformed.body["error"]["code"] == -32602
+        assert malformed.body["error"]["data"].startswith("arguments.password: ")
+        assert "31337" not in str(malformed.body)
+
+
+@pytest.mark.parametrize(
+    "method", ["tools/list", "resources/list", "resources/templates/list", "prompts/list"]
+)
+def test_a_cursor_that_was_never_handed_out_is_refused(method: str) -> None:
+    for cursor in ("", "x", 1):
+        assert LEGACY.error(method, {"cursor": cursor})[1]["code"] == -32602
+    assert "nextCursor" not in LEGACY.result(method, {"cursor": None})
+
+
+def test_resources_are_listed_and_read() -> None:
+    assert LEGACY.result("resources/list")["resources"][0] == {
+        "uri": "test://doc",
+        "name": "doc",
+        "title": "Document",
+        "description": "A text.",
+        "mimeType": "text/plain",
+    }
+    assert LEGACY.result("resources/read", {"uri": "test://doc"})["contents"] == [
+        {"uri": "test://doc", "mimeType": "text/plain", "text": "the text"}
+    ]
+    status, error = LEGACY.error("resources/read", {"uri": "test://none"})
+    assert (status, error["code"], error["data"]) == (200, -32002, {"uri": "test://none"})
+    status, error = LEGACY.error("resources/read", {"uri": "test://gone"})
+    assert (status, error["code"]) == (200, -32603)
+    assert "there is no database here" in error["message"]
+    assert LEGACY.error("resources/read", {})[1]["code"] == -32602
+
+
+def test_prompts_are_listed_and_rendered() -> None:
+    explore, plain = LEGACY.result("prompts/list")["prompts"]
+    assert explore["arguments"] == [
+        {"name": "topic", "description": "What to explore.", "required": True},
+        {"name": "depth", "description": "How deep.", "required": False},
+    ]
+    assert "arguments" not in plain
+    params = {"name": "explore", "arguments": {"topic": "sales"}}
+    assert LEGACY.result("prompts/get", params) == {
+        "description": "Explores.",
+        "messages": [{"role": "user", "content": {"type": "text", "text": "sales, some"}}],
+    }
+    for wrong in ({"name": "none"}, {"name": "explore"}, {"name": "explore", "arguments": [1]}):
+        assert LEGACY.error("prompts/get", wrong)[1]["code"] == -32602
+
+
+METHODS = st.sampled_from([*SERVED, "server/discover"]) | st.text()
+PARAMS = st.dictionaries(
+    st.sampled_from(["name", "arguments", "uri", "cursor", "_meta", "protocolVersion"]) | st.text(),
+    JSON | st.sampled_from([tool.name for tool in TOOLS if tool.name != "wait"]) | st.just(META),
+    max_size=4,
+)
+HEADERS = st.none() | st.dictionaries(
+    st.sampled_from(["mcp-protocol-version", "mcp-method", "mcp-name"]),
+    st.sampled_from(["2026-07-28", "2025-11-25", "tools/call", "=?base64?4pyT?=", "=?base64?"])
+    | st.text(),
+)
+
+
+@given(METHODS, PARAMS, HEADERS)
+@example("tools/call", {"name": "echo", "arguments": {"text": "\ud800"}}, None)
+@example("ping", {}, {"mcp-protocol-version": "=?base64?!?="})
+def test_any_request_gets_an_answer_with_its_id(
+    method: str, params: dict[str, Any], headers: dict[str, str] | None
+) -> None:
+    for client in (LEGACY, MODERN):
+        answer = client.ask(method, params, headers)
+        assert answer.body is not None and answer.body["id"] == 7
+        assert answer.status in (200, 400, 404)
+        assert ("result" in answer.body) != ("error" in answer.body)
+        jsonrpc.encode(answer.body)

@@ -1,0 +1,65 @@
+"""A visitor may call a public tool, and nothing else, in either era."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pgmcp.auth.principal import VISITOR
+from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
+from pgmcp.mcp.dispatch import Dispatcher
+from pgmcp.mcp.feature import Context
+from pgmcp.mcp.registry import Registry
+from pgmcp.rpc.jsonrpc import Request
+from tests.sample_features import META, VISITING, Client
+
+MODERN_VISITING = Client(principal=VISITOR, meta=META)
+
+
+@pytest.mark.parametrize("client", [VISITING, MODERN_VISITING])
+def test_a_visitor_may_log_in(client: Client) -> None:
+    arguments = {"username": "alice", "password": "right"}
+    result = client.result("tools/call", {"name": "authenticate_user", "arguments": arguments})
+    assert result["content"][0]["text"] == '{"success": true}'
+
+
+@pytest.mark.parametrize("client", [VISITING, MODERN_VISITING])
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("initialize", {"protocolVersion": "2025-11-25"}),
+        ("ping", {}),
+        ("server/discover", {}),
+        ("tools/list", {}),
+        ("tools/call", {"name": "echo", "arguments": {"text": "x"}}),
+        ("tools/call", {"name": "secret"}),
+        ("tools/call", {"name": "unheard-of"}),
+        ("tools/call", {"name": ["authenticate_user"]}),
+        ("tools/call", {}),
+        ("prompts/get", {"name": "authenticate_user"}),
+        ("resources/read", {"name": "authenticate_user", "uri": "test://doc"}),
+        ("unheard-of", {"name": "authenticate_user"}),
+    ],
+)
+def test_a_visitor_may_do_nothing_else(client: Client, method: str, params: dict[str, Any]) -> None:
+    with pytest.raises(UnauthorizedError):
+        client.ask(method, params)
+
+
+@pytest.mark.parametrize("refusal", [UnauthorizedError(), TooManyAttemptsError("later", 3)])
+def test_a_refusal_to_let_the_caller_in_is_the_transports_to_render(refusal: Exception) -> None:
+    def refuse() -> Context:
+        raise refusal
+
+    dispatcher = Dispatcher(Registry(), server_version="1")
+    with pytest.raises(type(refusal)):
+        dispatcher.answer(Request("ping", {}, 1), refuse, None)
+
+
+def test_a_defect_in_the_context_is_an_internal_error() -> None:
+    def fail() -> Context:
+        raise OSError("disk")
+
+    answer = Dispatcher(Registry(), server_version="1").answer(Request("ping", {}, 1), fail, None)
+    assert answer.body is not None and answer.body["error"]["code"] == -32603

@@ -1,0 +1,66 @@
+"""pgmcp.transport.inflight: a client cancels its own call, and no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pgmcp.call import Call
+from pgmcp.transport.inflight import InFlight
+
+
+def test_a_call_is_cancelled_by_its_scope_and_id() -> None:
+    inflight, call = InFlight(), Call(60.0)
+    with inflight.track("alice", 1, call):
+        assert inflight.count == 1
+        assert not inflight.cancel("bob", 1, "not mine")
+        for other in ("1", 2, True, None, [1]):
+            assert not inflight.cancel("alice", other, "another id")
+        assert "enough" not in repr(call)
+        assert inflight.cancel("alice", 1, "enough")
+    assert call.cancelled == "enough"
+    assert inflight.count == 0
+    assert not inflight.cancel("alice", 1, "too late")
+
+
+def test_two_calls_of_one_id_are_not_told_apart_so_neither_is_cancelled() -> None:
+    inflight, first, second = InFlight(), Call(60.0), Call(60.0)
+    with inflight.track("alice", 1, first):
+        with inflight.track("alice", 1, second):
+            assert not inflight.cancel("alice", 1, "which?")
+        assert inflight.cancel("alice", 1, "the one left")
+    assert (first.cancelled, second.cancelled) == ("the one left", None)
+
+
+def test_a_call_is_forgotten_when_its_block_fails() -> None:
+    inflight = InFlight()
+    try:
+        with inflight.track("alice", 1, Call(60.0)):
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert inflight.count == 0
+
+
+def test_all_are_cancelled_and_waited_for() -> None:
+    inflight, calls = InFlight(), [Call(60.0), Call(60.0)]
+    ready = threading.Barrier(3)
+
+    def run(call: Call) -> None:
+        ended = threading.Event()
+        with inflight.track("alice", 1, call), call.on_cancel(ended.set):
+            ready.wait(10.0)
+            ended.wait(10.0)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    ready.wait(10.0)
+    assert not inflight.wait_empty(0.01)
+    assert inflight.cancel_all("stopping") == 2
+    started = time.monotonic()
+    assert inflight.wait_empty(10.0)
+    assert time.monotonic() - started < 5.0
+    for thread in threads:
+        thread.join()
+    assert [call.cancelled for call in calls] == ["stopping", "stopping"]

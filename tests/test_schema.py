@@ -1,0 +1,222 @@
+"""pgmcp.rpc.schema: the schema a client reads and the checks its arguments meet agree."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pgmcp.errors import ArgumentError, ToolError
+from pgmcp.rpc.schema import arg, build, json_schema
+
+
+@dataclass(frozen=True)
+class Filter:
+    column: str = arg("A column.")
+    operator: Literal["=", "<"] = arg("How.", default="=")
+
+
+@dataclass(frozen=True)
+class Args:
+    query: str = arg("SQL.", min_length=1)
+    limit: int = arg("Rows.", default=100, minimum=1, maximum=1000)
+    ratio: float = arg("Share.", default=0.5, minimum=0)
+    compact: bool = arg("Short.", default=False)
+    format: Literal["text", "json"] = arg("Form.", default="text")
+    schema: str | None = arg("Schema.", default=None, max_length=5)
+    names: tuple[str, ...] = arg("Names.", default=(), max_items=2, min_length=1)
+    where: Filter | None = arg("Filter.", default=None)  # noqa: RUF009
+    filters: tuple[Filter, ...] = arg("Filters.", default=())
+    password: str | None = arg("Password.", default=None, secret=True, max_length=8)
+
+
+def complaint(value: object) -> str:
+    with pytest.raises(ArgumentError) as caught:
+        build(Args, value)
+    return caught.value.message
+
+
+def test_the_schema_says_what_each_argument_is() -> None:
+    schema = json_schema(Args)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    assert schema["required"] == ["query"]
+    assert schema["additionalProperties"] is False
+    assert list(schema["properties"]) == [field.name for field in dataclasses.fields(Args)]
+    assert schema["properties"]["limit"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "description": "Rows.",
+        "default": 100,
+    }
+    assert schema["properties"]["format"]["enum"] == ["text", "json"]
+    assert schema["properties"]["schema"] == {
+        "type": "string",
+        "maxLength": 5,
+        "description": "Schema.",
+    }
+    assert schema["properties"]["names"] == {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "maxItems": 2,
+        "description": "Names.",
+        "default": [],
+    }
+    assert schema["properties"]["where"]["required"] == ["column"]
+
+
+def test_a_tool_without_arguments_has_an_object_schema() -> None:
+    @dataclass(frozen=True)
+    class Nothing:
+        pass
+
+    empty = {"type": "object", "properties": {}, "additionalProperties": False}
+    assert json_schema(Nothing) == empty
+    assert build(Nothing, {}) == Nothing()
+
+
+def test_arguments_become_an_instance_with_defaults() -> None:
+    args = build(Args, {"query": "q", "names": ["a"], "where": {"column": "c"}})
+    assert args == Args("q", names=("a",), where=Filter("c"))
+
+
+def test_null_is_an_absent_argument() -> None:
+    assert build(Args, {"query": "q", "limit": None, "schema": None}) == Args("q")
+
+
+def test_an_integral_float_is_an_integer_and_an_integer_is_a_number() -> None:
+    args = build(Args, {"query": "q", "limit": 5.0, "ratio": 1})
+    assert (args.limit, type(args.limit), args.ratio, type(args.ratio)) == (5, int, 1.0, float)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"limit": 0}, "arguments.limit: expected an integer from 1 to 1000, got 0"),
+        ({"limit": True}, "arguments.limit: expected an integer from 1 to 1000, got true"),
+        ({"limit": "5"}, 'arguments.limit: expected an integer from 1 to 1000, got "5"'),
+        ({"limit": 5.5}, "arguments.limit: expected an integer from 1 to 1000, got 5.5"),
+        (
+            {"limit": 10**5000},
+            "arguments.limit: expected an integer from 1 to 1000, got a very large number",
+        ),
+        ({"ratio": -1}, "arguments.ratio: expected a number of at least 0, got -1"),
+        (
+            {"ratio": 10**400},
+            "arguments.ratio: expected a number of at least 0, got a very large number",
+        ),
+        ({"compact": 1}, "arguments.compact: expected true or false, got 1"),
+        ({"format": "xml"}, 'arguments.format: expected one of "text", "json", got "xml"'),
+        ({"format": []}, 'arguments.format: expected one of "text", "json", got an array'),
+        (
+            {"schema": "abcdef"},
+            "arguments.schema: expected a string of at most 5 characters, got 6 characters",
+        ),
+        (
+            {"schema": {}},
+            "arguments.schema: expected a string of at most 5 characters, got an object",
+        ),
+        ({"query": ""}, "arguments.query: expected a string that is not empty, got 0 characters"),
+        ({"names": "a"}, 'arguments.names: expected an array, got "a"'),
+        ({"names": ["a", 2]}, "arguments.names[1]: expected a string that is not empty, got 2"),
+        ({"names": ["a"] * 3}, "arguments.names: expected an array of at most 2 items, got 3"),
+        ({"where": {}}, "arguments.where.column: required, expected a string"),
+        ({"where": 1}, "arguments.where: expected an object, got 1"),
+        (
+            {"filters": [{"column": "c", "operator": "~"}]},
+            'arguments.filters[0].operator: expected one of "=", "<", got "~"',
+        ),
+        (
+            {"where": {"column": "c", "x": 1}},
+            'arguments.where: unknown argument "x" (known: column, operator)',
+        ),
+    ],
+)
+def test_an_error_names_the_path_and_what_belongs_there(
+    arguments: dict[str, object], message: str
+) -> None:
+    assert complaint({"query": "q"} | arguments) == message
+
+
+def test_a_required_argument_that_is_missing_or_null_is_named() -> None:
+    message = "arguments.query: required, expected a string that is not empty"
+    assert complaint({}) == complaint({"query": None}) == message
+
+
+def test_arguments_that_are_no_object_are_refused() -> None:
+    assert complaint([]) == "arguments: expected an object, got an array"
+
+
+def test_long_values_are_cut_and_the_error_is_a_tool_error() -> None:
+    message = complaint({"query": "q", "format": "x" * 10_000})
+    assert len(message) < 150
+    assert issubclass(ArgumentError, ToolError)
+
+
+@pytest.mark.parametrize("value", ["hunter2hunter2", 31337, ["hunter2"], {"hunter2": 1}, True])
+def test_a_secret_is_never_shown(value: object) -> None:
+    message = complaint({"query": "q", "password": value})
+    assert "hunter2" not in message and "31337" not in message and "true" not in message
+
+
+def test_a_choice_among_numbers_is_not_met_by_true() -> None:
+    @dataclass(frozen=True)
+    class Choice:
+        x: Literal[1, 2] = arg("Which.")
+
+    assert json_schema(Choice)["properties"]["x"]["type"] == "integer"
+    assert build(Choice, {"x": 1}) == Choice(1)
+    with pytest.raises(ArgumentError, match=r"one of 1, 2, got true"):
+        build(Choice, {"x": True})
+
+
+def test_a_field_without_a_description_and_an_unknown_type_are_defects() -> None:
+    @dataclass(frozen=True)
+    class Bare:
+        x: int = 1
+
+    @dataclass(frozen=True)
+    class Odd:
+        x: bytes = arg("Bytes.")
+
+    for cls in (Bare, Odd):
+        with pytest.raises(TypeError):
+            json_schema(cls)
+
+
+SCALARS: st.SearchStrategy[Any] = (
+    st.booleans()
+    | st.integers(-5, 1005)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
+    | st.sampled_from(["text", "json", "=", "<"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["column", "operator", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+NAMES = [field.name for field in dataclasses.fields(Args)]
+
+
+@given(st.dictionaries(st.sampled_from([*NAMES, "other"]), VALUES, max_size=5))
+@example({"query": "q", "limit": 5.0})
+@example({"query": "q", "limit": 1e308})
+@example({"query": "q", "ratio": float("inf")})
+def test_what_the_schema_accepts_is_built_and_nothing_else(arguments: dict[str, Any]) -> None:
+    valid = jsonschema.Draft202012Validator(json_schema(Args)).is_valid(arguments)
+    try:
+        build(Args, arguments)
+    except ArgumentError:
+        assert not valid
+    else:
+        assert valid
