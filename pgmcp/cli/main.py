@@ -1,0 +1,102 @@
+"""The program: read the command line, run a verb or serve, and turn errors into an exit status.
+
+The rule: 0 for success, 1 for what the operator can mend, 2 for a command line that cannot be read;
+messages go to stderr, and an error is never a traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pgmcp
+from pgmcp import log
+from pgmcp.cli import flags
+from pgmcp.config.model import Config
+from pgmcp.errors import PgmcpError, UsageError
+
+_log = logging.getLogger("pgmcp.server")
+_SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with these arguments; the exit status."""
+    try:
+        options = flags.parse(sys.argv[1:] if argv is None else argv)
+    except UsageError as error:
+        sys.stderr.write(f"{error.for_operator()}\n\n{flags.usage()}")
+        return 2
+    if options.verb == "help":
+        sys.stdout.write(flags.usage())
+        return 0
+    if options.verb == "version":
+        sys.stdout.write(f"pgedge-postgres-mcp {pgmcp.__version__}\n")
+        return 0
+    handler = log.configure(sys.stderr, debug=bool(options.values.get("debug")))
+    try:
+        return _run(options)
+    except PgmcpError as error:
+        sys.stderr.write(error.for_operator() + "\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return 130
+    finally:
+        log.release(handler)
+
+
+def _run(options: flags.Options) -> int:
+    # Imported here: each way of starting loads only what it needs.
+    if options.verb == "init":
+        return _administer("init", options.values, None)
+    from pgmcp.config.load import load
+
+    if options.verb is not None:
+        config = load(options.values, os.environ, program_dir(), features=None)
+        return _administer(options.verb, options.values, config)
+    from pgmcp.app import App, known_features
+
+    config = load(options.values, os.environ, program_dir(), known_features())
+    logging.getLogger(log.ROOT).setLevel(logging.DEBUG if config.debug else logging.INFO)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    app = App(config)
+    if config.http.enabled:
+        signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        _on_stop(signals.put)
+        return app.serve_http(signals.get)
+    stop = threading.Event()
+    _on_stop(lambda _: stop.set())
+    return app.serve_stdio(stop)
+
+
+def _administer(verb: str, options: Mapping[str, str | bool], config: Config | None) -> int:
+    from pgmcp.cli import admin
+    from pgmcp.cli.console import Console
+
+    return admin.run(verb, options, config, Console(sys.stdin, sys.stdout, sys.stderr))
+
+
+def _on_stop(tell: Callable[[int], object]) -> None:
+    """Call `tell` on SIGINT or SIGTERM; the second one kills at once."""
+
+    def handle(number: int, _frame: object) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_DFL)
+        tell(number)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, handle)
+
+
+def program_dir() -> Path:
+    """Where the program stands: the folder of its command, or with `python -m` the current one."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.parent.name == "pgmcp":
+        return Path.cwd()
+    return started.resolve().parent if started.name else Path.cwd()

@@ -1,0 +1,163 @@
+"""The judge behind the gate: what a caller's statement would call, judged before it runs.
+
+The gate is PostgreSQL's grammar (`sql.GATE`), which lets a single read through. The judge asks
+PostgreSQL to analyse that read without running it, and has the functions behind it judged.
+
+The rule: a verdict holds for one snapshot of the catalogue. It is used again only where the server
+itself confirms, in the same transaction as the statement, that nothing was committed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+
+from pgmcp.db import effects, growth
+from pgmcp.db.effects import Function, Objects
+from pgmcp.db.messages import Outcome, Reply, Step
+from pgmcp.errors import StatementRefusedError
+
+MAX_REMEMBERED = 4096
+_MAX_ROUNDS = 8  # of domains whose checks use other domains
+
+ALTERED = "22012"
+"""The SQLSTATE with which SAME_SNAPSHOT says no: division by zero."""
+SAME_SNAPSHOT = (
+    "1 / (CASE WHEN pg_catalog.pg_current_snapshot()::pg_catalog.text OPERATOR(pg_catalog.=) $3"
+    " THEN 1 ELSE 0 END)"
+)
+"""An expression that ends the transaction unless its snapshot is `$3`."""
+
+# The printed tree also goes to the server's log, unless the role may raise log_min_messages.
+_SHOW_TREES = (
+    "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text,"
+    " pg_catalog.set_config('debug_pretty_print', 'off', true),"
+    " pg_catalog.set_config('client_min_messages', 'log', true),"
+    " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END,"
+    " pg_catalog.set_config('debug_print_rewritten', 'on', true)"
+)
+_MAY_HUSH = {
+    True: "pg_catalog.has_parameter_privilege('log_min_messages', 'SET')",
+    False: "pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'",
+}
+_HIDE_TREES = Step(
+    "SELECT pg_catalog.set_config('debug_print_rewritten', 'off', true),"
+    " pg_catalog.set_config('client_min_messages', 'notice', true)"
+)
+_PARAMETER_PRIVILEGES_SINCE = 15
+
+Run = Callable[[Sequence[Step]], Outcome]
+
+
+class Judge:
+    """Judges statements for one configured database; for any number of threads.
+
+    `trusted` are the `schema.function` names which the operator vouches for.
+    """
+
+    def __init__(self, trusted: Collection[str] = ()) -> None:
+        self._trusted = frozenset(trusted)
+        self._refused_builtins: dict[int, str] | None = None
+        self._harmless: OrderedDict[bytes, str] = OrderedDict()
+        self._harmless_lock = threading.Lock()
+
+    def known(self, text: str) -> str | None:
+        """The snapshot at which `text` was found harmless, None when it was not judged yet."""
+        with self._harmless_lock:
+            return self._harmless.get(_key(text))
+
+    def examination(self, text: str, server_major: int) -> tuple[Step, ...]:
+        """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs."""
+        may_hush = _MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]
+        show = Step(_SHOW_TREES.format(may_hush=may_hush), describe=True)
+        return show, Step(text, execute=False), _HIDE_TREES
+
+    def judge(self, text: str, replies: Sequence[Reply], run: Run) -> None:
+        """Return for a harmless statement; StatementRefusedError for any other.
+
+        `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
+        """
+        shown, analysed, _ = replies
+        snapshot = shown.rows[0][0]
+        tree = "".join(notice.get("D", "") for notice in analysed.notices)
+        if snapshot is None or not tree:
+            raise StatementRefusedError(
+                "PostgreSQL did not show what this statement would do, so it was not run."
+            )
+        objection = self._objection(tree, run)
+        if objection is not None:
+            raise StatementRefusedError(f"This statement may not run here: {objection}.")
+        with self._harmless_lock:
+            self._harmless[_key(text)] = snapshot.decode()
+            while len(self._harmless) > MAX_REMEMBERED:
+                self._harmless.popitem(last=False)
+
+    def _objection(self, tree: str, run: Run) -> str | None:
+        objects = effects.objects_in(tree)
+        if objects.functions & growth.GROWING and (too_large := growth.objection(tree)):
+            return too_large
+        refused = self._builtins(run)
+        seen = Objects()
+        for _ in range(_MAX_ROUNDS):
+            for oid in objects.functions & refused.keys():
+                return f"{refused[oid]} has effects, or reaches beyond this read"
+            asked = objects.of_users()
+            if asked | seen == seen:
+                return None
+            seen |= asked
+            functions, trees = self._look_up(asked, run)
+            for function in functions:
+                if function.oid >= effects.FIRST_USER_OID:
+                    problem = effects.objection(function, self._trusted)
+                    if problem is not None:
+                        return f"{function.signature}: {problem}"
+            called = frozenset(function.oid for function in functions)
+            objects = Objects(functions=called)
+            for check in trees:
+                objects |= effects.objects_in(check)
+        return "the domains it uses are nested too deeply to be judged"
+
+    def _builtins(self, run: Run) -> dict[int, str]:
+        if self._refused_builtins is None:
+            names = (
+                effects.array_literal(sorted(effects.HARMLESS)),
+                effects.array_literal(sorted(effects.REFUSED)),
+            )
+            rows = _rows(run([Step(effects.BUILTINS_SQL, names, describe=True)]))
+            self._refused_builtins = {
+                int(oid): signature for oid, name, signature in rows if name not in self._trusted
+            }
+        return self._refused_builtins
+
+    def _look_up(self, objects: Objects, run: Run) -> tuple[list[Function], list[str]]:
+        """The functions behind the objects, and the trees of the domains' checks."""
+        parameters = (objects.functions, objects.operators, objects.types)
+        oids = tuple(effects.array_literal(sorted(group)) for group in parameters)
+        rows = _rows(run([Step(effects.LOOKUP_SQL, oids, describe=True)]))
+        functions = [
+            Function(int(oid), schema, name, signature, volatility, parallel, language, extension)
+            for oid, schema, name, signature, volatility, parallel, language, extension, _ in rows
+            if oid
+        ]
+        found = {function.oid for function in functions}
+        if not objects.functions <= found:
+            raise StatementRefusedError("A function of this statement has just been dropped.")
+        return functions, [row[-1] for row in rows if not row[0]]
+
+
+def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    """The rows of one step as text, NULL as ""; refuses to judge by half an answer."""
+    if outcome.failure is not None or not outcome.replies or outcome.replies[0].cut:
+        raise StatementRefusedError(
+            "PostgreSQL could not say what this statement would call, so it was not run."
+        )
+    return [
+        tuple("" if value is None else value.decode() for value in row)
+        for row in outcome.replies[0].rows
+    ]
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
