@@ -327,8 +327,7 @@ DATABASE_KEYS: tuple[Key, ...] = (
         "trusted_functions",
         NAMES,
         (),
-        "User-defined functions, as schema.name, that a read may call although pgmcp cannot see "
-        "what they do.",
+        "Functions, as schema.name, that a read may call although pgmcp cannot vouch for them.",
     ),
     Key(
         "require_safe_role",

@@ -17,7 +17,6 @@ from pgmcp.db.sql import quote_identifier
 from pgmcp.errors import ToolError
 
 _SHOWN_NAMES = 10
-_SIMILAR_LENGTH = 5
 _COMPARED_NAMES = 3_000  # comparing takes 20 µs each
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
@@ -88,7 +87,7 @@ def closest(name: str, names: Iterable[str]) -> list[str]:
     for candidate in names:
         by_lower.setdefault(candidate.lower(), candidate)
     wanted = name.lower()
-    alike = [c for c in by_lower if abs(len(c) - len(wanted)) <= _SIMILAR_LENGTH]
+    alike = sorted(by_lower, key=lambda candidate: abs(len(candidate) - len(wanted)))
     near = difflib.get_close_matches(wanted, alike[:_COMPARED_NAMES], _SHOWN_NAMES, cutoff=0.5)
     near += [c for c in by_lower if (wanted in c or c in wanted) and c not in near]
     return [by_lower[lower] for lower in (near or list(by_lower))[:_SHOWN_NAMES]]

@@ -1,0 +1,34 @@
+"""logout_user: end the session that the call comes with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pgmcp.errors import LoginError
+from pgmcp.mcp.feature import Annotations, Context, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Args:
+    """logout_user takes no arguments."""
+
+
+def run(_: Args, context: Context) -> str:
+    """A confirmation in the form of authenticate_user's. LoginError without a session."""
+    if context.accounts is None:
+        raise LoginError("authentication is disabled on this server")
+    if not context.accounts.log_out():
+        raise LoginError("not logged in: this call came without a session token")
+    return json.dumps({"success": True, "message": "Logged out"})
+
+
+TOOL = Tool(
+    name="logout_user",
+    title="Log out",
+    description="Ends the session whose token this call carries.",
+    args=Args,
+    run=run,
+    annotations=Annotations(read_only=False, idempotent=False),
+    hidden=True,
+)

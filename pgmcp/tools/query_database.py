@@ -1,0 +1,88 @@
+"""query_database: a caller's SQL, its rows as TSV.
+
+The rule: the text decides only which way a statement goes; whether it may run is decided below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgmcp.db import sql, tsv
+from pgmcp.db.port import Database, Rows
+from pgmcp.mcp.feature import Annotations, Context, Tool
+from pgmcp.rpc.schema import arg
+from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, heading, row_note
+
+
+@dataclass(frozen=True, slots=True)
+class Args:
+    """The arguments of query_database."""
+
+    query: str = arg(
+        "One SQL statement that reads: SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN.", min_length=1
+    )
+    limit: int = arg(
+        "At most this many rows; there is no need for LIMIT in the SQL.",
+        default=100,
+        minimum=1,
+        maximum=1000,
+    )
+    offset: int = arg(
+        "Leave out this many rows first: how to read on when there are more than limit.",
+        default=0,
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+    database: str | None = arg(DATABASE, default=None)
+    timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
+
+
+def run(args: Args, context: Context) -> str:
+    """The heading, a blank line, the rows with their header, a blank line, and the number of rows.
+
+    The last line is always the note on the number of rows, whatever the rows hold.
+    """
+    database = context.databases.get(args.database)
+    rows, offset = _answer(args, database)
+    return "\n".join(
+        [heading(database, args.query), "", tsv.render(rows), "", row_note(rows, offset)]
+    )
+
+
+def _answer(args: Args, database: Database) -> tuple[Rows, int]:
+    """The rows, and the offset that they begin at."""
+    if sql.first_word(args.query) == "show":
+        return database.show(args.query), 0
+    explain = sql.split_explain(args.query)
+    if explain is not None:
+        # Blanks instead of the EXPLAIN, so that the position of an error is the caller's.
+        explained = " " * explain.offset + args.query[explain.offset :]
+        options = sql.explain_options(explain.options)
+        return database.explain(options, explained, timeout_seconds=args.timeout_seconds), 0
+    rows = database.query(
+        args.query,
+        max_rows=args.limit,
+        offset=args.offset,
+        timeout_seconds=args.timeout_seconds,
+    )
+    return rows, args.offset
+
+
+TOOL = Tool(
+    name="query_database",
+    title="Query the database",
+    description=(
+        "Runs one read-only SQL statement (PostgreSQL) and returns its rows. Call get_schema_info "
+        "first when you do not know the tables. SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN "
+        "run; everything that writes, changes a setting or is more than one statement is refused. "
+        "The result: the database, the SQL, a blank line, then tab-separated lines with a header, "
+        "then a line that says how many rows these are and, when there are more, with which offset "
+        "to continue. Values are written as PostgreSQL writes them. NULL is \\N and an empty "
+        "string is empty; inside a value a tab is \\t, a newline \\n, a carriage return \\r, a "
+        "backslash \\\\ and a byte that is no UTF-8 \\xNN. Use ORDER BY when you page. An error "
+        "gives PostgreSQL's message, SQLSTATE, hint and position."
+    ),
+    args=Args,
+    run=run,
+    annotations=Annotations(idempotent=False),
+)

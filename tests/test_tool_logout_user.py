@@ -1,0 +1,51 @@
+"""logout_user ends the session it is called with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pgmcp.auth.principal import Principal
+from pgmcp.call import Call
+from pgmcp.errors import LoginError
+from pgmcp.mcp.feature import Context
+from pgmcp.rpc.schema import build
+from pgmcp.tools import logout_user
+from tests.sample_features import NoDatabases
+
+TOOL = logout_user.TOOL
+ALICE = Principal("session", "alice", "digest")
+
+
+class OneSession:
+    """Accounts with one session, until it ends."""
+
+    open = True
+
+    def log_in(self, username: str, password: str) -> tuple[str, str]:
+        raise LoginError("invalid username or password")
+
+    def log_out(self) -> bool:
+        was, self.open = self.open, False
+        return was
+
+
+def test_it_ends_the_session_once() -> None:
+    accounts = OneSession()
+    context = Context(ALICE, Call(10), NoDatabases(), accounts)
+    answer = json.loads(TOOL.run(build(TOOL.args, {}), context))
+    assert answer == {"success": True, "message": "Logged out"}
+    assert not accounts.open
+    with pytest.raises(LoginError, match="without a session"):
+        TOOL.run(build(TOOL.args, {}), context)
+
+
+def test_it_is_hidden_and_not_for_visitors() -> None:
+    assert TOOL.hidden
+    assert not TOOL.public
+
+
+def test_without_accounts_it_says_that_authentication_is_disabled() -> None:
+    with pytest.raises(LoginError, match="authentication is disabled on this server"):
+        TOOL.run(build(TOOL.args, {}), Context(ALICE, Call(10), NoDatabases()))

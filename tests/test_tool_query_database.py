@@ -1,0 +1,229 @@
+"""query_database: what comes back, for every kind of value and statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pgmcp.tools import query_database
+from tests.tool_calls import Calls, calls, fresh
+from tools.postgres import Server
+
+TOOL = query_database.TOOL
+
+
+_TABLES = """
+create table numbers as select 7 as n;
+create table paint (colour text);
+"""
+
+
+@pytest.fixture(scope="module")
+def call(postgres: Server) -> Iterator[Calls]:
+    with fresh(postgres, _TABLES) as ready:
+        yield ready
+
+
+def parts(text: str) -> tuple[str, list[str], str]:
+    """The heading, the lines of the table and the note of a result."""
+    heading, _, rest = text.partition("\n\n")
+    table, _, note = rest.rpartition("\n\n")
+    return heading, table.split("\n"), note
+
+
+def test_a_result_names_the_database_and_the_sql_before_the_rows(
+    call: Calls, postgres: Server
+) -> None:
+    assert call(TOOL, query="select 1 as one, 'x' as two") == (
+        f"Database: main (postgres@127.0.0.1:{postgres.port}/{call.database})\n"
+        "SQL: select 1 as one, 'x' as two\n"
+        "\n"
+        "one\ttwo\n"
+        "1\tx\n"
+        "\n"
+        "1 row."
+    )
+
+
+def test_sql_of_several_lines_is_indented_so_that_the_first_empty_line_ends_it(call: Calls) -> None:
+    heading, table, _ = parts(call(TOOL, query="select 1\n\nas\r\n-- x\n one;\n"))
+    assert heading.split("\n")[1:] == [
+        "SQL: select 1",
+        "     ",
+        "     as",
+        "     -- x",
+        "      one;",
+    ]
+    assert table == ["one", "1"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("1.10::numeric(12,4)", "1.1000"),
+        ("'NaN'::numeric", "NaN"),
+        ("0.1::float8 + 0.2", "0.30000000000000004"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("true", "t"),
+        ("'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("'\\x00ff09'::bytea", "\\\\x00ff09"),
+        ("'-1 mon -2 days +03:04:05.678'::interval", "-1 mons -2 days +03:04:05.678"),
+        ("'24:00:00'::time", "24:00:00"),
+        ("'[2024-01-01,2024-02-01)'::daterange", "[2024-01-01,2024-02-01)"),
+        ("'[0:1]={1,2}'::int[]", "[0:1]={1,2}"),
+        ("array['a,b', NULL, '', '\"', E'\\t']", '{"a,b",NULL,"","\\\\"","\\t"}'),
+        ("'{\"a\": [1, null]}'::jsonb", '{"a": [1, null]}'),
+        ("'{ \"a\":1}'::json", '{ "a":1}'),
+        ("'2024-02-29 12:34:56.000001'::timestamp", "2024-02-29 12:34:56.000001"),
+        ("'infinity'::date", "infinity"),
+        ("'10.1.2.3/8'::inet", "10.1.2.3/8"),
+        ("row(1, NULL, 'x y')", '(1,,"x y")'),
+        ("'ab'::char(4)", "ab  "),
+        ("'Zoë 漢字 🙂'", "Zoë 漢字 🙂"),
+        ("NULL::text", "\\N"),
+        ("''", ""),
+        ("'\\N'", "\\\\N"),
+        ("E'tab\\tline\\nreturn\\rback\\\\slash'", "tab\\tline\\nreturn\\rback\\\\slash"),
+        ("E'\\x01\\x1b\\u2028'", "\x01\x1b\u2028"),
+    ],
+)
+def test_a_value_is_written_as_postgresql_writes_it(
+    call: Calls, expression: str, shown: str
+) -> None:
+    _, table, _ = parts(call(TOOL, query=f"select {expression} as v, 'end'"))
+    assert table[1] == f"{shown}\tend"
+
+
+def test_columns_may_share_a_name_and_a_name_may_hold_anything(call: Calls) -> None:
+    _, table, _ = parts(call(TOOL, query='select 1 as a, 2 as a, 3 as "x\ty", 4 as "limit"'))
+    assert table == ["a\ta\tx\\ty\tlimit", "1\t2\t3\t4"]
+
+
+def test_no_rows_and_no_columns_are_said(call: Calls) -> None:
+    assert parts(call(TOOL, query="select 1 as a where false"))[1:] == (["a"], "0 rows.")
+    text = call(TOOL, query="select from generate_series(1, 2)")
+    assert text.endswith("\n\n\n\n\n\n2 rows without columns.")
+
+
+def test_a_database_without_an_encoding_shows_its_bytes(postgres: Server) -> None:
+    provider = "LOCALE_PROVIDER libc" if postgres.version >= 150000 else ""
+    postgres.psql(
+        f"CREATE DATABASE raw_bytes ENCODING 'SQL_ASCII' {provider} LC_COLLATE 'C' LC_CTYPE 'C' "
+        "TEMPLATE template0"
+    )
+    try:
+        with calls(postgres, "raw_bytes") as call:
+            _, table, _ = parts(call(TOOL, query=r"select E'caf\xe9' as v"))
+            assert table == ["v", "caf\\xe9"]
+    finally:
+        postgres.drop_database("raw_bytes")
+
+
+def test_limit_and_offset_page_through_a_result(call: Calls) -> None:
+    query = "select n from generate_series(1, 250) n order by n"
+    _, table, note = parts(call(TOOL, query=query))
+    assert (len(table), table[1], table[-1]) == (101, "1", "100")
+    assert note == "100 rows; there are more. Continue with offset=100 (and a stable ORDER BY)."
+    _, table, note = parts(call(TOOL, query=query, limit=60, offset=200))
+    assert (table[1], table[-1], note) == ("201", "250", "50 rows.")
+    _, table, note = parts(call(TOOL, query=query, offset=250))
+    assert (table, note) == (["n"], "0 rows from offset 250 on.")
+
+
+def test_a_limit_is_one_to_a_thousand(call: Calls) -> None:
+    many = "select from generate_series(1, 1001)"
+    assert call(TOOL, query=many, limit=1000).endswith(
+        "Continue with offset=1000 (and a stable ORDER BY)."
+    )
+    assert "arguments.limit: expected an integer from 1 to 1000" in call.failure(
+        TOOL, query="select 1", limit=1001
+    )
+    assert "arguments.limit" in call.failure(TOOL, query="select 1", limit=0)
+    assert "arguments.limit" in call.failure(TOOL, query="select 1", limit=True)
+
+
+def test_a_result_that_is_cut_by_its_size_says_how_to_go_on(call: Calls) -> None:
+    wide = "select n, repeat('x', 1000000) from generate_series(1, 100) n order by n"
+    _, table, note = parts(call(TOOL, query=wide))
+    kept = len(table) - 1
+    assert 0 < kept < 100
+    assert note.startswith(f"{kept} rows, cut because the result reached ")
+    assert f"Continue with offset={kept}, or select fewer columns." in note
+    again = parts(call(TOOL, query=wide, offset=kept))[1]
+    assert again[1].split("\t")[0] == str(kept + 1)
+
+
+def test_a_row_that_is_too_large_alone_says_what_to_do(call: Calls) -> None:
+    text = call(TOOL, query="select repeat('x', 20000000)")
+    assert "the next row alone is larger than" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "table"),
+    [
+        ("select 1 as a;", ["a", "1"]),
+        ("-- limit\nselect 1 as a -- limit", ["a", "1"]),
+        ('select 1 as "limit"', ["limit", "1"]),
+        ("with x as (select 1 as a) select * from x", ["a", "1"]),
+        ("values (1, 'x')", ["column1\tcolumn2", "1\tx"]),
+        ("/* a */ SHOW server_encoding;", ["server_encoding", "UTF8"]),
+        ("explain (costs off) select 1", ["QUERY PLAN", "Result"]),
+        ("EXPLAIN select 1 where false", None),
+        ("table numbers", ["n", "7"]),
+        ("(select 1 as a) union all (select 2)", ["a", "1", "2"]),
+    ],
+)
+def test_statements_that_read_run(call: Calls, query: str, table: list[str] | None) -> None:
+    found = parts(call(TOOL, query=query))[1]
+    assert found == table if table else len(found) > 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 1; select 2",
+        "commit",
+        "set work_mem = '1GB'",
+        "copy (select 1) to stdout",
+        "insert into numbers values (1)",
+        "with x as (insert into numbers values (1) returning *) select * from x",
+        "select 1 into u",
+        "create table u ()",
+        "explain analyze insert into numbers values (1)",
+        "explain analyze create table u as select 1",
+        "show work_mem; drop table numbers",
+        "",
+    ],
+)
+def test_everything_else_is_refused(call: Calls, postgres: Server, query: str) -> None:
+    call.failure(TOOL, query=query)
+    assert postgres.psql("select count(*) from numbers", call.database) == "1"
+    assert postgres.psql("select to_regclass('u') is null", call.database) == "t"
+
+
+def test_an_error_has_sqlstate_hint_and_the_position_in_the_text_that_was_sent(
+    call: Calls,
+) -> None:
+    query = "select 1,\n       color from paint"
+    failure = call.failure(TOOL, query=query)
+    assert 'ERROR: column "color" does not exist (SQLSTATE 42703)' in failure
+    assert 'Hint: Perhaps you meant to reference the column "paint.colour".' in failure
+    assert f"Position: {query.index('color') + 1}" in failure
+    explained = f"explain (costs off) {query}"
+    assert f"Position: {explained.index('color') + 1}" in call.failure(TOOL, query=explained)
+
+
+def test_a_timeout_can_be_asked_for(call: Calls) -> None:
+    assert "57014" in call.failure(TOOL, query="select pg_sleep(15)", timeout_seconds=1)
+
+
+@pytest.mark.parametrize("query", ["select '\0'", "select '\ud800'"])
+def test_text_that_postgresql_cannot_hold_is_refused(call: Calls, query: str) -> None:
+    assert "Hint" in call.failure(TOOL, query=query)
+    assert "Hint" in call.failure(TOOL, query=query.replace("select", "show"))
+    assert "Hint" in call.failure(TOOL, query=f"explain {query}")
+
+
+def test_an_unknown_database_is_named(call: Calls) -> None:
+    assert "elsewhere" in call.failure(TOOL, query="select 1", database="elsewhere")

@@ -1,0 +1,108 @@
+"""Calling tools as the server does, against a real database and without a transport."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pgmcp import resources
+from pgmcp.auth.principal import Principal, local
+from pgmcp.call import Call
+from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.db import port
+from pgmcp.db.pools import Pools
+from pgmcp.errors import ToolError
+from pgmcp.mcp.feature import Context, Tool
+from pgmcp.rpc.schema import build
+from tools.postgres import Server
+
+_numbers = itertools.count(1)
+
+PRINCIPAL: Principal = local(("main",))
+
+
+def configured(server: Server, database: str, user: str = "", password: str = "") -> Database:
+    """The server's database as a configuration describes it, named "main"."""
+    return Database(
+        name="main",
+        hosts=(Host(server.host, server.port),),
+        database=database,
+        user=user or server.user,
+        passwords=(Secret(password or server.password),),
+        ssl=Ssl("disable", None, None, None),
+        available_to_users=(),
+        pool_max_conns=2,
+        pool_min_conns=0,
+        pool_max_conn_idle_seconds=60.0,
+        connect_timeout_seconds=5.0,
+        statement_timeout_seconds=20.0,
+        target_session_attrs="any",
+    )
+
+
+class Calls:
+    """Runs tools; `context` is what they run in."""
+
+    def __init__(self, pools: Pools, database: str) -> None:
+        self._pools = pools
+        self.database = database
+
+    def names(self) -> tuple[str, ...]:
+        return ("main",)
+
+    def get(self, name: str | None = None) -> port.Database:
+        return self._pools.database(PRINCIPAL.key, name or "main", Call(30))
+
+    @property
+    def context(self) -> Context:
+        known = {resource.uri: resource for resource in resources.ALL}
+        return Context(PRINCIPAL, Call(30), self, resources=known)
+
+    def __call__(self, tool: Tool, **arguments: Any) -> str:
+        """The text of a call that succeeds."""
+        return tool.run(build(tool.args, arguments), self.context)
+
+    def failure(self, tool: Tool, **arguments: Any) -> str:
+        """What a client reads of a call that fails."""
+        with pytest.raises(ToolError) as failed:
+            self(tool, **arguments)
+        return failed.value.for_client()
+
+
+@contextmanager
+def calls(server: Server, database: str, user: str = "", password: str = "") -> Iterator[Calls]:
+    """Calls against one database of a server."""
+    pools = Pools((configured(server, database, user, password),))
+    try:
+        yield Calls(pools, database)
+    finally:
+        pools.close(5)
+
+
+@contextmanager
+def fresh(server: Server, sql: str = "") -> Iterator[Calls]:
+    """Calls against a new database that this SQL has filled, dropped afterwards."""
+    name = f"calls_{next(_numbers)}"
+    server.create_database(name)
+    try:
+        if sql:
+            server.psql(sql, name)
+        with calls(server, name) as ready:
+            yield ready
+    finally:
+        server.drop_database(name)
+
+
+def sections(text: str) -> list[list[str]]:
+    """The parts of a text that blank lines divide, as lines."""
+    return [part.split("\n") for part in text.split("\n\n")]
+
+
+def cells(lines: list[str]) -> list[dict[str, str]]:
+    """TSV lines as one dictionary a row, by the names in the header."""
+    header, *rows = [line.split("\t") for line in lines]
+    return [dict(zip(header, row, strict=True)) for row in rows]
