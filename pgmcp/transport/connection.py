@@ -1,0 +1,169 @@
+"""One client's socket, never blocking: what must be waited for is yielded to whoever can wait.
+
+The rule: no method holds a thread. Reading, writing and shaking hands are generators that yield a
+`Wait` and try again when they are resumed, so that a slow client costs its socket and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+_READ_BYTES = 64 * 1024
+
+
+class ConnectionLostError(Exception):
+    """The client went away, or was too slow for its deadline. `__cause__` says more."""
+
+
+class DeadlineError(ConnectionLostError):
+    """The deadline passed first."""
+
+
+class Wait(NamedTuple):
+    """Resume when the socket can be read (or written), or at `deadline`, whichever comes first.
+
+    `idle`: nothing is lost when the connection is closed instead.
+    """
+
+    deadline: float
+    write: bool = False
+    idle: bool = False
+
+
+Steps = Generator[Wait | None, None, T]
+"""A piece of a conversation. It yields a Wait, or None to let others have a turn first."""
+
+
+class Connection:
+    """A connected socket with the bytes that were read and not yet used."""
+
+    def __init__(self, sock: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._clock = clock
+        self._secure = False
+        self.buffer = bytearray()
+
+    def fileno(self) -> int:
+        """The descriptor, -1 once closed."""
+        return self._socket.fileno()
+
+    def shake_hands(self, context: ssl.SSLContext, deadline: float) -> Steps[None]:
+        """Turn to TLS as the server. ConnectionLostError when that fails."""
+        try:
+            secure = context.wrap_socket(
+                self._socket, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError as error:  # gone already
+            raise ConnectionLostError(str(error)) from error
+        self._socket = secure
+        yield Wait(deadline)
+        yield from self._until(deadline, secure.do_handshake)
+        self._secure = True
+
+    def fill(self, deadline: float, *, idle: bool = False) -> Steps[bool]:
+        """Read what is there into the buffer, waiting until something is; False at the end.
+
+        DeadlineError at the deadline, ConnectionLostError when the connection broke.
+        """
+        data = yield from self._until(deadline, lambda: self._socket.recv(_READ_BYTES), idle=idle)
+        self.buffer += data
+        return bool(data)
+
+    def send(self, data: bytes, deadline: float) -> Steps[None]:
+        """Send all of it. DeadlineError at the deadline, ConnectionLostError when it broke."""
+        sent = self._try(lambda: self._socket.send(data))
+        if sent == len(data):
+            return
+        rest = memoryview(data)[sent if isinstance(sent, int) else 0 :]
+        while rest:
+            send = partial(self._socket.send, rest)
+            count = yield from self._until(deadline, send, write=True)
+            rest = rest[count:]
+
+    def send_now(self, data: bytes) -> None:
+        """Send what goes out without waiting, past TLS if that never came to be."""
+        with contextlib.suppress(OSError):
+            if isinstance(self._socket, ssl.SSLSocket) and not self._secure:
+                socket.socket.send(self._socket, data)
+            else:
+                self._socket.send(data)
+
+    def finish(self, deadline: float) -> Steps[None]:
+        """Say that nothing follows, and drop what the client still sends until it ends too.
+
+        Closing a socket with unread bytes resets it, and the client may lose the answer.
+        """
+        with contextlib.suppress(OSError, ConnectionLostError):
+            self._say_goodbye()
+            self._socket.shutdown(socket.SHUT_WR)
+            while (yield from self.fill(deadline, idle=True)):
+                self.buffer.clear()
+
+    def close(self) -> None:
+        """Close at once, whatever state it is in. May be repeated."""
+        with contextlib.suppress(OSError):
+            self._say_goodbye()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def abort(self) -> None:
+        """End the connection under the thread that uses it, which then closes it."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def hung_up(self) -> bool:
+        """Whether the other side has closed, or ended its sending half. Any thread may ask."""
+        if hasattr(select, "POLLRDHUP"):
+            poll = select.poll()
+            poll.register(self._socket, select.POLLRDHUP)
+            return bool(poll.poll(0))
+        try:
+            # Past TLS, whose own recv cannot peek: an end of file looks the same there.
+            return socket.socket.recv(self._socket, 1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _say_goodbye(self) -> None:
+        if self._secure and isinstance(self._socket, ssl.SSLSocket):
+            self._secure = False
+            self._socket.unwrap()
+
+    def _until(
+        self,
+        deadline: float,
+        action: Callable[[], T],
+        *,
+        write: bool = False,
+        idle: bool = False,
+    ) -> Steps[T]:
+        """Do `action`, as often as it would block waiting in between."""
+        while True:
+            if self._clock() >= deadline:
+                raise DeadlineError("too slow")
+            outcome = self._try(action)
+            if not isinstance(outcome, OSError):
+                return outcome
+            wants_write = write or isinstance(outcome, ssl.SSLWantWriteError)
+            wants_read = isinstance(outcome, ssl.SSLWantReadError)
+            yield Wait(deadline, write=wants_write and not wants_read, idle=idle)
+
+    @staticmethod
+    def _try(action: Callable[[], T]) -> T | OSError:
+        """What `action` returns, or the exception that says it would block."""
+        try:
+            return action()
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as blocked:
+            return blocked
+        except OSError as error:
+            raise ConnectionLostError(error.strerror or str(error)) from error

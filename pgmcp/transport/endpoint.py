@@ -1,0 +1,231 @@
+"""What is served over HTTP: the paths, who is let in, and each request's way to the dispatcher.
+
+The rule: a stranger learns nothing. Whatever is wrong with a request that brings no credential, it
+is answered like one that was never going to be let in, and its body is hardly read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+from pgmcp.auth.gate import OpenGate
+from pgmcp.auth.principal import Principal
+from pgmcp.call import Call
+from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError
+from pgmcp.mcp import modern
+from pgmcp.mcp.dispatch import Answer
+from pgmcp.mcp.feature import Context
+from pgmcp.rpc import jsonrpc
+from pgmcp.rpc.jsonrpc import Message, Notification, Request
+from pgmcp.transport import origin
+from pgmcp.transport.head import Head
+from pgmcp.transport.inflight import InFlight
+from pgmcp.transport.response import (
+    ACCEPTED,
+    UNAUTHORIZED,
+    Response,
+    of_error,
+    refusal,
+    retry_after,
+)
+
+MCP_PATH = "/mcp/v1"
+HEALTH_PATH = "/health"
+STRANGER_BODY_BYTES = 64 * 1024
+"""A login fits in this many times over."""
+
+
+class Gate(Protocol):
+    """The front door, as HTTP uses it."""
+
+    def check(self, authorization: Sequence[str], address: str) -> Principal:
+        """Who brings these Authorization values; AuthError when nobody."""
+
+    def visitor(self, method: str, params: object, address: str) -> Principal:
+        """Who asks this without a credential; UnauthorizedError unless anybody may."""
+
+
+class Answering(Protocol):
+    """The dispatcher, as HTTP uses it."""
+
+    def answer(
+        self,
+        message: Message,
+        context_of: Callable[[], Context],
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        """The answer to one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """Where a request came from: the client's address, behind trusted proxies where there are."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request whose body may be read, up to `body_bytes`. `principal` None: a stranger's."""
+
+    head: Head
+    client: ClientInfo
+    principal: Principal | None
+    body_bytes: int
+
+
+Watch = Callable[[Call], AbstractContextManager[None]]
+
+
+class Endpoint:
+    """Answers requests: `open` with the head, then `serve` with the body. It does no I/O.
+
+    `local`: the server listens on loopback only, where Host must name this machine.
+    `trusted` are the proxies whose X-Forwarded-For is believed. `health` is the body of /health.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        dispatcher: Answering,
+        make_context: Callable[[Principal, Call, ClientInfo], Context],
+        *,
+        inflight: InFlight,
+        call_timeout_seconds: float,
+        health: Mapping[str, str],
+        body_bytes: int = 10 * 1024 * 1024,
+        local: bool = False,
+        allowed_origins: Collection[str] = (),
+        trusted: Sequence[origin.Network] = (),
+    ) -> None:
+        self._gate = gate
+        self._dispatcher = dispatcher
+        self._make_context = make_context
+        self._inflight = inflight
+        self._call_timeout_seconds = call_timeout_seconds
+        self._health = Response(200, jsonrpc.encode(dict(health)))
+        self._body_bytes = body_bytes
+        self._local = local
+        self._allowed_origins = allowed_origins
+        self._trusted = trusted
+
+    def open(self, head: Head, peer: str) -> Admission | Response:
+        """Decide by the head alone: an answer, or leave to read the body. `peer` is the socket's
+        other end."""
+        try:
+            path = head.path
+            if path == MCP_PATH:
+                return self._admit(head, peer)
+            if path == HEALTH_PATH:
+                _allow(head, "GET", "HEAD")
+                return self._health
+            return refusal(404, f"not found: the MCP endpoint is {MCP_PATH}")
+        except PgmcpError as error:
+            return self.refuse(error, None)
+
+    def serve(self, admission: Admission, body: bytes, request_id: str, watch: Watch) -> Response:
+        """Answer an admitted request. `watch(call)` cancels the call when the client hangs up."""
+        try:
+            return self._serve(admission, body, request_id, watch)
+        except PgmcpError as error:
+            return self.refuse(error, admission)
+
+    def refuse(self, error: PgmcpError, admission: Admission | None) -> Response:
+        """The answer for a deliberate error, rendered here and nowhere else.
+
+        Raises `error` again when it is none that HTTP or JSON-RPC has words for: a defect.
+        """
+        if admission is not None and admission.principal is None and not _is_for_strangers(error):
+            return UNAUTHORIZED
+        response = of_error(error)
+        if response is None:
+            raise error
+        return response
+
+    def _admit(self, head: Head, peer: str) -> Admission:
+        self._check_browser(head, peer)
+        _allow(head, "POST")
+        address = origin.client_address(
+            peer, head.headers.get("x-forwarded-for", ""), self._trusted
+        )
+        principal = self._principal(head, address)
+        if principal is None and not _is_json(head):
+            raise UnauthorizedError
+        if not _is_json(head):
+            raise HttpError(415, "send the message as application/json")
+        body_bytes = STRANGER_BODY_BYTES if principal is None else self._body_bytes
+        return Admission(head, ClientInfo(address), principal, body_bytes)
+
+    def _principal(self, head: Head, address: str) -> Principal | None:
+        """Who brings these credentials; None for a stranger, whose body decides."""
+        if not head.authorization and not isinstance(self._gate, OpenGate):
+            return None
+        return self._gate.check(head.authorization, address)
+
+    def _check_browser(self, head: Head, peer: str) -> None:
+        """Refuse pages of other sites, and names made to point here (2025-11-25 and 2026-07-28,
+        Streamable HTTP, "Security")."""
+        sender = head.headers.get("origin")
+        if sender is not None and not origin.origin_allowed(
+            sender, head.host, allowed=self._allowed_origins, local=self._local
+        ):
+            raise HttpError(403, "pages of this origin may not call this server")
+        if (
+            self._local
+            and not origin.host_is_local(head.host)
+            and not origin.is_trusted(peer, self._trusted)
+        ):
+            raise HttpError(403, "this server listens on this machine only: call it as localhost")
+
+    def _serve(self, admission: Admission, body: bytes, request_id: str, watch: Watch) -> Response:
+        message = jsonrpc.parse(body)
+        principal = admission.principal or self._visitor(message, admission.client.address)
+        # A token may be in use on several machines, each counting its requests from 1.
+        scope = f"{principal.key}@{admission.client.address}"
+        if not isinstance(message, Request):
+            self._take_note(message, scope)
+            return ACCEPTED
+        headers = admission.head.headers
+        call = Call(self._call_timeout_seconds, request_id=request_id)
+        # Before 2026-07-28 a client that hangs up has not cancelled (Streamable HTTP, "Sending
+        # messages"); since then that is how it cancels.
+        watching = watch(call) if modern.speaks(message.params, headers) else nullcontext()
+        with self._inflight.track(scope, message.id, call), watching:
+            answer = self._dispatcher.answer(
+                message, lambda: self._make_context(principal, call, admission.client), headers
+            )
+        if answer.body is None:
+            return ACCEPTED
+        return Response(
+            answer.status, jsonrpc.encode(answer.body), retry_after(answer.retry_after_seconds)
+        )
+
+    def _visitor(self, message: Message, address: str) -> Principal:
+        if not isinstance(message, Request):
+            raise UnauthorizedError
+        return self._gate.visitor(message.method, message.params, address)
+
+    def _take_note(self, message: Message, scope: str) -> None:
+        if isinstance(message, Notification) and message.method == "notifications/cancelled":
+            request_id = message.params.get("requestId")
+            if isinstance(request_id, str | int):
+                self._inflight.cancel(scope, request_id, "the client cancelled the request")
+
+
+def _allow(head: Head, *methods: str) -> None:
+    if head.method not in methods:
+        allowed = ", ".join(methods)
+        raise HttpError(405, f"method not allowed: use {allowed}", (("Allow", allowed),))
+
+
+def _is_json(head: Head) -> bool:
+    """Whether the body is said to be JSON; old scripts say nothing."""
+    content_type = head.headers.get("content-type", "application/json")
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _is_for_strangers(error: PgmcpError) -> bool:
+    return isinstance(error, AuthError)

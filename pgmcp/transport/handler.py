@@ -1,0 +1,235 @@
+"""One client's conversation: requests in, answers out, one after the other.
+
+The rule: an answer ends the connection unless every byte of its request was read; otherwise the
+rest of a body would be taken for the next request.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Protocol
+
+from pgmcp.call import Call
+from pgmcp.errors import HttpError, PgmcpError
+from pgmcp.transport.body import Body
+from pgmcp.transport.connection import (
+    Connection,
+    ConnectionLostError,
+    DeadlineError,
+    Steps,
+    Wait,
+)
+from pgmcp.transport.endpoint import Admission, Endpoint
+from pgmcp.transport.head import Head, body_length, head_end, parse
+from pgmcp.transport.limits import Limits
+from pgmcp.transport.response import CONTINUE, Response, refusal, render
+
+log = logging.getLogger("pgmcp.http")
+
+_REQUESTS_PER_TURN = 16
+
+
+class Serving(Protocol):
+    """What a conversation needs of its server."""
+
+    endpoint: Endpoint
+    limits: Limits
+    clock: Callable[[], float]
+    stopping: bool
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The context for a new connection, None for plain HTTP."""
+
+    def date(self) -> str:
+        """Now, as the Date field has it."""
+
+    def busy(self) -> bool:
+        """Whether another connection waits for a thread."""
+
+    def rest(self, handler: RequestHandler, wait: Wait | None) -> None:
+        """Take a handler back after its turn: to wait, or (None) for another turn after others."""
+
+    def forget(self, handler: RequestHandler) -> None:
+        """Let go of a handler whose connection is closed."""
+
+    def watch(self, connection: Connection, call: Call) -> AbstractContextManager[None]:
+        """Cancel `call` if the client hangs up inside the block."""
+
+
+class RequestHandler(BaseHTTPRequestHandler):
+    """A connection's handler. `handle` serves until the client must be waited for.
+
+    http.server's own parser reads one blocking line after another and guesses where this one
+    refuses, so none of it is used; and the object lives as long as the connection.
+    """
+
+    server: Any
+
+    def __init__(self, request: Connection, client_address: Any, server: Serving) -> None:
+        # Not super().__init__(): that would serve the whole connection here and now.
+        self.request = request
+        self.client_address = client_address
+        self.connection: Any = request
+        self._connection = request
+        self._server = server
+        self._peer = str(client_address[0])
+        self._request_id = "-"
+        self._conversation = self._converse()
+
+    def handle(self) -> None:
+        """Take a turn: go on until there is something to wait for, then let the server wait."""
+        try:
+            wait = next(self._conversation)
+        except StopIteration:
+            self._end()
+        except Exception:  # the one place that catches a defect on the HTTP side
+            incident = self._request_id
+            log.exception("internal error (id %s)", incident)
+            failure = refusal(500, f"internal error (id {incident})")
+            self._connection.send_now(self._render(failure, close=True))
+            self._end()
+        else:
+            self._server.rest(self, wait)
+
+    def _end(self) -> None:
+        self._connection.close()
+        self._server.forget(self)
+
+    def _converse(self) -> Steps[None]:
+        try:
+            context = self._server.tls_context()
+            if context is not None and not (yield from self._shake_hands(context)):
+                return
+            served = 0
+            while (yield from self._serve_one(first=served == 0)):
+                served += 1
+                # A client that always has the next request ready must not keep its thread.
+                if served % _REQUESTS_PER_TURN == 0 or self._server.busy():
+                    yield None
+        except ConnectionLostError as error:
+            log.debug("%s: connection lost: %s", self._peer, error)
+
+    def _shake_hands(self, context: ssl.SSLContext) -> Steps[bool]:
+        deadline = self._server.clock() + self._server.limits.handshake_seconds
+        try:
+            yield from self._connection.shake_hands(context, deadline)
+        except ConnectionLostError as error:
+            cause = error.__cause__
+            if isinstance(cause, ssl.SSLError) and cause.reason == "HTTP_REQUEST":
+                answer = refusal(400, "this port speaks HTTPS: use https://")
+                self._connection.send_now(self._render(answer, close=True))
+            log.debug("%s: TLS handshake failed: %s", self._peer, error)
+            return False
+        return True
+
+    def _serve_one(self, first: bool) -> Steps[bool]:
+        """One request and its answer; whether the connection can take another."""
+        head: Head | None = None
+        admission: Admission | None = None
+        close = True
+        self._request_id = secrets.token_hex(6)
+        try:
+            head = yield from self._read_head(first)
+            if head is None:
+                return False
+            length = body_length(head)
+            response = self._open(head)
+            if isinstance(response, Admission):
+                admission = response
+                body = yield from self._read_body(head, length, admission)
+                response = self._server.endpoint.serve(
+                    admission, body, self._request_id, self._watch
+                )
+                close = not head.keep_alive
+            else:
+                close = not (head.keep_alive and self._drop_body(head, length))
+        except PgmcpError as error:
+            response = self._server.endpoint.refuse(error, admission)
+        close = close or self._server.stopping
+        yield from self._answer(response, head, close)
+        return not close
+
+    def _open(self, head: Head) -> Admission | Response:
+        if self._server.stopping:
+            return refusal(503, "the server is stopping", (("Retry-After", "1"),))
+        return self._server.endpoint.open(head, self._peer)
+
+    def _read_head(self, first: bool) -> Steps[Head | None]:
+        """The next request's head, None when the client has nothing more to say."""
+        limits, clock, connection = self._server.limits, self._server.clock, self._connection
+        buffer, searched = connection.buffer, 0
+        begun = first or bool(buffer)
+        deadline = clock() + (limits.head_seconds if begun else limits.idle_seconds)
+        while True:
+            while buffer.startswith(b"\r\n"):  # RFC 9112, section 2.2
+                del buffer[:2]
+                searched = 0
+            end = head_end(buffer, searched, limits.head)
+            if end >= 0:
+                head = parse(bytes(buffer[:end]), limits.head)
+                del buffer[:end]
+                return head
+            searched = len(buffer)
+            try:
+                if not (yield from connection.fill(deadline, idle=not buffer)):
+                    return None
+            except DeadlineError:
+                if not buffer:
+                    return None
+                raise HttpError(408, "the request head took too long") from None
+            if not begun:
+                begun, deadline = True, clock() + limits.head_seconds
+
+    def _read_body(self, head: Head, length: int, admission: Admission) -> Steps[bytes]:
+        """The whole body. HttpError when it is too long or too slow, and ConnectionLostError
+        when it breaks off."""
+        limits, connection = self._server.limits, self._connection
+        deadline = self._server.clock() + limits.body_seconds
+        body = Body(length, min(limits.body_bytes, admission.body_bytes))
+        data = body.feed(connection.buffer)
+        if data is None and head.expects_continue:
+            yield from connection.send(CONTINUE, deadline)
+        while data is None:
+            try:
+                if not (yield from connection.fill(deadline)):
+                    raise ConnectionLostError("the client ended in the middle of a body")
+            except DeadlineError:
+                raise HttpError(408, "the request body took too long") from None
+            data = body.feed(connection.buffer)
+        return data
+
+    def _drop_body(self, head: Head, length: int) -> bool:
+        """Skip the body of a request that was answered early, if all of it has come already."""
+        buffer = self._connection.buffer
+        if head.expects_continue or not 0 <= length <= len(buffer):
+            return False
+        del buffer[:length]
+        return True
+
+    def _answer(self, response: Response, head: Head | None, close: bool) -> Steps[None]:
+        head_only = head is not None and head.method == "HEAD"
+        data = self._render(response, close=close, head_only=head_only)
+        clock, limits = self._server.clock, self._server.limits
+        yield from self._connection.send(data, clock() + limits.write_seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            request = f"{head.method} {head.path!r}" if head else "unreadable request"
+            log.debug("%s %s: %s %d", self._request_id, self._peer, request, response.status)
+        if close:
+            yield from self._connection.finish(clock() + limits.linger_seconds)
+
+    def _render(self, response: Response, *, close: bool, head_only: bool = False) -> bytes:
+        return render(
+            response,
+            request_id=self._request_id,
+            date=self._server.date(),
+            close=close,
+            head_only=head_only,
+        )
+
+    def _watch(self, call: Call) -> AbstractContextManager[None]:
+        return self._server.watch(self._connection, call)

@@ -1,0 +1,286 @@
+"""The HTTP server: it accepts, parks and hands out connections, and stops in an orderly way.
+
+The rule: one thread waits for all clients and never works; the workers work and never wait for a
+client. A thread for each connection made the slowest of 256 callers wait for seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import formatdate
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+from pgmcp.call import Call
+from pgmcp.config.model import Address
+from pgmcp.transport.connection import Connection, Wait
+from pgmcp.transport.endpoint import Endpoint
+from pgmcp.transport.handler import RequestHandler
+from pgmcp.transport.limits import Limits
+from pgmcp.transport.listen import listen
+from pgmcp.transport.parking import Parking
+from pgmcp.transport.response import refusal, render
+from pgmcp.transport.workers import STALL_SECONDS, Crew
+
+log = logging.getLogger("pgmcp.http")
+
+TICK_SECONDS = 0.1
+"""How often deadlines and hang-ups are looked at."""
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ACCEPTS_PER_ROUND = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How a stop went: requests that ended by themselves, and those that had to be ended."""
+
+    finished: int
+    cancelled: int
+
+
+class HttpServer(ThreadingHTTPServer):
+    """Serves `endpoint` on `address`, or on listening sockets that are given.
+
+    `tls` gives the context for each new connection; None serves plain HTTP. Listening begins here
+    (ConfigError when it cannot), answering with `start` or `serve_forever`. `port` is the port that
+    is listened on, also when 0 was asked for.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        endpoint: Endpoint,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        limits: Limits | None = None,
+        listeners: Sequence[socket.socket] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__((address.host, address.port), RequestHandler, bind_and_activate=False)
+        self.socket.close()
+        self.endpoint = endpoint
+        self.limits = limits or Limits()
+        self.clock = clock
+        self.stopping = False
+        self._tls = tls
+        self._listeners = list(listeners) or listen(address, self.limits.backlog)
+        for listener in self._listeners:
+            listener.setblocking(False)
+        self.socket = self._listeners[0]
+        self.server_address = self.socket.getsockname()
+        self.port = int(self.server_address[1])
+        self._parking: Parking[RequestHandler] = Parking(clock)
+        self._crew = Crew(
+            RequestHandler.handle,
+            name="pgmcp-http",
+            size=self.limits.workers,
+            limit=max(self.limits.connections, self.limits.workers),
+            idle_seconds=self.limits.worker_idle_seconds,
+            clock=clock,
+        )
+        self._handlers: set[RequestHandler] = set()
+        self._handlers_lock = threading.Lock()
+        self._watched: dict[Connection, Call] = {}
+        self._accepting_again_at: float | None = None
+        self._date = (0, "")
+        self._over = threading.Event()
+        self._loop_ended = threading.Event()
+        self._loop_ended.set()
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._handlers)
+
+    @property
+    def threads(self) -> int:
+        """How many threads serve, at rest or at work."""
+        return len(self._crew)
+
+    # -- waiting: one thread -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._loop_ended.clear()
+        threading.Thread(target=self.serve_forever, name="pgmcp-http-wait", daemon=True).start()
+
+    def serve_forever(self, poll_interval: float = TICK_SECONDS) -> None:
+        """Serve until `stop`."""
+        self._loop_ended.clear()
+        for listener in self._listeners:
+            self._parking.listen(listener)
+        next_tick = self.clock() + poll_interval
+        try:
+            while not self._over.is_set():
+                pause = STALL_SECONDS if self._crew.waiting() else next_tick - self.clock()
+                handlers, listeners = self._parking.select(max(0.0, pause))
+                for handler in handlers:
+                    self._crew.put(handler)
+                for listener in listeners:
+                    self._accept(listener)
+                self._crew.relieve()
+                if self.clock() >= next_tick:
+                    self._tick()
+                    next_tick = self.clock() + poll_interval
+        finally:
+            self._loop_ended.set()
+
+    def _tick(self) -> None:
+        for handler in self._parking.expired():
+            self._crew.put(handler)
+        for connection, call in list(self._watched.items()):
+            if connection.hung_up():
+                call.cancel("the client disconnected")
+        if self._accepting_again_at is not None and self.clock() >= self._accepting_again_at:
+            self._accepting_again_at = None
+            if not self.stopping:
+                for listener in self._listeners:
+                    self._parking.listen(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTS_PER_ROUND):
+            if self.stopping:
+                return
+            try:
+                sock, client_address = listener.accept()
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause_accepting(error)
+                return
+            try:
+                self.process_request(sock, client_address)
+            except OSError:  # gone already
+                sock.close()
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Leave new clients in the backlog: the selector would report them for ever."""
+        log.warning("cannot accept connections: %s", error.strerror)
+        self._close(self._parking.take_idle(8))
+        for listener in self._listeners:
+            self._parking.ignore(listener)
+        self._accepting_again_at = self.clock() + 10 * TICK_SECONDS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Park a new connection. At the limit the one that is idle longest makes room for it."""
+        sock: socket.socket = request
+        if len(self._handlers) >= self.limits.connections:
+            self._close(self._parking.take_idle(1))
+        if len(self._handlers) >= self.limits.connections:
+            self._turn_away(sock)
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, self.clock)
+        handler = RequestHandler(connection, client_address, self)
+        with self._handlers_lock:
+            self._handlers.add(handler)
+        seconds = self.limits.head_seconds if self._tls is None else self.limits.handshake_seconds
+        self._parking.park(connection.fileno(), handler, Wait(self.clock() + seconds, idle=True))
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        if self._tls is None:
+            answer = refusal(503, "too many connections", (("Retry-After", "1"),))
+            sock.setblocking(False)
+            Connection(sock).send_now(render(answer, request_id="-", date=self.date(), close=True))
+        sock.close()
+
+    # -- working: many threads ---------------------------------------------------------------------
+
+    def rest(self, handler: RequestHandler, wait: Wait | None) -> None:
+        """Take a handler back after its turn: to wait, or (None) for another turn after others."""
+        if wait is None:
+            self._crew.put(handler)
+        elif self._over.is_set() or (wait.idle and self.stopping):
+            self._close([handler])
+        else:
+            self._parking.park(handler.connection.fileno(), handler, wait)
+
+    def forget(self, handler: RequestHandler) -> None:
+        """Let go of a handler whose connection is closed."""
+        with self._handlers_lock:
+            self._handlers.discard(handler)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The context for a new connection, None for plain HTTP."""
+        return None if self._tls is None else self._tls()
+
+    def date(self) -> str:
+        """Now, as the Date field has it."""
+        now = int(time.time())
+        second, text = self._date
+        if now != second:
+            text = formatdate(now, usegmt=True)
+            self._date = (now, text)
+        return text
+
+    def busy(self) -> bool:
+        """Whether another connection waits for a thread."""
+        return self._crew.waiting()
+
+    @contextmanager
+    def watch(self, connection: Connection, call: Call) -> Iterator[None]:
+        """Cancel `call` if the client hangs up inside the block."""
+        self._watched[connection] = call
+        try:
+            yield
+        finally:
+            del self._watched[connection]
+
+    # -- stopping ----------------------------------------------------------------------------------
+
+    def stop(
+        self,
+        grace_seconds: float,
+        cancel_all: Callable[[str], object] = lambda _: None,
+        cancel_seconds: float = 5.0,
+    ) -> Stopped:
+        """Stop accepting, close what is idle, and let running requests end within `grace_seconds`.
+
+        What is left then is cancelled (`cancel_all`, with the reason) and gets `cancel_seconds` to
+        answer; after that its socket is closed.
+        """
+        self.stopping = True
+        for listener in self._listeners:
+            self._parking.ignore(listener)
+            listener.close()
+        idle = self._parking.take_idle()
+        running = len(self._handlers) - len(idle)
+        self._close(idle)
+        self._wait_for_end(grace_seconds)
+        cancelled = len(self._handlers)
+        if cancelled:
+            cancel_all("the server is stopping")
+            self._wait_for_end(cancel_seconds)
+        self._end()
+        return Stopped(running - cancelled, cancelled)
+
+    def _end(self) -> None:
+        """End the threads, and close what is still open once nobody can park or accept any more."""
+        self._over.set()
+        self._parking.wake()
+        self._loop_ended.wait(1.0)
+        with self._handlers_lock:
+            left = list(self._handlers)
+        for handler in left:
+            handler.connection.abort()
+        self._crew.stop(1.0)
+        self._close(self._parking.take_all())
+        self._parking.close()
+
+    def _wait_for_end(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._handlers and time.monotonic() < deadline:
+            self._close(self._parking.take_idle())
+            time.sleep(0.01)
+
+    def _close(self, handlers: Sequence[RequestHandler]) -> None:
+        for handler in handlers:
+            handler.connection.close()
+            self.forget(handler)

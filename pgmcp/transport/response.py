@@ -1,0 +1,76 @@
+"""The answers of the HTTP side, from values to bytes: no I/O, no clock.
+
+The rule: every answer is JSON with its length, in one piece, and no cache may keep it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+
+from pgmcp.errors import HttpError, RpcError, TooManyAttemptsError, UnauthorizedError
+from pgmcp.rpc import jsonrpc
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Response(NamedTuple):
+    """A status, a JSON body (None: none at all) and the headers that are this answer's own."""
+
+    status: int
+    body: bytes | None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+ACCEPTED = Response(202, None)
+UNAUTHORIZED = Response(401, b'{"error": "Unauthorized"}', (("WWW-Authenticate", "Bearer"),))
+
+
+def refusal(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """An error outside JSON-RPC: `{"error": message}`."""
+    return Response(status, json.dumps({"error": message}).encode(), headers)
+
+
+def of_error(error: Exception) -> Response | None:
+    """How a deliberate error is answered, None for one that HTTP has no words for."""
+    if isinstance(error, UnauthorizedError):
+        return UNAUTHORIZED
+    if isinstance(error, TooManyAttemptsError):
+        return refusal(429, error.message, retry_after(error.retry_after_seconds))
+    if isinstance(error, HttpError):
+        return refusal(error.status, error.message, error.headers)
+    if isinstance(error, RpcError):
+        request_id = getattr(error, "request_id", None)
+        return Response(error.status, jsonrpc.encode(jsonrpc.error(request_id, error)))
+    return None
+
+
+def retry_after(seconds: int | None) -> tuple[tuple[str, str], ...]:
+    """The Retry-After field (RFC 9110, section 10.2.3), nothing without `seconds`."""
+    return () if seconds is None else (("Retry-After", str(seconds)),)
+
+
+def render(
+    response: Response, *, request_id: str, date: str, close: bool, head_only: bool = False
+) -> bytes:
+    """The bytes of an answer; `head_only` is for HEAD, `date` the value of the Date field."""
+    body = response.body
+    lines = [
+        _fixed_part(response.status, body is not None),
+        f"Date: {date}\r\nX-Request-Id: {request_id}\r\nContent-Length: {len(body or b'')}\r\n",
+    ]
+    lines += [f"{name}: {value}\r\n" for name, value in response.headers]
+    lines.append("Connection: close\r\n\r\n" if close else "Connection: keep-alive\r\n\r\n")
+    head = "".join(lines).encode("latin-1")
+    return head if head_only or body is None else head + body
+
+
+@lru_cache(maxsize=64)
+def _fixed_part(status: int, has_body: bool) -> str:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    if has_body:
+        lines.append("Content-Type: application/json")
+    lines += ["Cache-Control: no-store", "X-Content-Type-Options: nosniff"]
+    return "\r\n".join(lines) + "\r\n"

@@ -1,0 +1,189 @@
+"""The threads that serve: as many as wait for databases, but few that compute.
+
+The rule: while the processor is free, work never waits for a thread. Once it is not, more threads
+only fight for the interpreter, and one that is awake takes item after item: measured with small
+requests, one thread answers 19,000 a second where sixteen answer 10,000.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+log = logging.getLogger("pgmcp.http")
+
+T = TypeVar("T")
+
+STALL_SECONDS = 0.003
+"""How long nothing may move before a thread is woken, however busy the processor is."""
+_BUSY_STALL_SECONDS = 0.025
+"""The same before a thread beyond `size` is started while the processor is busy."""
+_GROWTH_SECONDS = 0.05
+_WINDOW_SECONDS = 0.005
+_SATURATED = 0.8
+
+
+class Crew(Generic[T]):
+    """Up to `size` threads that stay, and up to `limit` that leave after `idle_seconds` of rest.
+
+    `work` handles one item and must not raise. One thread calls `relieve` after each round of
+    `put`, and every `STALL_SECONDS` while `waiting()`.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[T], None],
+        *,
+        name: str,
+        size: int,
+        limit: int,
+        idle_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._work = work
+        self._name = name
+        self._size = size
+        self._limit = limit
+        self._idle_seconds = idle_seconds
+        self._clock = clock
+        self._items: deque[T] = deque()
+        self._threads: dict[int, threading.Thread] = {}
+        self._resting: list[threading.Lock] = []
+        self._started = 0
+        self._stopping = False
+        self._threads_lock = threading.Lock()
+        self._taken = 0
+        self._taken_before = 0
+        self._moved_at = self._waiting_since = clock()
+        self._boost = 1
+        self._window = (clock(), time.process_time())
+        self._saturated = False
+        self._surplus = 0
+
+    def __len__(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
+    def put(self, item: T) -> None:
+        """Have `item` worked on, in its turn."""
+        self._items.append(item)
+        with self._threads_lock:
+            if not self._saturated or len(self._threads) == len(self._resting):
+                self._wake(1, self._size)
+
+    def waiting(self) -> bool:
+        """Whether an item waits for a thread."""
+        return bool(self._items)
+
+    def relieve(self) -> None:
+        """Measure the processor's load, and find threads for items that wait too long.
+
+        When nothing moves and little is computed, every thread waits for something: then more are
+        started, twice as many each time.
+        """
+        now, taken = self._clock(), self._taken
+        if now - self._window[0] >= _WINDOW_SECONDS:
+            self._measure(now)
+        if taken != self._taken_before or not self._items:
+            self._taken_before, self._moved_at, self._boost = taken, now, 1
+        if not self._items:
+            self._waiting_since = now
+            return
+        stalled_seconds = now - self._moved_at
+        with self._threads_lock:
+            if not self._saturated and stalled_seconds >= STALL_SECONDS:
+                self._wake(self._boost, self._limit)
+                self._moved_at, self._boost = now, self._boost * 2
+            elif not self._saturated and now - self._waiting_since >= _GROWTH_SECONDS:
+                self._wake(2, self._limit)
+                self._waiting_since = now
+            elif stalled_seconds >= _BUSY_STALL_SECONDS:
+                self._wake(1, self._limit)
+                self._moved_at = now
+            elif stalled_seconds >= STALL_SECONDS:
+                self._wake(1, self._size)
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """End every thread once it is done; whether all ended in time."""
+        with self._threads_lock:
+            self._stopping = True
+            threads = list(self._threads.values())
+            self._wake(len(self._resting), 0)
+        deadline = self._clock() + timeout_seconds
+        for thread in threads:
+            thread.join(max(0.0, deadline - self._clock()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _measure(self, now: float) -> None:
+        then, used_then = self._window
+        used = time.process_time()
+        self._window = (now, used)
+        self._saturated = (used - used_then) / (now - then) > _SATURATED
+        awake = len(self._threads) - len(self._resting)
+        self._surplus = 1 if self._saturated and awake > 1 else 0
+
+    def _wake(self, count: int, limit: int) -> None:
+        """Wake `count` threads, or start them up to `limit` in all; the lock is held."""
+        for _ in range(count):
+            if self._resting:
+                self._resting.pop().release()  # the last to rest: its stack is still warm
+            elif len(self._threads) < limit and not self._stopping:
+                self._start()
+            else:
+                return
+
+    def _start(self) -> None:
+        self._started += 1
+        number = self._started
+        thread = threading.Thread(
+            target=self._serve, args=(number,), name=f"{self._name}-{number}", daemon=True
+        )
+        self._threads[number] = thread
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more: the others will get to it
+            del self._threads[number]
+            log.warning("cannot start a thread: %s", error)
+
+    def _serve(self, number: int) -> None:
+        wakeup = threading.Lock()
+        wakeup.acquire()
+        while True:
+            if not self._surplus:
+                try:
+                    item = self._items.popleft()
+                except IndexError:
+                    pass
+                else:
+                    self._taken += 1
+                    self._work(item)
+                    continue
+            if not self._rest(wakeup, number):
+                return
+
+    def _rest(self, wakeup: threading.Lock, number: int) -> bool:
+        """Sleep until woken; False when it is time to end."""
+        with self._threads_lock:
+            if self._stopping:
+                del self._threads[number]
+                return False
+            surplus = self._surplus and len(self._threads) - len(self._resting) > 1
+            self._surplus = 0
+            if self._items and not surplus:
+                return True
+            self._resting.append(wakeup)
+        if wakeup.acquire(timeout=self._idle_seconds):
+            return True
+        with self._threads_lock:
+            if wakeup not in self._resting:  # woken just now
+                wakeup.acquire()
+                return True
+            self._resting.remove(wakeup)
+            if len(self._threads) <= self._size:
+                return True
+            del self._threads[number]
+            return False
