@@ -1,0 +1,74 @@
+"""Settings, pools and waits for tests that talk to PostgreSQL through `pgmcp.db`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pgmcp.call import Call
+from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.db.connector import Connector
+from pgmcp.db.driver import Connection
+from pgmcp.db.pool import Pool
+from pgmcp.db.slots import Slots
+from tools.postgres import Server
+
+
+def settings_for(server: Server, database: str = "postgres", **changes: Any) -> Database:
+    """What the configuration would say of `database` on `server`."""
+    place = {"hosts": (Host(server.host, server.port),), "passwords": (Secret(server.password),)}
+    return unreachable(
+        server.port, **{"user": server.user, "database": database, **place, **changes}
+    )
+
+
+def unreachable(port: int, **changes: Any) -> Database:
+    """Settings of a database for which there need not be a server."""
+    settings = Database(
+        name="main",
+        hosts=(Host("127.0.0.1", port),),
+        database="postgres",
+        user="postgres",
+        passwords=(None,),
+        ssl=Ssl("prefer", None, None, None),
+        available_to_users=(),
+        pool_max_conns=4,
+        pool_min_conns=0,
+        pool_max_conn_idle_seconds=1800.0,
+        connect_timeout_seconds=5.0,
+        statement_timeout_seconds=30.0,
+        target_session_attrs="any",
+    )
+    return dataclasses.replace(settings, **changes)
+
+
+def connect(settings: Database, seconds: float = 30.0) -> Connection:
+    """One connection, outside any pool; the test closes it."""
+    return Connector(settings).connect(Call(seconds))
+
+
+def pool_for(settings: Database, slots: Slots | None = None, **options: Any) -> Pool:
+    """One pool, outside `Pools`."""
+    return Pool(settings, Connector(settings).connect, slots, **options)
+
+
+def backends(server: Server, database: str) -> int:
+    """How many sessions pgmcp has in `database`, as the server sees it."""
+    return int(
+        server.psql(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgmcp'"
+            f" AND datname = '{database}'"
+        )
+    )
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether the condition comes true within the time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,1 @@
+"""What a newcomer runs: `tools/demo`, `tools/check`, `tools/bench`; and the modules they share."""
