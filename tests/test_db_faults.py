@@ -1,0 +1,228 @@
+"""What networks and servers do to a connection is its own caller's error, and nobody else's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pgmcp.call import Call
+from pgmcp.config.model import Host, Secret
+from pgmcp.db.pools import Pools
+from pgmcp.errors import (
+    CallEndedError,
+    ConnectionLostError,
+    DatabaseUnavailableError,
+    PgmcpError,
+    StatementError,
+)
+from tests.databases import eventually, settings_for
+from tests.proxy import Proxy, proxy_to
+from tools.postgres import Server
+
+BIG = "select g, repeat('x', 1000) from generate_series(1, 5000) g"
+
+
+@pytest.fixture
+def proxy(postgres: Server) -> Iterator[Proxy]:
+    with proxy_to(postgres.port) as made:
+        yield made
+
+
+@pytest.fixture
+def pools(postgres: Server, database: str, proxy: Proxy) -> Iterator[Pools]:
+    """Two connections at most, through the proxy."""
+    settings = settings_for(
+        postgres,
+        database,
+        hosts=(Host("127.0.0.1", proxy.port),),
+        pool_max_conns=2,
+        connect_timeout_seconds=1.0,
+    )
+    made = Pools([settings])
+    yield made
+    made.close(5.0)
+
+
+def run(pools: Pools, text: str = "select 1", seconds: float = 20.0) -> int:
+    return len(pools.database("ann", "main", Call(seconds)).query(text, max_rows=10_000).rows)
+
+
+def assert_whole(pools: Pools) -> None:
+    """Nothing is leased or waited for, and both places can be filled."""
+    assert "0 leased, 0 connecting, 0 waiting" in repr(pools)
+    with ThreadPoolExecutor(2) as executor:
+        assert list(executor.map(lambda _: run(pools), range(2))) == [1, 1]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 5, 30, 3000, 200_000])
+def test_a_line_cut_in_the_middle_of_an_answer_is_that_callers_error(
+    pools: Pools, proxy: Proxy, size: int
+) -> None:
+    run(pools)
+    proxy.answer_only(size, then_cut=True)
+    with pytest.raises(DatabaseUnavailableError):
+        run(pools, BIG)
+    proxy.resume()
+    assert_whole(pools)
+
+
+@pytest.mark.parametrize("size", [0, 3, 100, 50_000])
+def test_a_line_that_stalls_ends_with_the_callers_deadline(
+    pools: Pools, proxy: Proxy, size: int
+) -> None:
+    run(pools)
+    proxy.answer_only(size)
+    began = time.monotonic()
+    with pytest.raises(CallEndedError):
+        run(pools, BIG, seconds=0.3)
+    assert time.monotonic() - began < 4.0
+    proxy.resume()
+    assert_whole(pools)
+
+
+def test_a_call_is_cancelled_while_its_line_stalls(pools: Pools, proxy: Proxy) -> None:
+    run(pools)
+    proxy.stall()
+    call = Call(60)
+    threading.Timer(0.1, lambda: call.cancel("gone")).start()
+    with pytest.raises(CallEndedError, match="gone"):
+        pools.database("ann", "main", call).query(BIG, max_rows=10)
+    proxy.resume()
+    assert_whole(pools)
+
+
+def test_a_reset_on_connecting_is_an_error_at_once(pools: Pools, proxy: Proxy) -> None:
+    proxy.refuse = True
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError, match=r"cannot connect to postgres@127\.0\.0\.1"):
+        run(pools)
+    assert time.monotonic() - began < 1.0
+    proxy.resume()
+    assert_whole(pools)
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 60])
+def test_a_server_that_stops_talking_while_it_lets_one_in_is_given_up_in_time(
+    pools: Pools, proxy: Proxy, size: int
+) -> None:
+    proxy.answer_only(size)
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError, match="timed out after 1 s"):
+        run(pools)
+    assert time.monotonic() - began < 3.0
+    proxy.resume()
+    assert eventually(lambda: _works(pools))
+    assert_whole(pools)
+
+
+def test_connections_that_died_while_idle_are_not_the_callers_problem(
+    pools: Pools, proxy: Proxy
+) -> None:
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(lambda _: run(pools, "select pg_sleep(0.1)"), range(2)))
+    proxy.cut()
+    assert [run(pools) for _ in range(5)] == [1] * 5
+    assert_whole(pools)
+
+
+def test_two_hundred_callers_survive_a_line_that_is_cut_again_and_again(
+    pools: Pools, proxy: Proxy
+) -> None:
+    over = threading.Event()
+
+    def cutter() -> None:
+        while not over.wait(0.25):
+            proxy.cut()
+
+    thread = threading.Thread(target=cutter)
+    thread.start()
+
+    text = "select g from generate_series(1, $1::int) g"
+
+    def one(number: int) -> str:
+        try:
+            database = pools.database("ann", "main", Call(30))
+            return str(len(database.query(text, (str(number),), max_rows=1000).rows))
+        except PgmcpError as error:
+            return type(error).__name__
+
+    with ThreadPoolExecutor(200) as executor:
+        answers = list(executor.map(one, range(1, 601)))
+    over.set()
+    thread.join()
+    wrong = [
+        answer
+        for number, answer in enumerate(answers, 1)
+        if answer not in (str(number), "ConnectionLostError", "DatabaseUnavailableError")
+    ]
+    assert wrong == []
+    assert sum(answer.isdigit() for answer in answers) > 100
+    assert eventually(lambda: _works(pools))
+    assert_whole(pools)
+
+
+def test_a_restart_of_the_server_goes_unnoticed_by_who_asks_afterwards(
+    private_postgres: Server,
+) -> None:
+    pools = Pools([settings_for(private_postgres, pool_max_conns=2)])
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(lambda _: run(pools, "select pg_sleep(0.1)"), range(2)))
+    private_postgres.restart()
+    assert [run(pools) for _ in range(4)] == [1] * 4
+    pools.close(5)
+
+
+def test_a_server_that_is_down_is_an_error_and_works_again_when_it_is_back(
+    private_postgres: Server,
+) -> None:
+    pools = Pools([settings_for(private_postgres, pool_max_conns=2)])
+    errors: list[PgmcpError] = []
+
+    def sleep() -> None:
+        try:
+            run(pools, "select pg_sleep(60)", 120)
+        except PgmcpError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    assert eventually(lambda: "PgSleep" in private_postgres.psql(
+        "select wait_event from pg_stat_activity where application_name = 'pgmcp'"))  # fmt: skip
+    private_postgres.stop()
+    thread.join(10)
+    assert isinstance(errors[0], ConnectionLostError)
+    with pytest.raises(DatabaseUnavailableError):
+        run(pools)
+    private_postgres.start()
+    assert eventually(lambda: _works(pools), 2.0)
+    assert_whole(pools)
+    pools.close(5)
+
+
+def test_too_many_connections_is_said_and_passes(postgres: Server, database: str) -> None:
+    postgres.psql(
+        "create role crowded login password 'p'; alter role crowded connection limit 1", database
+    )
+    try:
+        changes = {"user": "crowded", "passwords": (Secret("p"),), "pool_max_conns": 2}
+        first = Pools([settings_for(postgres, database, **changes)])
+        second = Pools([settings_for(postgres, database, **changes)])
+        assert run(first) == 1
+        with pytest.raises(DatabaseUnavailableError, match="53300"):
+            run(second)
+        first.close(5)
+        assert eventually(lambda: _works(second))
+        second.close(5)
+    finally:
+        postgres.psql("drop role crowded")
+
+
+def _works(pools: Pools) -> bool:
+    try:
+        return run(pools) == 1
+    except (DatabaseUnavailableError, StatementError):
+        return False
