@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ import yaml
 from pgmcp.errors import FileError
 
 try:
+    from yaml import CSafeDumper as Dumper
     from yaml import CSafeLoader as Loader
 except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeDumper as Dumper  # type: ignore[assignment]
     from yaml import SafeLoader as Loader  # type: ignore[assignment]
 
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 32
 _TAG = "tag:yaml.org,2002:"
 
@@ -88,14 +90,7 @@ def parse_yaml(text: bytes, origin: str) -> Document:
         line = text.count(b"\n", 0, error.start) + 1
         raise _error(origin, line, "not UTF-8 text") from None
     try:
-        _refuse_ambiguity(source, origin)
-        loader = Loader(source)
-        try:
-            lines: dict[Where, int] = {(): 1}
-            node = loader.get_single_node()
-            value = None if node is None else _value(loader, node, (), lines, origin)
-        finally:
-            loader.dispose()
+        return _Reader(source, origin).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "not valid YAML"
@@ -105,20 +100,28 @@ def parse_yaml(text: bytes, origin: str) -> Document:
     except yaml.YAMLError:
         # ReaderError: its text quotes the offending bytes, which may belong to a secret.
         raise _error(origin, None, "not valid YAML: a character that is not allowed") from None
-    return Document(value, origin, lines)
 
 
-def dump_yaml(value: object) -> bytes:
-    """A YAML document in the layout of the guide: indented lists, dates in double quotes."""
+def dump_yaml(value: Mapping[str, object]) -> bytes:
+    """A YAML document in the layout of the guide: an indented list, dates in double quotes."""
+    return "".join(_dump_key(key, item) for key, item in value.items()).encode() or b"{}\n"
+
+
+def _dump_key(key: str, item: object) -> str:
     text: str = yaml.dump(
-        value,
+        {key: item},
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
         default_flow_style=False,
         width=1 << 30,
     )
-    return text.encode()
+    # libyaml, ten times as fast as PyYAML's own emitter, does not indent a list under its key.
+    # Every scalar is on one line, so indenting lines changes no value.
+    head, _, body = text.partition("\n")
+    if not isinstance(item, list) or not body.startswith("- "):
+        return text
+    return head + "".join(f"\n  {line}" for line in body.rstrip("\n").split("\n")) + "\n"
 
 
 def dotted(path: Where) -> str:
@@ -134,78 +137,99 @@ def _error(origin: str, line: int | None, problem: str, hint: str = "") -> FileE
     return FileError(f"{place}{problem}", hint, origin=origin)
 
 
-def _refuse_ambiguity(source: str, origin: str) -> None:
-    """Walk the events first: composing recurses in C, and follows what is refused here."""
-    depth = documents = 0
-    for event in _events(source):
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise _error(origin, line, "a second document; only one is read")
-        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _error(origin, line, "anchors and aliases (& and *) are not accepted")
-        elif isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _MAX_DEPTH:
-                raise _error(origin, line, f"nested deeper than {_MAX_DEPTH} levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+class _Reader:
+    """Makes a document from the parser's events, and never lets PyYAML build an object graph.
 
+    Its own composer recurses without a limit and follows aliases.
+    """
 
-def _events(source: str) -> Iterator[Any]:
-    yield from yaml.parse(source, Loader=Loader)
+    def __init__(self, source: str, origin: str) -> None:
+        self._loader: Any = Loader(source)
+        self._origin = origin
+        self._lines: dict[Where, int] = {(): 1}
 
-
-def _value(loader: Any, node: Any, path: Where, lines: dict[Where, int], origin: str) -> object:
-    lines[path] = line = node.start_mark.line + 1
-    kind = node.tag.removeprefix(_TAG)
-    if isinstance(node, yaml.MappingNode) and kind == "map":
-        mapping: dict[str, object] = {}
-        for key_node, value_node in node.value:
-            key = _key(key_node, path, origin)
-            if key in mapping:
-                where = key_node.start_mark.line + 1
-                raise _error(origin, where, f"{dotted((*path, key))} is there twice")
-            mapping[key] = _value(loader, value_node, (*path, key), lines, origin)
-        return mapping
-    if isinstance(node, yaml.SequenceNode) and kind == "seq":
-        return [
-            _value(loader, item, (*path, position), lines, origin)
-            for position, item in enumerate(node.value)
-        ]
-    if kind in ("str", "timestamp"):
-        return str(node.value)
-    if kind in ("null", "bool", "int", "float") and isinstance(node, yaml.ScalarNode):
+    def document(self) -> Document:
+        """The one document there is."""
         try:
-            scalar: object = loader.construct_object(node)
+            self._next(yaml.StreamStartEvent)
+            value = None
+            if not self._loader.check_event(yaml.StreamEndEvent):
+                self._next(yaml.DocumentStartEvent)
+                value = self._value((), self._loader.get_event())
+                self._next(yaml.DocumentEndEvent)
+            if not self._loader.check_event(yaml.StreamEndEvent):
+                raise self._error(self._loader.get_event(), "a second document; only one is read")
+            return Document(value, self._origin, self._lines)
+        finally:
+            self._loader.dispose()
+
+    def _next(self, kind: type[yaml.Event]) -> None:
+        event = self._loader.get_event()
+        assert isinstance(event, kind)
+
+    def _error(self, event: Any, problem: str) -> FileError:
+        return _error(self._origin, event.start_mark.line + 1, problem)
+
+    def _value(self, where: Where, event: Any) -> object:
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise self._error(event, "anchors and aliases (& and *) are not accepted")
+        if len(where) > _MAX_DEPTH:
+            raise self._error(event, f"nested deeper than {_MAX_DEPTH} levels")
+        self._lines[where] = event.start_mark.line + 1
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(where, event)
+        if isinstance(event, yaml.MappingStartEvent) and event.tag in (None, f"{_TAG}map"):
+            return self._mapping(where)
+        if isinstance(event, yaml.SequenceStartEvent) and event.tag in (None, f"{_TAG}seq"):
+            return self._sequence(where)
+        raise self._error(event, f"{dotted(where)} has a tag that is not accepted")
+
+    def _mapping(self, where: Where) -> dict[str, object]:
+        mapping: dict[str, object] = {}
+        while not isinstance(event := self._loader.get_event(), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent) or event.anchor:
+                raise self._error(event, f"a key of {dotted(where)} is not a plain word")
+            key = event.value
+            if key in mapping:
+                raise self._error(event, f"{dotted((*where, key))} is there twice")
+            mapping[key] = self._value((*where, key), self._loader.get_event())
+        return mapping
+
+    def _sequence(self, where: Where) -> list[object]:
+        sequence: list[object] = []
+        while not isinstance(event := self._loader.get_event(), yaml.SequenceEndEvent):
+            sequence.append(self._value((*where, len(sequence)), event))
+        return sequence
+
+    def _scalar(self, where: Where, event: Any) -> object:
+        tag = event.tag
+        if tag in (None, "!"):
+            tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+        kind = tag.removeprefix(_TAG)
+        if kind in ("str", "timestamp", "merge", "value"):
+            return str(event.value)
+        if kind not in ("null", "bool", "int", "float"):
+            raise self._error(event, f"{dotted(where)} has a tag that is not accepted")
+        try:
+            scalar: object = self._loader.construct_object(yaml.ScalarNode(tag, event.value))
         except (ValueError, KeyError, OverflowError):
-            raise _error(origin, line, f"{dotted(path)} is not a valid {kind}") from None
+            raise self._error(event, f"{dotted(where)} is not a valid {kind}") from None
         return scalar
-    raise _error(origin, line, f"{dotted(path)} has a tag that is not accepted")
 
 
-def _key(node: Any, path: Where, origin: str) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        line = node.start_mark.line + 1
-        raise _error(origin, line, f"a key of {dotted(path)} is not a plain word")
-    return str(node.value)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Indents lists, writes no aliases, and quotes what would read back as something else."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
-        super().increase_indent(flow, False)
+class _Dumper(Dumper):
+    """Writes no aliases, and quotes what would read back as something else."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
 
     def represent_text(self, text: str) -> Any:
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise FileError("cannot be written: text that is not valid Unicode")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise FileError("cannot be written: text that is not valid Unicode") from None
         plain_tag = self.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-        quoted = plain_tag != f"{_TAG}str" or "\n" in text
+        quoted = plain_tag != f"{_TAG}str" or len(text.splitlines()) > 1
         return self.represent_scalar(f"{_TAG}str", text, style='"' if quoted else None)
 
 

@@ -30,7 +30,7 @@ class Args:
     format: Literal["text", "json"] = arg("Form.", default="text")
     schema: str | None = arg("Schema.", default=None, max_length=5)
     names: tuple[str, ...] = arg("Names.", default=(), max_items=2, min_length=1)
-    where: Filter | None = arg("Filter.", default=None)  # noqa: RUF009
+    where: Filter | None = arg("Filter.", default=None)
     filters: tuple[Filter, ...] = arg("Filters.", default=())
     password: str | None = arg("Password.", default=None, secret=True, max_length=8)
 

@@ -6,29 +6,34 @@ messages go to stderr, and an error is never a traceback.
 
 from __future__ import annotations
 
-import logging
 import os
-import queue
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import pgmcp
-from pgmcp import log
-from pgmcp.cli import flags
-from pgmcp.config.model import Config
-from pgmcp.errors import PgmcpError, UsageError
 
-_log = logging.getLogger("pgmcp.server")
+TYPE_CHECKING = False  # importing typing is a quarter of the time that -version takes
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pgmcp.cli import flags
+    from pgmcp.config.model import Config
+
 _SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments; the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if list(arguments) in (["-version"], ["--version"]):
+        # Scripts ask for it again and again: nothing is loaded to say it.
+        return _show_version()
+    from pgmcp import log
+    from pgmcp.cli import flags
+    from pgmcp.errors import PgmcpError, UsageError
+
     try:
-        options = flags.parse(sys.argv[1:] if argv is None else argv)
+        options = flags.parse(arguments)
     except UsageError as error:
         sys.stderr.write(f"{error.for_operator()}\n\n{flags.usage()}")
         return 2
@@ -36,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(flags.usage())
         return 0
     if options.verb == "version":
-        sys.stdout.write(f"pgedge-postgres-mcp {pgmcp.__version__}\n")
-        return 0
+        return _show_version()
     handler = log.configure(sys.stderr, debug=bool(options.values.get("debug")))
     try:
         return _run(options)
@@ -51,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.release(handler)
 
 
+def _show_version() -> int:
+    sys.stdout.write(f"pgedge-postgres-mcp {pgmcp.__version__}\n")
+    return 0
+
+
 def _run(options: flags.Options) -> int:
     # Imported here: each way of starting loads only what it needs.
     if options.verb == "init":
@@ -60,6 +69,11 @@ def _run(options: flags.Options) -> int:
     if options.verb is not None:
         config = load(options.values, os.environ, program_dir(), features=None)
         return _administer(options.verb, options.values, config)
+    import logging
+    import queue
+    import threading
+
+    from pgmcp import log
     from pgmcp.app import App, known_features
 
     config = load(options.values, os.environ, program_dir(), known_features())
@@ -84,6 +98,7 @@ def _administer(verb: str, options: Mapping[str, str | bool], config: Config | N
 
 def _on_stop(tell: Callable[[int], object]) -> None:
     """Call `tell` on SIGINT or SIGTERM; the second one kills at once."""
+    import signal
 
     def handle(number: int, _frame: object) -> None:
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -96,6 +111,8 @@ def _on_stop(tell: Callable[[int], object]) -> None:
 
 def program_dir() -> Path:
     """Where the program stands: the folder of its command, or with `python -m` the current one."""
+    from pathlib import Path
+
     started = Path(sys.argv[0])
     if started.name == "__main__.py" and started.parent.name == "pgmcp":
         return Path.cwd()

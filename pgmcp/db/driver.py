@@ -41,6 +41,7 @@ _CLEANUPS = (b"ROLLBACK\0", b"DISCARD ALL\0")
 _ENDS_STEP = frozenset((messages.COMMAND_COMPLETE, messages.EMPTY_QUERY, messages.PORTAL_SUSPENDED))
 _QUIET = frozenset((messages.BIND_COMPLETE, messages.NO_DATA))
 _ASIDES = frozenset((messages.NOTICE, messages.PARAMETER_STATUS, messages.NOTIFICATION))
+_NO_ENCODING = "SQL_ASCII"
 _PASSWORD_REQUESTS = (3, 5, 10)
 _STARTUP_ERRORS = (
     InterfaceError,
@@ -68,6 +69,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         database: Database,
         password: str | None,
         clock: Callable[[], float] = time.monotonic,
+        encoding: str = "UTF8",
     ) -> None:
         self.wire = wire
         self.closed = False
@@ -86,7 +88,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             password=password,
             ssl_context=False,
             application_name="pgmcp",
-            startup_params={"client_encoding": "UTF8"},
+            startup_params={"client_encoding": encoding},
             sock=wire,
         )
         self.password = self.auth = None
@@ -353,6 +355,7 @@ def open_connection(
     *,
     encrypted: bool | None,
     clock: Callable[[], float] = time.monotonic,
+    encoding: str = "UTF8",
 ) -> Connection:
     """One attempt, bounded by `connect_timeout` and the call; `encrypted` as TlsSettings.plans.
 
@@ -367,7 +370,7 @@ def open_connection(
         try:
             with call.on_cancel(wire.interrupt):
                 reach(wire, endpoint, tls, encrypted)
-                connection = Connection(wire, endpoint, tls, database, password, clock)
+                connection = Connection(wire, endpoint, tls, database, password, clock, encoding)
         except (WireTimeoutError, WireInterruptedError):
             call.check()
             raise UnreachableError(f"timed out after {seconds:g} s") from None
@@ -376,4 +379,17 @@ def open_connection(
         except _STARTUP_ERRORS as error:
             raise UnreachableError(f"not an answer of PostgreSQL's: {error}") from error
         on_failure.pop_all()
-        return connection
+    if encoding == "UTF8" and connection.parameter_statuses.get("server_encoding") == _NO_ENCODING:
+        # What it stores may be anything, and PostgreSQL fails when it is asked for UTF-8 of it.
+        connection.close()
+        return open_connection(
+            endpoint,
+            tls,
+            database,
+            password,
+            call,
+            encrypted=encrypted,
+            clock=clock,
+            encoding=_NO_ENCODING,
+        )
+    return connection

@@ -154,7 +154,7 @@ def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
             "PostgreSQL could not say what this statement would call, so it was not run."
         )
     return [
-        tuple("" if value is None else value.decode() for value in row)
+        tuple("" if value is None else value.decode(errors="replace") for value in row)
         for row in outcome.replies[0].rows
     ]
 

@@ -28,7 +28,7 @@ class Condition:
     """One condition on one column."""
 
     column: str = arg("The column's name.", min_length=1, max_length=200)
-    op: Operator = arg(  # noqa: RUF009
+    op: Operator = arg(
         "How to compare. like and ilike match the column's text, % any characters and _ one.",
         default="=",
     )
