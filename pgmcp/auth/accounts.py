@@ -1,0 +1,118 @@
+"""Logging in and out.
+
+The rule: how a login was refused shows in the words of the guide and in nothing else, neither in
+the time it took nor in what happens to the account that was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from pgmcp.auth.fields import rfc3339
+from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.passwords import Turnstile, matches
+from pgmcp.auth.principal import Principal
+from pgmcp.auth.sessions import SessionStore
+from pgmcp.auth.user_store import UserStore
+from pgmcp.auth.users import User, normalize
+from pgmcp.errors import LoginError
+from pgmcp.log import quote
+
+WRONG = "authentication failed: invalid username or password"
+DISABLED = "authentication failed: user account is disabled"
+BLOCKED = "too many failed authentication attempts from this IP address, please try again later"
+
+# A failure of a known user is written to the file, which takes some milliseconds; every refusal
+# waits this long after the check, so that a clock does not tell which names exist.
+_REFUSAL_SECONDS = 0.05
+
+_log = logging.getLogger("pgmcp.auth")
+
+
+class Accounts:
+    """The accounts of one server. `limiter` counts failed logins per address."""
+
+    def __init__(
+        self,
+        users: UserStore,
+        sessions: SessionStore,
+        limiter: Limiter,
+        *,
+        turnstile: Turnstile | None = None,
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._limiter = limiter
+        self._turnstile = turnstile or Turnstile()
+
+    def for_request(self, address: str, principal: Principal) -> RequestAccounts:
+        """Logging in and out for one request from `address`."""
+        return RequestAccounts(self, address, principal)
+
+    def log_in(self, username: str, password: str, address: str) -> tuple[str, str]:
+        """A session token and when it expires (RFC 3339); LoginError in the guide's words."""
+        name = normalize(username)
+        try:
+            user = self._check(name, password, address)
+        except LoginError as error:
+            reason = quote(error.message)
+            _log.warning(
+                "login failed address=%s user=%s reason=%s", quote(address), quote(name), reason
+            )
+            raise
+        token, session = self._sessions.open(name)
+        # The account may have ended between the check and the session, which nobody then ended.
+        now = self._users.get(name)
+        if now is None or (now.enabled, now.disabled_at) != (True, user.disabled_at):
+            self._sessions.end(session.key, "user disabled")
+            raise LoginError(DISABLED)
+        _log.info("session started address=%s user=%s", quote(address), quote(name))
+        return token, rfc3339(session.expires_at)
+
+    def log_out(self, principal: Principal) -> bool:
+        """End the session that `principal` is; False when it is none."""
+        return self._sessions.end(principal.key, "logged out")
+
+    def _check(self, name: str, password: str, address: str) -> User:
+        self._refuse_blocked(self._limiter.retry_after(address))
+        with self._turnstile.turn():
+            self._refuse_blocked(self._limiter.count(address))
+            user = self._users.get(name)
+            usable = user.password_hash if user is not None and user.enabled else None
+            right = matches(password, usable)
+        answer_at = time.monotonic() + _REFUSAL_SECONDS
+        problem = DISABLED if user is not None and not user.enabled else WRONG
+        if user is not None and user.enabled:
+            if right:
+                now = self._users.succeeded(user)
+                if now is not None and now.enabled and now.password_hash == user.password_hash:
+                    self._limiter.forgive(address)
+                    return now
+                problem = DISABLED if now is not None and not now.enabled else WRONG
+            else:
+                self._users.failed(user)
+        time.sleep(max(0.0, answer_at - time.monotonic()))
+        raise LoginError(problem)
+
+    def _refuse_blocked(self, wait: int | None) -> None:
+        if wait is not None:
+            raise LoginError(BLOCKED, retry_after_seconds=wait)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAccounts:
+    """Accounts for the one request that came from `address` as `principal`."""
+
+    accounts: Accounts
+    address: str
+    principal: Principal
+
+    def log_in(self, username: str, password: str) -> tuple[str, str]:
+        """A new session token and its expiry (RFC 3339); LoginError when refused."""
+        return self.accounts.log_in(username, password, self.address)
+
+    def log_out(self) -> bool:
+        """End the session this call came with; False when it came with none."""
+        return self.accounts.log_out(self.principal)

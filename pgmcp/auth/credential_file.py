@@ -1,0 +1,77 @@
+"""A credential file as a running server holds it: the last version that could be read.
+
+The rule: readers take `value`, an immutable snapshot, without a lock; a version that cannot be read
+changes nothing; an older reading never replaces a newer one, whichever thread is slower.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pgmcp import files, replace
+from pgmcp.errors import FileError
+
+_log = logging.getLogger("pgmcp.auth")
+
+T = TypeVar("T")
+
+
+class CredentialFile(Generic[T]):
+    """`parse` makes the value from the bytes and the path, or raises FileError."""
+
+    def __init__(self, path: Path, parse: Callable[[bytes, str], T], empty: T) -> None:
+        self.path = path
+        self.value = empty
+        self._parse = parse
+        self._data: bytes | None = None
+        self._started = 0
+        self._applied = 0
+        self._swap_lock = threading.Lock()
+
+    def exists(self) -> bool:
+        """Whether there is a file to load."""
+        return self.path.exists()
+
+    def read(self) -> bytes | None:
+        """The bytes of the file now, None when there is none; FileError."""
+        return files.read(self.path)
+
+    def reload(self) -> tuple[T, T, bool]:
+        """Read the file; the value before, the value now, and whether the bytes were others.
+
+        FileError, with the old value kept, when the file is missing, too open, or wrong.
+        """
+        with self._swap_lock:
+            self._started += 1
+            ticket = self._started
+        if replace.tighten(self.path):
+            _log.warning("WARNING: others could read %s; its mode is now 0600", self.path)
+        data = self.read()
+        if data is None:
+            raise FileError("file not found", origin=str(self.path))
+        value = self._parse(data, str(self.path))
+        with self._swap_lock:
+            old = self.value
+            if ticket < self._applied:
+                return old, old, False
+            changed = data != self._data
+            self.value, self._data, self._applied = value, data, ticket
+        return old, value, changed
+
+    def apply(self, change: Callable[[T], T]) -> tuple[T, T]:
+        """Change the value in memory only; the value before and the value now."""
+        with self._swap_lock:
+            old = self.value
+            self.value = change(old)
+            return old, self.value
+
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> bool:
+        """Change the file under the lock it shares with the commands; FileError when it cannot be.
+
+        A file that is not there is not made.
+        """
+        return replace.update(self.path, lambda data: None if data is None else change(data))

@@ -1,0 +1,140 @@
+"""The gate: from the Authorization headers of a request to a principal, or to one bare refusal.
+
+The rule: whatever is wrong with a credential, the caller hears the same; the log says which it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+
+from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.sessions import Session, SessionStore
+from pgmcp.auth.token_store import TokenStore
+from pgmcp.auth.tokens import Token
+from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
+from pgmcp.log import quote
+
+LOGIN_TOOL = "authenticate_user"
+_MAX_SECRET_CHARACTERS = 1024
+_MAX_SEEN = 10_000
+
+_log = logging.getLogger("pgmcp.auth")
+
+
+class Gate:
+    """`databases` maps each configured name, in order, to the users it is reserved for.
+
+    `bad_tokens` counts failures per address; a valid token is never held up by it.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenStore,
+        sessions: SessionStore,
+        *,
+        databases: Mapping[str, Sequence[str]],
+        bad_tokens: Limiter,
+    ) -> None:
+        self._tokens = tokens
+        self._sessions = sessions
+        self._databases = dict(databases)
+        self._bad_tokens = bad_tokens
+        self._seen: set[tuple[str, str]] = set()
+        self._seen_lock = threading.Lock()
+
+    def check(self, authorization: Sequence[str], address: str) -> Principal:
+        """Who a request with these Authorization headers is.
+
+        UnauthorizedError, or TooManyAttemptsError for an address with too many bad tokens.
+        """
+        if not authorization:
+            self._refused(address, "missing credential")
+            raise UnauthorizedError
+        secret = _bearer(authorization[0]) if len(authorization) == 1 else None
+        if secret is None:
+            kind = "malformed header" if len(authorization) == 1 else "several headers"
+            raise self._bad(address, kind)
+        found = self._tokens.find(secret) or self._sessions.find(secret)
+        if found is None:
+            raise self._bad(address, "unknown, expired or revoked token")
+        principal = self._principal(found)
+        self._log_first(principal, address)
+        return principal
+
+    def visitor(self, method: str, params: object, address: str = "-") -> Principal:
+        """VISITOR for a login without an Authorization header; UnauthorizedError for all else."""
+        if (
+            method == "tools/call"
+            and isinstance(params, Mapping)
+            and params.get("name") == LOGIN_TOOL
+        ):
+            return VISITOR
+        self._refused(address, "missing credential")
+        raise UnauthorizedError
+
+    def _principal(self, found: Token | Session) -> Principal:
+        if isinstance(found, Session):
+            return Principal("session", found.username, found.key, self._for_user(found.username))
+        return Principal("token", found.id, found.key, self._for_token(found))
+
+    def _for_user(self, username: str) -> tuple[str, ...]:
+        return tuple(
+            name for name, users in self._databases.items() if not users or username in users
+        )
+
+    def _for_token(self, token: Token) -> tuple[str, ...]:
+        if token.database is not None:
+            # Not configured (any more): no database, rather than another one than was meant.
+            return (token.database,) if token.database in self._databases else ()
+        return tuple(name for name, users in self._databases.items() if not users)[:1]
+
+    def _bad(self, address: str, kind: str) -> Exception:
+        wait = self._bad_tokens.count(address)
+        if wait is None:
+            self._refused(address, kind)
+            return UnauthorizedError()
+        self._refused(address, f"too many bad tokens, {kind}")
+        return TooManyAttemptsError("too many requests with bad tokens from this IP address", wait)
+
+    def _refused(self, address: str, kind: str) -> None:
+        _log.info("refused address=%s reason=%s", quote(address), quote(kind))
+
+    def _log_first(self, principal: Principal, address: str) -> None:
+        """One line for the first request of a principal from an address, not one per request."""
+        seen = (principal.key, address)
+        if seen in self._seen:
+            return
+        with self._seen_lock:
+            if len(self._seen) >= _MAX_SEEN:
+                self._seen.clear()
+            self._seen.add(seen)
+        _log.info(
+            "admitted address=%s %s=%s", quote(address), principal.kind, quote(principal.name)
+        )
+
+
+class OpenGate:
+    """The gate of a server without authentication: everybody is `principal`."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    def check(self, authorization: Sequence[str], address: str) -> Principal:  # noqa: ARG002
+        """The one principal."""
+        return self._principal
+
+    def visitor(self, method: str, params: object, address: str = "-") -> Principal:  # noqa: ARG002
+        """The one principal."""
+        return self._principal
+
+
+def _bearer(header: str) -> str | None:
+    """The token of `Bearer TOKEN` (RFC 6750, section 2.1), the scheme in any case."""
+    scheme, _, rest = header.strip(" \t").partition(" ")
+    secret = rest.strip(" \t")
+    if scheme.lower() != "bearer" or not secret or len(secret) > _MAX_SECRET_CHARACTERS:
+        return None
+    return secret if secret.isascii() and not any(c.isspace() for c in secret) else None

@@ -1,0 +1,94 @@
+"""Sessions: what a login gives, for 24 hours, in memory only.
+
+The rule: a session is kept as the hash of its token, and when it ends, for whatever reason, the key
+of its connections is announced.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pgmcp.auth.token_store import Ended
+from pgmcp.auth.tokens import digest, new_secret
+from pgmcp.log import quote
+
+LIFETIME = timedelta(hours=24)
+
+_log = logging.getLogger("pgmcp.auth")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session. `hash` is the SHA-256 of its token."""
+
+    username: str
+    hash: str
+    expires_at: datetime
+
+    @property
+    def key(self) -> str:
+        """What its connections are pooled under."""
+        return f"session:{self.username}:{self.hash[:16]}"
+
+
+class SessionStore:
+    """All sessions, at most `max_per_user` for one user; `clock` is the wall clock."""
+
+    def __init__(
+        self, *, clock: Callable[[], datetime], max_per_user: int, on_ended: Ended
+    ) -> None:
+        self._clock = clock
+        self._max_per_user = max_per_user
+        self._on_ended = on_ended
+        self._sessions: dict[str, Session] = {}
+        self._sessions_lock = threading.Lock()
+
+    def open(self, username: str) -> tuple[str, Session]:
+        """A new session and its token; the user's oldest goes when there are too many."""
+        secret = new_secret()
+        session = Session(username, digest(secret), self._clock() + LIFETIME)
+        with self._sessions_lock:
+            self._sessions[session.hash] = session
+            # Insertion order is age.
+            own = [s for s in self._sessions.values() if s.username == username]
+            evicted = own[: max(0, len(own) - self._max_per_user)]
+        self._end(evicted, "more sessions than a user may have")
+        return secret, session
+
+    def find(self, secret: str) -> Session | None:
+        """The live session of a token, None when there is none."""
+        hashed = digest(secret)
+        session = self._sessions.get(hashed)
+        if session is None or not hmac.compare_digest(session.hash, hashed):
+            return None
+        return None if session.expires_at <= self._clock() else session
+
+    def end(self, key: str, reason: str) -> bool:
+        """End the session whose connections have that key; False when there is none."""
+        return self._end([s for s in self._all() if s.key == key], reason)
+
+    def end_user(self, username: str, reason: str) -> None:
+        """End every session of a user."""
+        self._end([s for s in self._all() if s.username == username], reason)
+
+    def sweep(self) -> None:
+        """End the sessions whose time has come."""
+        now = self._clock()
+        self._end([s for s in self._all() if s.expires_at <= now], "session expired")
+
+    def _all(self) -> list[Session]:
+        with self._sessions_lock:
+            return list(self._sessions.values())
+
+    def _end(self, sessions: Iterable[Session], reason: str) -> bool:
+        with self._sessions_lock:
+            ended = [s for s in sessions if self._sessions.pop(s.hash, None) is not None]
+        for session in ended:
+            _log.info("session ended user=%s reason=%s", quote(session.username), quote(reason))
+            self._on_ended(session.key, reason)
+        return bool(ended)

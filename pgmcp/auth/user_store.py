@@ -1,0 +1,105 @@
+"""The server's users: checking a password against the file, and counting what fails.
+
+The rule: a login is decided by the file as it is at that moment, under the lock the commands share,
+so a lockout holds at once, survives a restart, and loses nobody's concurrent edit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from pgmcp.auth.credential_file import CredentialFile
+from pgmcp.auth.fields import rfc3339
+from pgmcp.auth.users import NO_USERS, User, UserFile, parse_users
+from pgmcp.errors import FileError
+from pgmcp.log import quote
+
+_log = logging.getLogger("pgmcp.auth")
+
+
+class UserStore:
+    """The users of one file.
+
+    `lockout` failures in a row disable an account, 0 never. `on_gone` is told the names whose
+    sessions must end: deleted, disabled (even if enabled again since), or made anew.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], datetime],
+        lockout: int,
+        on_gone: Callable[[str, str], None],
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._lockout = lockout
+        self._on_gone = on_gone
+        self._file = CredentialFile(path, parse_users, NO_USERS)
+
+    def start(self) -> None:
+        """Load the file for the first time; without one there are no users until it appears."""
+        if self._file.exists():
+            self._file.reload()
+            _log.info("Loaded %d user(s) from %s", len(self._file.value.users), self.path)
+        if self._lockout:
+            _log.info("Account lockout enabled: %d failed attempts in a row", self._lockout)
+
+    def get(self, name: str) -> User | None:
+        """The user of that name (NFC) as last loaded."""
+        return self._file.value.users.get(name)
+
+    def reload(self) -> bool:
+        """Take over the changed file; False when its bytes are the ones already known."""
+        old, new, changed = self._file.reload()
+        self._announce(old, new)
+        return changed
+
+    def succeeded(self, checked: User) -> User | None:
+        """Record a login of `checked`; the account as it is now, None when it is gone."""
+        return self._record(checked, lambda user: user.with_login(self._clock()))
+
+    def failed(self, checked: User) -> User | None:
+        """Record a failed login; says so in the log when that locks the account."""
+        if not self._lockout:
+            return self.get(checked.name)
+        now = self._clock()
+        user = self._record(checked, lambda user: user.with_failure(now, self._lockout))
+        if user is not None and user.disabled_at == rfc3339(now, "microseconds"):
+            count = user.failed_attempts
+            _log.warning("account locked user=%s failed_attempts=%d", quote(user.name), count)
+        return user
+
+    def _record(self, checked: User, change: Callable[[User], User]) -> User | None:
+        """Change the account in the file, then in memory, unless it is not what was checked."""
+
+        def applied(users: UserFile) -> UserFile:
+            user = users.users.get(checked.name)
+            if user is None or not user.enabled or user.password_hash != checked.password_hash:
+                return users
+            return users.with_user(change(user))
+
+        def rewritten(data: bytes) -> bytes | None:
+            users = parse_users(data, str(self.path))
+            changed = applied(users)
+            return None if changed is users else changed.dump()
+
+        try:
+            self._file.rewrite(rewritten)
+            self.reload()
+        except FileError as error:
+            _log.warning("recorded in memory only: %s", error.message)
+            self._announce(*self._file.apply(applied))
+        return self.get(checked.name)
+
+    def _announce(self, old: UserFile, new: UserFile) -> None:
+        for name, before in old.users.items():
+            now = new.users.get(name)
+            if now is None or now.created_at != before.created_at:
+                self._on_gone(name, "user deleted")
+            elif before.enabled and (not now.enabled or now.disabled_at != before.disabled_at):
+                self._on_gone(name, "user disabled")

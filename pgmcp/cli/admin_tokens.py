@@ -1,0 +1,177 @@
+"""`-add-token`, `-list-tokens` and `-remove-token`, in the words of the authentication guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from pgmcp import files, replace
+from pgmcp.auth.expiry import describe_expiry, parse_expiry
+from pgmcp.auth.tokens import (
+    Token,
+    TokenFile,
+    missing_token_file,
+    new_secret,
+    new_token,
+    parse_tokens,
+)
+from pgmcp.cli.command import Command
+from pgmcp.errors import UsageError
+from pgmcp.log import visible
+
+_SHOWN_HASH = 12
+
+
+def add_token(command: Command) -> int:
+    """Make a token and show it, this once."""
+    note, database, expires_at = _answers(command)
+    secret = new_secret()
+    made: list[Token] = []
+
+    def change(data: bytes | None) -> bytes:
+        known = parse_tokens(data, str(path)) if data and data.strip() else TokenFile()
+        token = new_token(
+            known, secret, note=note, database=database, now=command.clock(), expires_at=expires_at
+        )
+        made[:] = [token]
+        return known.added(token).dump()
+
+    path = command.loaded.http.auth.token_file
+    replace.update(path, change)
+    token = made[0]
+    say = command.console.say
+    say("Token created successfully:")
+    say(f"Token: {secret}")
+    for line in _heading(token):
+        say(line)
+    say(f"Expiry: {describe_expiry(token.expires_at, token.created_at)}")
+    say(_hash_line(token))
+    say("\nStore this token securely. It cannot be retrieved later.")
+    return 0
+
+
+def list_tokens(command: Command) -> int:
+    """Show every token, never its secret."""
+    tokens = _read(command.loaded.http.auth.token_file).tokens
+    now = command.clock()
+    say = command.console.say
+    say("API Tokens:\n===========\n")
+    for token in tokens:
+        for line in _heading(token):
+            say(line)
+        say(_hash_line(token))
+        say(f"Created: {token.created_at:%Y-%m-%d %H:%M:%S}")
+        say(f"Expires: {f'{token.expires_at:%Y-%m-%d %H:%M:%S}' if token.expires_at else 'Never'}")
+        say(f"Status: {'Expired' if token.expired(now) else 'Valid'}\n")
+    say(f"Total tokens: {len(tokens)}")
+    return 0
+
+
+def remove_token(command: Command) -> int:
+    """Remove a token by its id or the beginning of its hash."""
+    path = command.loaded.http.auth.token_file
+    wanted = command.text("remove-token") or ""
+    removed: list[Token] = []
+
+    def change(data: bytes | None) -> bytes:
+        if data is None:
+            raise missing_token_file(path)
+        known = parse_tokens(data, str(path))
+        token = known.find(wanted)
+        removed[:] = [token]
+        return known.without(lambda other: other is token).dump()
+
+    replace.update(path, change)
+    note = visible(removed[0].note)
+    command.console.say(f"Token removed: {visible(removed[0].id)}" + (f" ({note})" if note else ""))
+    return 0
+
+
+VERBS: Mapping[str, Callable[[Command], int]] = {
+    "add-token": add_token,
+    "list-tokens": list_tokens,
+    "remove-token": remove_token,
+}
+
+
+def _read(path: Path) -> TokenFile:
+    data = files.read(path)
+    if data is None:
+        raise missing_token_file(path)
+    return parse_tokens(data, str(path))
+
+
+def _heading(token: Token) -> list[str]:
+    lines = [f"ID: {visible(token.id)}", f"Note: {visible(token.note)}"]
+    return [*lines, f"Database: {visible(token.database)}"] if token.database else lines
+
+
+def _hash_line(token: Token) -> str:
+    return f"Hash (first {_SHOWN_HASH} chars): {token.hash[:_SHOWN_HASH]}..."
+
+
+def _answers(command: Command) -> tuple[str, str | None, datetime | None]:
+    """Note, database and expiry, each from its flag or by asking.
+
+    A note and an expiry on the command line are "all details": then nothing is asked, and without
+    -token-database the token uses the default one.
+    """
+    names = _database_names(command)
+    note, expiry = command.text("token-note"), command.text("token-expiry")
+    given = command.text("token-database")
+    interactive = note is None or expiry is None
+    database = None if given is None else _chosen(given, names)
+    expires_at = None if expiry is None else parse_expiry(expiry, command.clock())
+    if note is None:
+        note = command.console.ask("Note (what the token is for)", "-token-note")
+    if given is None and interactive and len(names) > 1:
+        database = _ask_database(command, names)
+    if expiry is None:
+        expires_at = _ask_expiry(command)
+    return note, database, expires_at
+
+
+def _database_names(command: Command) -> tuple[str, ...]:
+    config = command.loaded
+    # Without a file there is nothing to bind to: the one database is whatever the server is given.
+    return () if config.file is None else tuple(database.name for database in config.databases)
+
+
+def _chosen(answer: str, names: Sequence[str]) -> str | None:
+    """The configured database an answer names, by name or by number from 1; blank: the default."""
+    if not answer:
+        return None
+    if answer in names:
+        return answer
+    if answer.isascii() and answer.isdigit() and 1 <= int(answer[:9]) <= len(names):
+        return names[int(answer) - 1]
+    known = f"Configured: {', '.join(visible(name) for name in names)}"
+    raise UsageError(
+        f"database not configured: {visible(answer)}",
+        known if names else "There is no configuration file; name one with: -config FILE",
+    )
+
+
+def _ask_database(command: Command, names: Sequence[str]) -> str | None:
+    console = command.console
+    console.warn("Available databases:")
+    for number, name in enumerate(names, start=1):
+        console.warn(f"  {number}. {visible(name)}")
+    question = "Database (number or name, blank for the default)"
+    while True:
+        answer = console.ask(question, "-token-database")
+        try:
+            return _chosen(answer, names)
+        except UsageError as error:
+            console.warn(error.for_operator())
+
+
+def _ask_expiry(command: Command) -> datetime | None:
+    question = 'Expiry (e.g. "30d", "1y", "2w", "12h" or "never")'
+    while True:
+        answer = command.console.ask(question, "-token-expiry")
+        try:
+            return parse_expiry(answer, command.clock())
+        except UsageError as error:
+            command.console.warn(error.for_operator())

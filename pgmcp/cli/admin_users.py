@@ -1,0 +1,213 @@
+"""The commands for user accounts, in the words of the authentication guide.
+
+The rule: passwords are asked and hashed before the file is locked, and never shown.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from pgmcp import files, replace
+from pgmcp.auth.passwords import hash_password
+from pgmcp.auth.users import (
+    NO_USERS,
+    User,
+    UserFile,
+    check_name,
+    check_password,
+    new_user,
+    parse_users,
+)
+from pgmcp.cli.command import Command
+from pgmcp.errors import UsageError
+from pgmcp.log import visible
+
+_NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
+
+
+def add_user(command: Command) -> int:
+    """Make an account."""
+    name = check_name(_username(command))
+    if name in _read(command).users:
+        raise _taken(name)
+    asked = "username" not in command.options or "password" not in command.options
+    password_hash = hash_password(_password(command, name, "Password"))
+    note = command.text("user-note")
+    if note is None:
+        note = command.console.ask("Note (optional)", "-user-note") if asked else ""
+
+    def change(users: UserFile) -> UserFile:
+        if name in users.users:
+            raise _taken(name)
+        return users.with_user(new_user(name, password_hash, note, command.clock()))
+
+    _update(command, change)
+    command.console.say(f"User created successfully: {name}")
+    return 0
+
+
+def update_user(command: Command) -> int:
+    """Change a password, a note, or both; without either flag, ask for the password."""
+    user = _read(command).find(_username(command))
+    note = command.text("user-note")
+    password_hash: str | None = None
+    if "password" in command.options or note is None:
+        password_hash = hash_password(_password(command, user.name, "New password"))
+
+    def change(users: UserFile) -> UserFile:
+        changed = users.find(user.name)
+        if password_hash is not None:
+            changed = changed.with_password(password_hash)
+        if note is not None:
+            changed = changed.with_annotation(note)
+        return users.with_user(changed)
+
+    _update(command, change)
+    command.console.say(f"User updated: {visible(user.name)}")
+    return 0
+
+
+def delete_user(command: Command) -> int:
+    """Delete an account after a clear yes."""
+    user = _read(command).find(_username(command))
+    question = f"Delete user {visible(user.name)}?"
+    if not command.options.get("yes") and not command.console.confirm(question):
+        command.console.warn("Nothing was deleted.")
+        return 1
+    _update(command, lambda users: users.without(users.find(user.name).name))
+    command.console.say(f"User deleted: {visible(user.name)}")
+    return 0
+
+
+def enable_user(command: Command) -> int:
+    """Let a disabled or locked account log in again."""
+    return _switch(command, User.with_enabled, "enabled")
+
+
+def disable_user(command: Command) -> int:
+    """Keep an account from logging in, and end its sessions."""
+    return _switch(command, lambda user: user.with_disabled(command.clock()), "disabled")
+
+
+def list_users(command: Command) -> int:
+    """The guide's table; times are UTC."""
+    users = sorted(_read(command).users.values(), key=lambda user: user.name)
+    # A name is needed whole, to be typed after -username.
+    name_width = max([_NAME_WIDTH, *(_width(visible(user.name)) for user in users)])
+    total = name_width + _CREATED_WIDTH + _LOGIN_WIDTH + _STATUS_WIDTH + _NOTE_WIDTH + 4
+
+    def row(name: str, created: str, last_login: str, status: str, note: str) -> str:
+        cells = (
+            _padded(name, name_width),
+            f"{created:<{_CREATED_WIDTH}}",
+            f"{last_login:<{_LOGIN_WIDTH}}",
+            f"{status:<{_STATUS_WIDTH}}",
+            _cut(visible(note), _NOTE_WIDTH),
+        )
+        return " ".join(cells).rstrip()
+
+    say = command.console.say
+    say("Users:")
+    say("=" * total)
+    say(row("Username", "Created", "Last Login", "Status", "Annotation"))
+    say("-" * total)
+    for user in users:
+        last_login = _minute(user.last_login) if user.last_login else "Never"
+        status = "Enabled" if user.enabled else "DISABLED"
+        created = _minute(user.created_at)
+        say(row(visible(user.name), created, last_login, status, user.annotation))
+    say("=" * total)
+    return 0
+
+
+VERBS: Mapping[str, Callable[[Command], int]] = {
+    "add-user": add_user,
+    "update-user": update_user,
+    "delete-user": delete_user,
+    "enable-user": enable_user,
+    "disable-user": disable_user,
+    "list-users": list_users,
+}
+
+
+def _switch(command: Command, change: Callable[[User], User], done: str) -> int:
+    name = _username(command)
+    _update(command, lambda users: users.with_user(change(users.find(name))))
+    command.console.say(f"User {done}: {visible(name)}")
+    return 0
+
+
+def _parse(command: Command, data: bytes | None) -> UserFile:
+    path = command.loaded.http.auth.user_file
+    return parse_users(data, str(path)) if data and data.strip() else NO_USERS
+
+
+def _read(command: Command) -> UserFile:
+    return _parse(command, files.read(command.loaded.http.auth.user_file))
+
+
+def _update(command: Command, change: Callable[[UserFile], UserFile]) -> None:
+    path = command.loaded.http.auth.user_file
+    replace.update(path, lambda data: change(_parse(command, data)).dump())
+
+
+def _username(command: Command) -> str:
+    given = command.text("username")
+    return command.console.ask("Username", "-username") if given is None else given
+
+
+def _password(command: Command, name: str, question: str) -> str:
+    """A password that may be this user's, from the flag, standard input, or asked for twice."""
+    min_length = command.loaded.http.auth.password_min_length
+    given = command.text("password")
+    console = command.console
+    if given == "-":
+        return check_password(console.read_line("-password"), name, min_length)
+    if given is not None:
+        console.warn(
+            "The command line of a process can be seen by others: "
+            "-password - reads the password from standard input."
+        )
+        return check_password(given, name, min_length)
+    password = check_password(console.ask_hidden(question, "-password"), name, min_length)
+    if console.ask_hidden("Confirm password", "-password") != password:
+        raise UsageError("the two passwords differ", "Nothing was changed. Try again.")
+    return password
+
+
+def _taken(name: str) -> UsageError:
+    return UsageError(
+        f"User already exists: {name}", f"Change it with: -update-user -username {name}"
+    )
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    kept = ""
+    for character in text:
+        if _width(kept + character) > width - 3:
+            break
+        kept += character
+    return f"{kept}..."

@@ -1,0 +1,70 @@
+"""Asking and telling the person at the terminal, or the script behind a pipe.
+
+The rule: results go to standard output, questions and complaints to standard error; the end of
+input is never an answer.
+"""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from typing import TextIO
+
+from pgmcp.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The three streams of a command."""
+
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+
+    def say(self, text: str) -> None:
+        """A line of the result."""
+        print(text, file=self.stdout)
+
+    def warn(self, text: str) -> None:
+        """A line beside the result."""
+        print(text, file=self.stderr)
+
+    def ask(self, question: str, flag: str) -> str:
+        """The answer to a question, stripped; UsageError, naming the flag, when there is none."""
+        print(f"{question}: ", end="", file=self.stderr, flush=True)
+        return self._line(flag).strip()
+
+    def ask_hidden(self, question: str, flag: str) -> str:
+        """The answer as it is typed, not shown; from a pipe, its next line."""
+        if not self.stdin.isatty():
+            return self._line(flag)
+        try:
+            return getpass.getpass(f"{question}: ", self.stderr)
+        except EOFError:
+            self.warn("")
+            raise _no_answer(flag) from None
+
+    def read_line(self, flag: str) -> str:
+        """The next line of standard input without its line end; UsageError when there is none."""
+        return self._line(flag)
+
+    def confirm(self, question: str) -> bool:
+        """Whether the answer was a clear yes."""
+        try:
+            return self.ask(f"{question} [yes/no]", "-yes").lower() in ("y", "yes")
+        except UsageError:
+            return False
+
+    def _line(self, flag: str) -> str:
+        try:
+            line = self.stdin.readline()
+        except UnicodeDecodeError:
+            raise UsageError("the answer is not valid text in this terminal's encoding") from None
+        if not line:
+            self.warn("")
+            raise _no_answer(flag)
+        return line.removesuffix("\n").removesuffix("\r")
+
+
+def _no_answer(flag: str) -> UsageError:
+    return UsageError("no answer, the input has ended", f"In a script, give {flag}.")

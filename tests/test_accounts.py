@@ -1,0 +1,262 @@
+"""Logging in: the words of the guide, the limits, the lockout, the same time for every refusal."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from pgmcp import replace
+from pgmcp.auth.accounts import BLOCKED, DISABLED, WRONG, Accounts
+from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.passwords import COST, Turnstile
+from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.sessions import SessionStore
+from pgmcp.auth.user_store import UserStore
+from pgmcp.auth.users import NO_USERS, User, UserFile, new_user, parse_users
+from pgmcp.errors import LoginError
+
+ADDRESS = "192.0.2.1"
+PASSWORD = "SecurePassword123!"
+CHEAP = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+NOW = datetime(2024, 11, 14, 9, 30, tzinfo=UTC)
+
+
+class World:
+    """Accounts over a real file with alice, and charlie who is disabled."""
+
+    def __init__(
+        self, folder: Path, *, limit: int = 10, lockout: int = 0, password_hash: str = CHEAP
+    ) -> None:
+        self.path = folder / "users.yaml"
+        self.clock = 1000.0
+        charlie = new_user("charlie", password_hash, "", NOW).with_disabled(NOW)
+        alice = new_user("alice", password_hash, "", NOW)
+        known = NO_USERS.with_user(alice).with_user(charlie)
+        replace.update(self.path, lambda data: known.dump())
+        self.ended: list[tuple[str, str]] = []
+        self.sessions = SessionStore(
+            clock=lambda: NOW, max_per_user=10, on_ended=lambda *end: self.ended.append(end)
+        )
+        self.users = UserStore(
+            self.path, clock=lambda: NOW, lockout=lockout, on_gone=self.sessions.end_user
+        )
+        self.users.start()
+        self.limiter = Limiter(limit, 900.0, clock=lambda: self.clock)
+        self.accounts = Accounts(self.users, self.sessions, self.limiter)
+
+    def log_in(
+        self, name: str = "alice", password: str = PASSWORD, address: str = ADDRESS
+    ) -> tuple[str, str]:
+        return self.accounts.for_request(address, VISITOR).log_in(name, password)
+
+    def refusal(
+        self, name: str = "alice", password: str = PASSWORD, address: str = ADDRESS
+    ) -> LoginError:
+        with pytest.raises(LoginError) as caught:
+            self.log_in(name, password, address)
+        return caught.value
+
+    def edit(self, change: Callable[[UserFile], UserFile]) -> None:
+        replace.update(self.path, lambda data: change(parse_users(data or b"", "f")).dump())
+
+    def written(self, name: str) -> User:
+        return parse_users(self.path.read_bytes(), "f").users[name]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_login_gives_a_session_for_24_hours_and_is_written(world: World) -> None:
+    token, expires_at = world.log_in()
+    session = world.sessions.find(token)
+    assert session is not None
+    assert (session.username, expires_at) == ("alice", "2024-11-15T09:30:00Z")
+    assert world.written("alice").last_login == NOW
+
+
+def test_names_are_compared_in_nfc(world: World) -> None:
+    world.edit(lambda users: users.with_user(new_user("jos\u00e9", CHEAP, "", NOW)))
+    world.users.reload()
+    token, _ = world.log_in("jose\u0301")
+    assert world.sessions.find(token) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "words"),
+    [
+        ("alice", "wrong", WRONG),
+        ("alice", "x" * 100, WRONG),
+        ("alice", "", WRONG),
+        ("nobody", PASSWORD, WRONG),
+        ("charlie", PASSWORD, DISABLED),
+        ("charlie", "wrong", DISABLED),
+    ],
+)
+def test_refusals_have_the_words_of_the_guide(
+    world: World, name: str, password: str, words: str
+) -> None:
+    error = world.refusal(name, password)
+    assert (error.message, error.retry_after_seconds) == (words, None)
+    assert words in (
+        "authentication failed: invalid username or password",
+        "authentication failed: user account is disabled",
+    )
+
+
+def test_after_too_many_failures_the_address_is_refused_even_with_the_right_password(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, limit=3)
+    for name in ("alice", "nobody", "charlie"):
+        world.refusal(name, "wrong")
+    error = world.refusal()
+    assert (error.message, error.retry_after_seconds) == (BLOCKED, 900)
+    assert world.sessions.find(world.log_in(address="192.0.2.2")[0]) is not None
+    world.clock += 900
+    world.log_in()
+
+
+def test_a_success_in_between_does_not_reset_the_addresss_count(tmp_path: Path) -> None:
+    world = World(tmp_path, limit=3)
+    world.refusal(password="wrong")
+    world.refusal(password="wrong")
+    for _ in range(5):
+        world.log_in()
+    world.refusal(password="wrong")
+    assert world.refusal().message == BLOCKED
+
+
+def test_a_success_resets_the_accounts_count(tmp_path: Path) -> None:
+    world = World(tmp_path, lockout=3)
+    for _ in range(2):
+        world.refusal(password="wrong")
+        world.refusal(password="wrong")
+        world.log_in()
+    assert world.written("alice").enabled
+
+
+def test_lockout_ends_sessions_and_answers_disabled_whatever_the_password(tmp_path: Path) -> None:
+    world = World(tmp_path, lockout=2)
+    token, _ = world.log_in()
+    assert world.refusal(password="wrong").message == WRONG
+    assert world.refusal(password="wrong").message == WRONG
+    assert world.refusal().message == world.refusal(password="wrong").message == DISABLED
+    assert world.sessions.find(token) is None
+    assert not world.written("alice").enabled
+
+
+def test_enabling_does_not_bring_a_session_back(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    token, _ = world.log_in()
+    world.edit(lambda users: users.with_user(users.find("alice").with_disabled(NOW)))
+    world.users.reload()
+    world.edit(lambda users: users.with_user(users.find("alice").with_enabled()))
+    world.users.reload()
+    assert world.sessions.find(token) is None
+    world.log_in()
+
+
+def test_disabling_beats_a_login_that_is_being_checked(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.edit(lambda users: users.with_user(users.find("alice").with_disabled(NOW)))
+    # The server has not noticed yet, and the password is right.
+    assert world.refusal().message == DISABLED
+
+
+def test_logging_out_ends_the_session_it_came_with_and_no_other(world: World) -> None:
+    (first, _), (second, _) = world.log_in(), world.log_in()
+    session = world.sessions.find(first)
+    assert session is not None
+    principal = Principal("session", "alice", session.key)
+    assert world.accounts.for_request(ADDRESS, principal).log_out()
+    assert not world.accounts.for_request(ADDRESS, principal).log_out()
+    assert not world.accounts.for_request(ADDRESS, VISITOR).log_out()
+    assert world.sessions.find(first) is None
+    assert world.sessions.find(second) is not None
+    assert world.ended == [(session.key, "logged out")]
+
+
+def test_parallel_guesses_stay_within_the_limit(tmp_path: Path) -> None:
+    world = World(tmp_path, limit=3)
+    world.accounts = Accounts(
+        world.users, world.sessions, world.limiter, turnstile=Turnstile(running=16, waiting=16)
+    )
+    start = threading.Barrier(16)
+    words: list[str] = []
+
+    def guess() -> None:
+        start.wait()
+        try:
+            world.log_in(password="wrong")
+        except LoginError as error:
+            words.append(error.message)
+
+    threads = [threading.Thread(target=guess) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (words.count(WRONG), words.count(BLOCKED)) == (3, 13)
+
+
+def test_a_flood_of_logins_is_told_that_the_server_is_busy(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    turnstile = Turnstile(running=1, waiting=0)
+    world.accounts = Accounts(world.users, world.sessions, world.limiter, turnstile=turnstile)
+    with turnstile.turn():
+        assert "busy" in world.refusal().message
+    world.log_in()
+
+
+def test_unknown_disabled_and_wrong_cost_the_same_time(tmp_path: Path) -> None:
+    real = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(COST)).decode()
+    world = World(tmp_path, limit=0, lockout=1000, password_hash=real)
+    cases = [("nobody", "wrong"), ("charlie", PASSWORD), ("alice", "wrong"), ("alice", "x" * 99)]
+    spent: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
+    for _ in range(3):
+        for case in cases:
+            begun = time.monotonic()
+            world.refusal(*case)
+            spent[case].append(time.monotonic() - begun)
+    fastest = [min(times) for times in spent.values()]
+    assert max(fastest) < 1.5 * min(fastest), {c: statistics.median(t) for c, t in spent.items()}
+    assert min(fastest) > 0.05
+
+
+def test_the_log_has_one_line_per_event_with_what_the_client_sent_escaped(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pgmcp")
+    world.refusal('eve"\n2024-11-14 [AUTH] session started user="alice"', "hunter22")
+    world.log_in()
+    assert caplog.messages == [
+        f'login failed address="{ADDRESS}" '
+        r'user="eve\"\n2024-11-14 [AUTH] session started user=\"alice\"" '
+        f'reason="{WRONG}"',
+        f'session started address="{ADDRESS}" user="alice"',
+    ]
+    assert "hunter22" not in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+def test_a_session_opened_for_a_user_who_has_just_gone_is_ended(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    opened = world.sessions.open
+
+    def open_late(name: str) -> object:
+        world.edit(lambda users: users.without("alice"))
+        world.users.reload()
+        return opened(name)
+
+    world.sessions.open = open_late  # type: ignore[method-assign, assignment]
+    assert world.refusal().message == DISABLED
+    assert [reason for _, reason in world.ended] == ["user disabled"]

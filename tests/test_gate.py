@@ -1,0 +1,310 @@
+"""The gate: credentials to principals, and one refusal for all else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pgmcp import replace
+from pgmcp.auth.gate import Gate, OpenGate
+from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.principal import VISITOR, Principal, local
+from pgmcp.auth.sessions import SessionStore
+from pgmcp.auth.token_store import TokenStore
+from pgmcp.auth.tokens import Token, TokenFile, new_token, parse_tokens
+from pgmcp.errors import FileError, TooManyAttemptsError, UnauthorizedError
+
+ADDRESS = "192.0.2.1"
+
+
+class World:
+    """A gate over real stores, with a clock that moves when told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
+        self.path = folder / "tokens.yaml"
+        self.ended: list[tuple[str, str]] = []
+        self.path.write_bytes(TokenFile().dump())
+        self.path.chmod(0o600)
+        self.sessions = SessionStore(
+            clock=lambda: self.now, max_per_user=3, on_ended=lambda *end: self.ended.append(end)
+        )
+        self.tokens = self.store()
+        self.tokens.start()
+        self.gate = Gate(
+            self.tokens,
+            self.sessions,
+            databases={"private": ["alice"], "main": [], "staging": [], "team": ["alice", "bob"]},
+            bad_tokens=Limiter(3, 60.0),
+        )
+
+    def store(self) -> TokenStore:
+        return TokenStore(
+            self.path,
+            clock=lambda: self.now,
+            on_ended=lambda *end: self.ended.append(end),
+        )
+
+    def add(
+        self, secret: str, database: str | None = None, lifetime: timedelta | None = None
+    ) -> Token:
+        made: list[Token] = []
+
+        def change(known: TokenFile) -> TokenFile:
+            end = None if lifetime is None else self.now + lifetime
+            token = new_token(
+                known, secret, note="", database=database, now=self.now, expires_at=end
+            )
+            made.append(token)
+            return known.added(token)
+
+        self.edit(change)
+        return made[0]
+
+    def edit(self, change: Callable[[TokenFile], TokenFile]) -> None:
+        replace.update(self.path, lambda data: change(parse_tokens(data or b"", "f")).dump())
+        self.tokens.reload()
+
+    def ask(self, *authorization: str, address: str = ADDRESS) -> Principal:
+        return self.gate.check(authorization, address)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_token_is_a_principal_named_by_its_id(world: World) -> None:
+    token = world.add("secret")
+    principal = world.ask("Bearer secret")
+    assert (principal.kind, principal.name) == ("token", token.id)
+    assert principal.key == f"token:{token.id}:{token.hash[:16]}"
+    assert "secret" not in repr(principal)
+
+
+@pytest.mark.parametrize("header", ["bearer secret", "BEARER  secret", " Bearer secret "])
+def test_the_scheme_is_read_in_any_case(world: World, header: str) -> None:
+    world.add("secret")
+    assert world.ask(header).kind == "token"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ("",),
+        ("Bearer",),
+        ("Bearer ",),
+        ("secret",),
+        ("Basic secret",),
+        ("Bearer secret x",),
+        ("Bearer secret,Bearer secret",),
+        ("Bearer secret", "Bearer secret"),
+        ("Bearer wrong",),
+        ("Bearer sécret",),
+        ("Bearer \udcff",),
+        ("Bearer " + "x" * 5000,),
+    ],
+)
+def test_everything_else_is_the_same_refusal(world: World, headers: tuple[str, ...]) -> None:
+    world.add("secret")
+    with pytest.raises(UnauthorizedError) as caught:
+        world.ask(*headers)
+    assert caught.value.message == "Unauthorized"
+
+
+def test_an_expired_token_stops_on_time_without_any_sweep(world: World) -> None:
+    world.add("secret", lifetime=timedelta(hours=1))
+    world.now += timedelta(minutes=59, seconds=59)
+    world.ask("Bearer secret")
+    world.now += timedelta(seconds=1)
+    with pytest.raises(UnauthorizedError):
+        world.ask("Bearer secret")
+
+
+def test_the_sweep_takes_an_expired_token_out_of_the_file_and_announces_it(world: World) -> None:
+    token = world.add("secret", lifetime=timedelta(hours=1))
+    kept = world.add("other")
+    world.tokens.sweep()
+    assert world.ended == []
+    world.now += timedelta(hours=1)
+    world.tokens.sweep()
+    world.tokens.sweep()
+    world.tokens.reload()
+    assert world.ended == [(token.key, "token expired")]
+    assert [t.id for t in parse_tokens(world.path.read_bytes(), "f").tokens] == [kept.id]
+
+
+def test_a_removed_and_a_rebound_token_are_announced_and_others_not(world: World) -> None:
+    removed, rebound = world.add("one"), world.add("two", database="staging")
+    world.add("three", database="staging")
+    world.edit(lambda known: known.without(lambda token: token.id == removed.id))
+    text = world.path.read_text()
+    world.path.write_text(text.replace("database: staging", "database: main", 1))
+    world.tokens.reload()
+    assert world.ended == [
+        (removed.key, "token removed"),
+        (rebound.key, "token bound to another database"),
+    ]
+    with pytest.raises(UnauthorizedError):
+        world.ask("Bearer one")
+    assert world.ask("Bearer two").databases == ("main",)
+
+
+@pytest.mark.parametrize("broken", ["", "tokens:\n", "tokens:\n  - id: x\n", None])
+def test_a_broken_empty_or_deleted_file_keeps_the_tokens(world: World, broken: str | None) -> None:
+    world.add("secret")
+    if broken is None:
+        world.path.unlink()
+    else:
+        world.path.write_text(broken)
+    with pytest.raises(FileError):
+        world.tokens.reload()
+    assert world.ask("Bearer secret").kind == "token"
+    assert world.ended == []
+
+
+def test_the_start_says_what_it_loaded_and_removes_what_has_expired(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pgmcp")
+    world.add("one", lifetime=timedelta(hours=1))
+    world.add("two")
+    world.now += timedelta(days=1)
+    world.store().start()
+    assert f"Loaded 1 API token(s) from {world.path}" in caplog.messages
+    assert "Removed 1 expired token(s)" in caplog.messages
+    assert len(parse_tokens(world.path.read_bytes(), "f").tokens) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_no_trouble(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.add("secret")
+    (world.path.parent / f".{world.path.name}.lock").unlink()
+    (world.path.parent / f".{world.path.name}.lock").mkdir()
+    store = world.store()
+    store.start()
+    assert store.find("secret") is not None
+    assert "expired tokens stay" not in caplog.text
+
+
+def test_expired_tokens_that_cannot_be_removed_stay_without_effect(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.add("secret", lifetime=timedelta(hours=1))
+    (world.path.parent / f".{world.path.name}.lock").unlink()
+    (world.path.parent / f".{world.path.name}.lock").mkdir()
+    world.now += timedelta(hours=1)
+    store = world.store()
+    store.start()
+    store.sweep()
+    assert store.find("secret") is None
+    assert caplog.text.count("expired tokens stay in the file, without effect") == 1
+
+
+def test_a_missing_token_file_stops_the_start_with_the_guides_lines(world: World) -> None:
+    world.path.unlink()
+    with pytest.raises(FileError) as caught:
+        world.store().start()
+    assert caught.value.for_operator() == (
+        f"ERROR: Token file not found: {world.path}\n"
+        "Create tokens with: ./pgedge-postgres-mcp -add-token\n"
+        "Or disable authentication with: -no-auth"
+    )
+
+
+def test_an_unbound_token_has_the_first_database_that_is_not_reserved(world: World) -> None:
+    world.add("secret")
+    assert world.ask("Bearer secret").databases == ("main",)
+
+
+def test_a_bound_token_has_its_database_and_none_when_that_is_not_configured(world: World) -> None:
+    world.add("one", database="private")
+    world.add("two", database="gone")
+    assert world.ask("Bearer one").databases == ("private",)
+    assert world.ask("Bearer two").databases == ()
+
+
+def test_a_session_has_the_databases_of_its_user(world: World) -> None:
+    token, session = world.sessions.open("alice")
+    principal = world.ask(f"Bearer {token}")
+    assert (principal.kind, principal.name, principal.key) == ("session", "alice", session.key)
+    assert principal.databases == ("private", "main", "staging", "team")
+    token, _ = world.sessions.open("carol")
+    assert world.ask(f"Bearer {token}").databases == ("main", "staging")
+
+
+def test_too_many_bad_tokens_are_told_so_and_a_valid_one_gets_through(world: World) -> None:
+    world.add("secret")
+    for _ in range(3):
+        with pytest.raises(UnauthorizedError):
+            world.ask("Bearer wrong")
+    with pytest.raises(TooManyAttemptsError) as caught:
+        world.ask("Bearer wrong")
+    assert 0 < caught.value.retry_after_seconds <= 60
+    assert world.ask("Bearer secret").kind == "token"
+    with pytest.raises(UnauthorizedError):
+        world.ask("Bearer wrong", address="192.0.2.2")
+
+
+def test_a_missing_credential_does_not_count_as_a_bad_token(world: World) -> None:
+    for _ in range(10):
+        with pytest.raises(UnauthorizedError):
+            world.ask()
+
+
+def test_only_the_login_tool_is_open_to_a_visitor(world: World) -> None:
+    assert world.gate.visitor("tools/call", {"name": "authenticate_user"}) is VISITOR
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/list", {}),
+        ("tools/list", {"name": "authenticate_user"}),
+        ("tools/call", None),
+        ("tools/call", []),
+        ("tools/call", ["authenticate_user"]),
+        ("tools/call", {"name": "query_database"}),
+        ("tools/call", {"name": "logout_user"}),
+        ("tools/call", {"name": ["authenticate_user"]}),
+        ("tools/call", {"name": "Authenticate_user"}),
+        ("resources/read", {"name": "authenticate_user"}),
+    ],
+)
+def test_nothing_rides_on_the_exception_for_the_login_tool(
+    world: World, method: str, params: object
+) -> None:
+    with pytest.raises(UnauthorizedError):
+        world.gate.visitor(method, params)
+
+
+def test_the_log_has_the_kind_of_each_refusal_and_no_secret(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pgmcp")
+    token = world.add("t0psecret")
+    world.ask("Bearer t0psecret")
+    world.ask("Bearer t0psecret")
+    for headers in ((), ("Basic t0psecret",), ("Bearer t0psecret!",), ("a", "b")):
+        with pytest.raises(UnauthorizedError):
+            world.ask(*headers)
+    said = [message for message in caplog.messages if "address=" in message]
+    assert said == [
+        f'admitted address="{ADDRESS}" token="{token.id}"',
+        f'refused address="{ADDRESS}" reason="missing credential"',
+        f'refused address="{ADDRESS}" reason="malformed header"',
+        f'refused address="{ADDRESS}" reason="unknown, expired or revoked token"',
+        f'refused address="{ADDRESS}" reason="several headers"',
+    ]
+    assert "t0psecret" not in caplog.text
+
+
+def test_an_open_gate_admits_everybody_as_the_same_principal() -> None:
+    everybody = local(("main",))
+    gate = OpenGate(everybody)
+    assert gate.check([], ADDRESS) is gate.visitor("tools/list", {}) is everybody

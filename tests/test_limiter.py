@@ -1,0 +1,129 @@
+"""The sliding window per address."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pgmcp.auth.limiter import Limiter, network
+
+
+class Clock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_refuses_the_attempt_after_the_limit_until_the_window_has_passed() -> None:
+    clock = Clock()
+    limiter = Limiter(3, 60.0, clock=clock)
+    for _ in range(3):
+        assert limiter.count("192.0.2.1") is None
+        clock.now += 10
+    assert limiter.count("192.0.2.1") == limiter.retry_after("192.0.2.1") == 30
+    assert limiter.count("192.0.2.2") is None
+    clock.now += 29
+    assert limiter.retry_after("192.0.2.1") == 1
+    clock.now += 1
+    assert limiter.retry_after("192.0.2.1") is None
+
+
+def test_the_window_slides_so_that_attempts_free_up_one_by_one() -> None:
+    clock = Clock()
+    limiter = Limiter(2, 60.0, clock=clock)
+    limiter.count("a")
+    clock.now += 50
+    limiter.count("a")
+    clock.now += 10
+    assert limiter.count("a") is None
+    assert limiter.count("a") == 50
+
+
+def test_a_refused_attempt_does_not_lengthen_the_wait() -> None:
+    clock = Clock()
+    limiter = Limiter(1, 60.0, clock=clock)
+    limiter.count("a")
+    clock.now += 30
+    for _ in range(5):
+        assert limiter.count("a") == 30
+
+
+def test_a_success_takes_back_its_own_count_and_no_other() -> None:
+    limiter = Limiter(3, 60.0, clock=Clock())
+    limiter.count("a")
+    limiter.count("a")
+    limiter.forgive("a")
+    assert limiter.count("a") is None
+    assert limiter.count("a") is None
+    assert limiter.count("a") is not None
+
+
+def test_parallel_attempts_stay_within_the_limit() -> None:
+    limiter = Limiter(10, 60.0)
+    start = threading.Barrier(40)
+    passed: list[None] = []
+
+    def attempt() -> None:
+        start.wait()
+        if limiter.count("a") is None:
+            passed.append(None)
+
+    threads = [threading.Thread(target=attempt) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(passed) == 10
+
+
+def test_a_flood_of_addresses_takes_bounded_memory_and_clears_nobodys_count() -> None:
+    limiter = Limiter(1, 60.0, max_addresses=100, clock=Clock())
+    limiter.count("the attacker")
+    for number in range(5000):
+        limiter.count(f"address {number}")
+    assert len(limiter) <= 100 + 1024
+    assert limiter.count("the attacker") is not None
+
+
+def test_when_the_table_is_full_an_address_beyond_it_is_still_limited() -> None:
+    limiter = Limiter(2, 60.0, max_addresses=10, clock=Clock())
+    for number in range(10):
+        limiter.count(f"address {number}")
+    assert limiter.count("late") is None
+    assert limiter.count("late") is None
+    assert limiter.count("late") is not None
+
+
+def test_memory_is_given_back_when_the_window_has_passed() -> None:
+    clock = Clock()
+    limiter = Limiter(2, 60.0, clock=clock)
+    for number in range(500):
+        limiter.count(f"address {number}")
+    clock.now += 60
+    limiter.retry_after("somebody")
+    assert len(limiter) == 0
+
+
+def test_a_limit_of_zero_refuses_nothing() -> None:
+    limiter = Limiter(0, 60.0, clock=Clock())
+    assert [limiter.count("a") for _ in range(50)] == [None] * 50
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:0DB8:1:2::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_ipv6_counts_per_64_and_ipv4_alone(address: str, counted: str) -> None:
+    assert network(address) == counted

@@ -1,0 +1,245 @@
+"""Noticing changed files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pgmcp.errors import FileError
+from pgmcp.watch import Debounce, Signature, Watcher
+
+
+def sig(inode: int = 1, size: int = 10, mtime_ns: int = 0, ctime_ns: int = 0) -> Signature:
+    return Signature(1, inode, size, mtime_ns, ctime_ns)
+
+
+def test_a_replaced_file_is_due_at_once() -> None:
+    debounce = Debounce(sig(inode=1))
+    assert not debounce.due(sig(inode=1), 0.0)
+    assert debounce.due(sig(inode=2), 0.02)
+    assert not debounce.due(sig(inode=2), 0.04)
+
+
+def test_a_file_edited_in_place_is_due_when_it_has_been_quiet() -> None:
+    debounce = Debounce(sig())
+    assert not debounce.due(sig(size=11), 0.00)
+    assert not debounce.due(sig(size=12), 0.09)
+    assert not debounce.due(sig(size=12), 0.18)
+    assert debounce.due(sig(size=12), 0.19)
+    assert not debounce.due(sig(size=12), 0.40)
+
+
+def test_an_edit_that_keeps_size_and_mtime_shows_in_ctime() -> None:
+    debounce = Debounce(sig())
+    assert not debounce.due(sig(ctime_ns=1), 0.0)
+    assert debounce.due(sig(ctime_ns=1), 0.1)
+
+
+def test_an_edit_that_is_undone_before_it_is_due_is_none() -> None:
+    debounce = Debounce(sig())
+    debounce.due(sig(size=11), 0.0)
+    assert not debounce.due(sig(), 0.05)
+    assert not debounce.due(sig(size=11), 0.2)
+
+
+def test_a_new_file_that_is_empty_and_a_file_that_is_gone_get_time_to_fill_and_return() -> None:
+    debounce = Debounce(sig())
+    assert not debounce.due(None, 0.0)
+    assert not debounce.due(sig(inode=2, size=0), 0.05)
+    assert debounce.due(sig(inode=2, size=9), 0.07)
+    assert not debounce.due(None, 0.1)
+    assert debounce.due(None, 0.2)
+    assert not debounce.due(None, 9.0)
+
+
+def test_a_file_that_appears_is_due_at_once() -> None:
+    debounce = Debounce(None)
+    assert not debounce.due(None, 0.0)
+    assert debounce.due(sig(), 1.0)
+
+
+class Loads:
+    """Counts the loads of a watched file and keeps what each one read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read: list[str] = []
+        self.watcher = Watcher()
+        self._changed = threading.Condition()
+        self.watcher.watch(path, self._load)
+        self.watcher.start()
+
+    def _load(self) -> None:
+        text = self.path.read_text() if self.path.exists() else "gone"
+        with self._changed:
+            self.read.append(text)
+            self._changed.notify_all()
+
+    def wait(self, ready: Callable[[list[str]], bool]) -> list[str]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: ready(self.read), 5.0), self.read
+            return list(self.read)
+
+
+@pytest.fixture
+def loads(tmp_path: Path) -> Iterator[Loads]:
+    path = tmp_path / "f"
+    path.write_text("old")
+    loads = Loads(path)
+    yield loads
+    loads.watcher.stop()
+
+
+def replace_by(path: Path, text: str) -> None:
+    new = path.with_name("new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def test_a_rename_over_the_file_is_loaded(loads: Loads) -> None:
+    replace_by(loads.path, "new")
+    loads.wait(lambda read: read == ["new"])
+
+
+def test_a_burst_of_writes_is_one_load(loads: Loads) -> None:
+    with loads.path.open("w") as stream:
+        for _ in range(10):
+            stream.write("x")
+            stream.flush()
+    assert loads.wait(lambda read: read[-1:] == ["x" * 10]) == ["x" * 10]
+
+
+def test_an_edit_that_keeps_size_and_mtime_is_loaded(loads: Loads) -> None:
+    before = loads.path.stat()
+    loads.path.write_text("NEW")
+    os.utime(loads.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    loads.wait(lambda read: read == ["NEW"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sed -i s/old/new/ f",
+        "echo new > f",
+        "echo new > g && cp g f",
+        "echo new > g && mv g f",
+        "rm f && echo new > f",
+        "mv f backup && echo new > f",
+        "echo new > g && ln -sf g f",
+    ],
+)
+def test_what_shells_and_editors_do_is_loaded(loads: Loads, command: str) -> None:
+    subprocess.run(command, shell=True, check=True, cwd=loads.path.parent)
+    loads.wait(lambda read: read[-1:] == ["new\n"] or read[-1:] == ["new"])
+
+
+@pytest.mark.skipif(shutil.which("vim") is None, reason="vim is not installed")
+def test_what_vim_does_is_loaded(loads: Loads) -> None:
+    subprocess.run(["vim", "-es", "-u", "NONE", "-c", "s/old/new/|wq", str(loads.path)], check=True)
+    loads.wait(lambda read: read[-1:] == ["new\n"])
+
+
+def test_a_kubernetes_swap_of_the_folders_symlink_is_loaded(tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "f").write_text(version)
+    (tmp_path / "..data").symlink_to("v1")
+    (tmp_path / "f").symlink_to("..data/f")
+    loads = Loads(tmp_path / "f")
+    try:
+        (tmp_path / "..data_tmp").symlink_to("v2")
+        (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+        loads.wait(lambda read: read == ["v2"])
+    finally:
+        loads.watcher.stop()
+
+
+def test_a_file_that_appears_after_the_start_is_loaded(tmp_path: Path) -> None:
+    loads = Loads(tmp_path / "later")
+    try:
+        (tmp_path / "later").write_text("here")
+        loads.wait(lambda read: read[-1:] == ["here"])
+    finally:
+        loads.watcher.stop()
+
+
+def test_the_log_says_what_was_reloaded_and_what_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "f"
+    answers = [FileError("line 3: tokens[0] has no hash", origin=str(path)), None]
+
+    def load() -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    watcher = Watcher()
+    watcher.watch(path, load)
+    watcher.start()
+    try:
+        with caplog.at_level(logging.INFO, "pgmcp"):
+            path.write_text("broken")
+            poll(lambda: len(caplog.messages) == 1)
+            replace_by(path, "whole")
+            poll(lambda: len(caplog.messages) == 2)
+    finally:
+        watcher.stop()
+    assert caplog.messages == [
+        f"Failed to reload {path}: line 3: tokens[0] has no hash",
+        f"Reloaded {path}",
+    ]
+
+
+def test_a_slow_or_failing_task_delays_no_reload(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, loaded, entered = tmp_path / "f", threading.Event(), threading.Event()
+    leave: list[None] = []
+
+    def fail() -> None:
+        leave.append(None)
+        raise ZeroDivisionError
+
+    def hang() -> None:
+        entered.set()
+        loaded.wait(5.0)
+
+    watcher = Watcher()
+    watcher.watch(path, loaded.set)
+    watcher.every(0.001, hang, "hang")
+    watcher.every(0.001, fail, "fail")
+    watcher.start()
+    try:
+        assert entered.wait(5.0)
+        path.write_text("new")
+        assert loaded.wait(3.0)
+        poll(lambda: len(leave) > 1)
+    finally:
+        watcher.stop()
+    assert "a background task failed" in caplog.text
+
+
+def test_stopping_ends_the_threads() -> None:
+    watcher = Watcher()
+    watcher.every(60.0, lambda: None, "rare")
+    before = threading.active_count()
+    watcher.start()
+    assert threading.active_count() == before + 2
+    watcher.stop()
+    assert threading.active_count() == before
+
+
+def poll(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
