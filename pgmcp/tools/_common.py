@@ -18,8 +18,11 @@ TIMEOUT_SECONDS = (
 _CONTINUED = "\n     "  # the width of "SQL: ", so that a blank line inside SQL is never empty
 
 
-def heading(database: Database, sql: str = "", params: tuple[str, ...] = ()) -> str:
-    """`Database: …`, `SQL: …` with continued lines indented, `Parameters: …`; no newline after."""
+def heading(
+    database: Database, sql: str = "", params: tuple[str, ...] = (), author: str = ""
+) -> str:
+    """`Database: …`, `SQL: …` with continued lines indented, `Parameters: …`, `SQL written by: …`;
+    no newline after."""
     lines = [f"Database: {database.name} ({database.label})"]
     if sql:
         text = sql.strip().replace("\r\n", "\n").replace("\r", "\n")
@@ -30,6 +33,8 @@ def heading(database: Database, sql: str = "", params: tuple[str, ...] = ()) -> 
             for number, value in enumerate(params, 1)
         ]
         lines.append("Parameters: " + ", ".join(values))
+    if author:
+        lines.append(f"SQL written by: {author}")
     return "\n".join(lines)
 
 

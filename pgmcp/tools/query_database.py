@@ -1,4 +1,4 @@
-"""query_database: a caller's SQL, its rows as TSV.
+"""query_database: a caller's SQL or plain question, its rows as TSV.
 
 The rule: the text decides only which way a statement goes; whether it may run is decided below.
 """
@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from pgmcp.db import sql, tsv
 from pgmcp.db.port import Database, Rows
+from pgmcp.errors import StatementError, StatementRefusedError, ToolError
+from pgmcp.language.prose import looks_like_sql
 from pgmcp.mcp.feature import Annotations, Context, Tool
 from pgmcp.rpc.schema import arg
 from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, heading, row_note
+from pgmcp.tools._plain_language import meant_as_prose, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,9 @@ class Args:
     """The arguments of query_database."""
 
     query: str = arg(
-        "One SQL statement that reads: SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN.", min_length=1
+        "One SQL statement that reads (SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN), or a simple "
+        "question in English, such as: show me all active users.",
+        min_length=1,
     )
     limit: int = arg(
         "At most this many rows; there is no need for LIMIT in the SQL.",
@@ -43,10 +48,35 @@ def run(args: Args, context: Context) -> str:
     The last line is always the note on the number of rows, whatever the rows hold.
     """
     database = context.databases.get(args.database)
-    rows, offset = _answer(args, database)
-    return "\n".join(
-        [heading(database, args.query), "", tsv.render(rows), "", row_note(rows, offset)]
-    )
+    if looks_like_sql(args.query) is False:
+        return _answer_prose(args, database, context)
+    try:
+        rows, offset = _answer(args, database)
+    except (StatementError, StatementRefusedError) as error:
+        if not meant_as_prose(args.query, error, database):
+            raise
+        return _answer_prose(args, database, context)
+    return _text(heading(database, args.query), rows, offset)
+
+
+def _text(head: str, rows: Rows, offset: int) -> str:
+    return "\n".join([head, "", tsv.render(rows), "", row_note(rows, offset)])
+
+
+def _answer_prose(args: Args, database: Database, context: Context) -> str:
+    written = translate(args.query, database, context)
+    head = heading(database, written.sql, written.params, written.author)
+    try:
+        rows = database.query(
+            written.sql,
+            written.params,
+            max_rows=args.limit,
+            offset=args.offset,
+            timeout_seconds=args.timeout_seconds,
+        )
+    except ToolError as error:
+        raise ToolError(f"{head}\n\n{error.for_client()}") from error
+    return _text(head, rows, args.offset)
 
 
 def _answer(args: Args, database: Database) -> tuple[Rows, int]:
@@ -73,7 +103,9 @@ TOOL = Tool(
     title="Query the database",
     description=(
         "Runs one read-only SQL statement (PostgreSQL) and returns its rows. Call get_schema_info "
-        "first when you do not know the tables. SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN "
+        "first when you do not know the tables. A simple question in English works too: the result "
+        "shows the SQL that was run for it, and a question that is not understood is not run. "
+        "SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN "
         "run; everything that writes, changes a setting or is more than one statement is refused. "
         "The result: the database, the SQL, a blank line, then tab-separated lines with a header, "
         "then a line that says how many rows these are and, when there are more, with which offset "

@@ -1,0 +1,134 @@
+"""Words before a noun or behind "is" that say something of a row: "active", "unpaid", "in Berlin".
+
+The rule: an adjective means a flag, a time that something happened, or a value, as the table has
+them; a table that has two of these is asked about, not chosen for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgmcp.db.catalog import Column
+from pgmcp.language import words
+from pgmcp.language.lexicon import stripped
+from pgmcp.language.match import values
+from pgmcp.language.question import Any, Condition, Flag, Missing, Not, OneOf, TableRef, columns_of
+from pgmcp.language.reading import Found, Reading, accept, remembered, starts
+from pgmcp.language.tokens import split_name, stems
+
+_STATUS_LIKE = frozenset(
+    "status state type kind role stage phase condition sts stat level tier".split()
+)
+
+
+@remembered
+def adjective(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
+    """ "active", "not cancelled", "unpaid", "Berlin": one word or value, perhaps negated."""
+    found: Found[Condition] = []
+    for p in [*accept(reading, i, "not"), i]:
+        plain = _plain_adjective(reading, p, table)
+        found.extend((negated(one) if p != i else one, end, cost) for one, end, cost in plain)
+    return found
+
+
+def _plain_adjective(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
+    found: Found[Condition] = []
+    for (column, value), end, cost in values(reading, i, table):
+        found.append((OneOf(column, (value,)), end, cost))
+    for p in starts(reading, i):
+        for end in range(p + 1, min(p + 3, len(reading.tokens)) + 1):
+            chunk = reading.tokens[p:end]
+            if any(token.kind != "word" for token in chunk):
+                break
+            lower = " ".join(token.lower for token in chunk)
+            found.extend((one, end, 0) for one in _facts(reading, table, lower))
+    return found
+
+
+def _facts(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition]:
+    """What flags and times of the table say about "paid", "unpaid", "inactive", …"""
+    said = list(_stated(reading, table, lower))
+    opposites = [words.OPPOSITES[lower]] if lower in words.OPPOSITES else []
+    opposites += [
+        lower.removeprefix(prefix)
+        for prefix in words.NEGATING_PREFIXES
+        if lower.startswith(prefix) and len(lower) > len(prefix) + 2
+    ]
+    for opposite in dict.fromkeys(opposites):
+        said.extend(negated(one) for one in _stated(reading, table, opposite))
+    if not said and lower in words.NOT_DELETED:
+        said = [Missing(name) for name in _deletions(reading, table)]
+        if not said:
+            return
+    if said:
+        for column in reading.lexicon.value_columns(table):
+            if _STATUS_LIKE & set(split_name(column.column)):
+                reading.wanted[column] = None
+    yield from dict.fromkeys(said)
+
+
+def _stated(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition]:
+    key = stems(lower)
+    for column in reading.lexicon.relations[table].columns:
+        name = stems(column.name)
+        if column.category == "B" and key in (name, stripped(name)):
+            yield Flag(column.name)
+        elif (
+            is_date(column)
+            and column.nullable
+            and name[-1] in words.FACT_PARTS
+            and key == stripped(name)
+        ):
+            yield Not(Missing(column.name))
+
+
+def _deletions(reading: Reading, table: TableRef) -> list[str]:
+    return [
+        column.name
+        for column in reading.lexicon.relations[table].columns
+        if column.name in words.DELETED_COLUMNS
+    ]
+
+
+@remembered
+def adjectives(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
+    """Adjectives in a row: "paid or shipped", "active and verified", "not cancelled"."""
+    found = list(adjective(reading, i, table))
+    for first, j, cost in adjective(reading, i, table):
+        for p in accept(reading, j, "or"):
+            for rest, end, more in adjectives(reading, p, table):
+                one = either(first, rest)
+                if one is not None:
+                    found.append((one, end, cost + more))
+    return found
+
+
+def negated(condition: Condition) -> Condition:
+    """The complement, without "not not"."""
+    return condition.of if isinstance(condition, Not) else Not(condition)
+
+
+def either(first: Condition, second: Condition) -> Condition | None:
+    """One or the other; None when a "not" in front could mean both or the first alone."""
+    negative = isinstance(first, Not)
+    same = columns_of(first) == columns_of(second) != frozenset()
+    if negative and isinstance(first, Not) and not isinstance(first.of, Missing | Flag):
+        inner = either(first.of, second) if same and not isinstance(second, Not) else None
+        return Not(inner) if inner is not None else None
+    if negative != isinstance(second, Not) and negative:
+        return None
+    if (
+        isinstance(first, OneOf)
+        and isinstance(second, OneOf)
+        and (first.column, first.fold) == (second.column, second.fold)
+    ):
+        merged = tuple(dict.fromkeys((*first.values, *second.values)))
+        return OneOf(first.column, merged, first.fold)
+    parts = (*(first.of if isinstance(first, Any) else (first,)),
+             *(second.of if isinstance(second, Any) else (second,)))  # fmt: skip
+    return Any(tuple(sorted(dict.fromkeys(parts), key=repr)))
+
+
+def is_date(column: Column) -> bool:
+    """Whether a column holds a day, with or without a time (not a time of day, not a duration)."""
+    return column.category == "D" and not column.type.startswith("time ") and column.type != "time"

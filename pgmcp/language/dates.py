@@ -1,0 +1,256 @@
+"""Phrases of time -> half-open ranges of days, given what "today" is.
+
+The rule: a range is returned only when every calendar reader would draw the same one; "next
+Friday", a day that does not exist and "until 2024" are not understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import MINYEAR, date, timedelta
+
+from pgmcp.language import words
+from pgmcp.language.match import number
+from pgmcp.language.reading import Found, Reading, remembered, starts, word
+
+Range = tuple[date | None, date | None]
+"""From the first day to before the second; None is open."""
+
+
+@remembered
+def period(reading: Reading, i: int) -> Found[Range]:
+    """A phrase of time, its preposition included: "since 2024", "last week", "before March 1"."""
+    found: Found[Range] = []
+    for p in (i, *word(reading, i, "in", "on", "during", "of", "from", "for", "within", "made in")):
+        for (start, end), q, named in _span(reading, p):
+            if p != i or named:
+                found.append(((start, end), q, 0))
+            for r in word(
+                reading, q, "on", "onwards", "onward", "and later", "or later", "and after"
+            ):
+                found.append(((start, None), r, 0))
+    for p in word(
+        reading, i, "since", "starting", "as of", "beginning", "not before", "starting from"
+    ):
+        found += [((start, None), q, 0) for (start, _), q, _ in _span(reading, p)]
+    for p in word(reading, i, "after", "later than"):
+        found += [((end, None), q, 0) for (_, end), q, _ in _span(reading, p)]
+    for p in word(reading, i, "before", "prior to", "earlier than", "older than"):
+        found += [((None, start), q, 0) for (start, _), q, _ in _span(reading, p)]
+    for p in word(reading, i, "until", "till", "up to", "through", "not after"):
+        found += [
+            ((None, end), q, 0) for (start, end), q, _ in _span(reading, p) if _one(start, end)
+        ]
+        for q in word(reading, p, "the end of", "end of"):
+            found += [((None, end), r, 0) for (_, end), r, _ in _span(reading, q)]
+    for p in word(reading, i, "between", "from"):
+        for (start, first_end), q, _ in _span(reading, p):
+            for r in word(reading, q, "and", "to", "until", "till", "through"):
+                for (second, end), s, _ in _span(reading, r):
+                    if start < second and first_end <= end:
+                        found.append(((start, end), s, 0))
+        found += _shared_year(reading, p)
+    for p in word(reading, i, "older than", "more than"):
+        for days, q, unit, count in _counted(reading, p):
+            past = word(reading, q, "ago", "old")
+            for r in past or [q]:
+                if days and (past or reading.tokens[p - 2].lower == "older"):
+                    found.append(((None, _back(reading.today, unit, count)), r, 0))
+    return found
+
+
+def _one(start: date, end: date) -> bool:
+    return end - start == timedelta(days=1)
+
+
+def _shared_year(reading: Reading, p: int) -> Iterator[tuple[Range, int, int]]:
+    """ "November and December 2024": the year belongs to both."""
+    for m in starts(reading, p):
+        if m < len(reading.tokens) and reading.tokens[m].lower in words.MONTHS:
+            first = words.MONTHS[reading.tokens[m].lower]
+            for r in word(reading, m + 1, "and", "to", "until", "till", "through"):
+                for (second, end), s, _ in _span(reading, r):
+                    if (
+                        s == r + 2
+                        and reading.tokens[s - 1].kind == "number"
+                        and first < second.month
+                    ):
+                        yield (date(second.year, first, 1), end), s, -1
+
+
+@remembered
+def _span(reading: Reading, i: int) -> list[tuple[tuple[date, date], int, bool]]:
+    """A stretch of days without preposition; the flag says that it can stand without one."""
+    found: list[tuple[tuple[date, date], int, bool]] = []
+    today = reading.today
+    for p in starts(reading, i):
+        if p >= len(reading.tokens):
+            continue
+        token = reading.tokens[p]
+        if token.kind == "date":
+            found += [((day, day + timedelta(days=1)), p + 1, True) for day in _iso(token.text)]
+        elif token.kind == "number" and len(token.text) == 4 and "1900" <= token.text <= "2100":
+            year = int(token.text)
+            found.append(((date(year, 1, 1), date(year + 1, 1, 1)), p + 1, True))
+        elif token.lower in ("today", "yesterday", "tomorrow"):
+            shift = {"today": 0, "yesterday": -1, "tomorrow": 1}[token.lower]
+            day = today + timedelta(days=shift)
+            found.append(((day, day + timedelta(days=1)), p + 1, True))
+        found += _relative(reading, p)
+        found += _month(reading, p)
+        found += _quarter(reading, p)
+        for q in word(reading, p, "beginning of", "start of", "year", "month of"):
+            head = reading.tokens[p].lower
+            for (start, end), r, _ in _span(reading, q):
+                if head in ("beginning", "start"):
+                    found.append(((start, start + timedelta(days=1)), r, False))
+                elif head == "month" or (end - start).days > 364:
+                    found.append(((start, end), r, True))
+    return found
+
+
+def _iso(text: str) -> list[date]:
+    year, month, day = (int(part) for part in text.split("-"))
+    try:
+        return [date(year, month, day)]
+    except ValueError:
+        return []
+
+
+def _relative(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    tokens, today = reading.tokens, reading.today
+    head = tokens[p].lower
+    if head in ("this", "current", "last", "previous", "next", "past") and p + 1 < len(tokens):
+        unit = words.UNITS.get(tokens[p + 1].lower)
+        if unit and not tokens[p + 1].lower.endswith("s") and unit != "day":
+            if head == "past":
+                yield (_back(today, unit, 1), today + timedelta(days=1)), p + 2, True
+            else:
+                shift = {"this": 0, "current": 0, "next": 1}.get(head, -1)
+                start = _shift(floor(today, unit), unit, shift)
+                yield (start, _shift(start, unit, 1)), p + 2, True
+        for _, q, unit, count in _counted(reading, p + 1):
+            if head in ("last", "past", "previous") and q > p + 2:
+                yield (_back(today, unit, count), today + timedelta(days=1)), q, True
+            elif head == "next":
+                yield (today, _shift(today, unit, count) + timedelta(days=1)), q, True
+    for _, q, unit, count in _counted(reading, p):
+        for r in word(reading, q, "ago"):
+            if unit == "day":
+                day = _back(today, unit, count)
+                yield (day, day + timedelta(days=1)), r, True
+
+
+def _counted(reading: Reading, p: int) -> Iterator[tuple[bool, int, str, int]]:
+    """ "30 days": (True, end, unit, count)."""
+    for text, q in number(reading, p):
+        if q < len(reading.tokens) and text.isdecimal() and 0 < int(text) < 1_000:
+            unit = words.UNITS.get(reading.tokens[q].lower)
+            if unit:
+                yield True, q + 1, unit, int(text)
+
+
+def _month(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    tokens = reading.tokens
+    lower = [token.lower for token in tokens[p : p + 5]]
+    if lower[0] in words.MONTHS and tokens[p].kind == "word":
+        month = words.MONTHS[lower[0]]
+        year, q = _year(lower, 1)
+        start = date(year, month, 1) if year else _latest(reading.today, month, 1)
+        if start:
+            # "may" is also an auxiliary: alone it needs its preposition and a capital.
+            yield (start, _shift(start, "month", 1)), p + q, bool(year)
+        day = _day(lower[1]) if len(lower) > 1 else None
+        if day:
+            year, q = _year(lower, 2)
+            yield from _one_day(reading.today, year, month, day, p + q)
+    day = _day(lower[0])
+    at = 2 if len(lower) > 1 and lower[1] == "of" else 1
+    if day and len(lower) > at and lower[at] in words.MONTHS:
+        year, q = _year(lower, at + 1)
+        yield from _one_day(reading.today, year, words.MONTHS[lower[at]], day, p + q)
+
+
+def _one_day(
+    today: date, year: int | None, month: int, day: int, end: int
+) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    try:
+        found = date(year, month, day) if year else _latest(today, month, day)
+    except ValueError:
+        return
+    if found:
+        yield (found, found + timedelta(days=1)), end, True
+
+
+def _year(lower: list[str], at: int) -> tuple[int | None, int]:
+    for q in (at, at + 1):
+        if q < len(lower) and lower[q].isdecimal() and len(lower[q]) == 4:
+            between = lower[at:q]
+            if not between or between[0] in (",", "of", "in"):
+                return int(lower[q]), q + 1
+    return None, at
+
+
+def _day(text: str) -> int | None:
+    bare = text[:-2] if text[-2:] in ("st", "nd", "rd", "th") else text
+    return int(bare) if bare.isdecimal() and len(bare) <= 2 and 1 <= int(bare) <= 31 else None
+
+
+def _latest(today: date, month: int, day: int) -> date | None:
+    """The most recent such day that is not in the future."""
+    for year in (today.year, today.year - 1):
+        try:
+            found = date(year, month, day)
+        except ValueError:
+            return None
+        if found <= today:
+            return found
+    return None
+
+
+def _quarter(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    lower = [token.lower for token in reading.tokens[p : p + 5]]
+    ordinal = {"q1": 1, "q2": 2, "q3": 3, "q4": 4}.get(lower[0])
+    at = 1
+    if ordinal is None and len(lower) > 1 and lower[1] == "quarter":
+        ordinal = {"first": 1, "second": 2, "third": 3, "fourth": 4}.get(lower[0])
+        at = 2
+    year, q = _year(lower, at)
+    if ordinal and year:
+        start = date(year, 3 * ordinal - 2, 1)
+        yield (start, _shift(start, "quarter", 1)), p + q, True
+
+
+# -- calendar arithmetic ---------------------------------------------------------------------------
+
+
+def floor(day: date, unit: str) -> date:
+    """The first day of the day's week (Monday), month, quarter or year."""
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    if unit == "month":
+        return day.replace(day=1)
+    if unit == "quarter":
+        return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+    return day.replace(month=1, day=1) if unit == "year" else day
+
+
+def _shift(day: date, unit: str, count: int) -> date:
+    """A number of units later, the day of the month cut to the month's length."""
+    if unit in ("day", "week"):
+        return day + timedelta(days=count * (7 if unit == "week" else 1))
+    months = day.year * 12 + day.month - 1 + count * {"month": 1, "quarter": 3, "year": 12}[unit]
+    year, month = max(months // 12, MINYEAR), months % 12 + 1
+    for last in (day.day, 30, 29, 28):
+        try:
+            return date(year, month, min(last, day.day))
+        except ValueError:
+            continue
+    raise AssertionError("every month has 28 days")
+
+
+def _back(today: date, unit: str, count: int) -> date:
+    try:
+        return _shift(today, unit, -count)
+    except (OverflowError, ValueError):
+        return date(MINYEAR, 1, 1)

@@ -1,0 +1,179 @@
+"""Foreign keys as a graph, and the one path between two tables.
+
+The rule: a path is taken only when no other could have been meant. Two are an ambiguity, and the
+answer says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pgmcp.db.catalog import Catalogue, Relation
+from pgmcp.language import words
+from pgmcp.language.question import Hop, Path, TableRef
+from pgmcp.language.tokens import stem, stems
+
+MAX_HOPS = 3
+_SEARCHED = 2000  # steps before a graph counts as too dense to be sure of anything
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """`hops`: the steps out of each table. `bridges`: tables that hold two keys and little else."""
+
+    hops: Mapping[TableRef, tuple[Hop, ...]]
+    bridges: frozenset[TableRef]
+    nouns: Mapping[TableRef, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Every way from one table to another; `path` when there is exactly one to take."""
+
+    path: Path | None = None
+    others: tuple[Path, ...] = ()
+
+
+def graph_of(catalogue: Catalogue) -> Graph:
+    """The graph of a catalogue. Keys to tables that are not in it are left out."""
+    relations = {TableRef(one.schema, one.name): one for one in catalogue.relations}
+    hops: dict[TableRef, list[Hop]] = {}
+    bridges = set()
+    nouns = {ref: noun(ref.table) for ref in relations}
+    for source, relation in relations.items():
+        if relation.partition_of is not None:
+            continue
+        for key in relation.foreign_keys:
+            target = TableRef(key.ref_schema, key.ref_table)
+            if target not in relations:
+                continue
+            role = role_of(key.columns)
+            pairs = tuple(zip(key.columns, key.ref_columns, strict=True))
+            back = tuple((there, here) for here, there in pairs)
+            hops.setdefault(source, []).append(Hop(key.name, source, target, pairs, False, role))
+            hops.setdefault(target, []).append(Hop(key.name, target, source, back, True, role))
+        if _is_bridge(relation):
+            bridges.add(source)
+    return Graph({ref: tuple(out) for ref, out in hops.items()}, frozenset(bridges), nouns)
+
+
+def noun(table: str) -> tuple[str, ...]:
+    """The stems of a table's name, a prefix such as `tbl_` taken off."""
+    parts = stems(table)
+    return parts[1:] if len(parts) > 1 and parts[0] in words.TABLE_PREFIXES else parts
+
+
+def role_of(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """What a key's last column calls its target: `(manager,)` of `manager_id`."""
+    parts = stems(columns[-1])
+    kept = tuple(part for part in parts if part not in words.KEY_PARTS)
+    return kept or parts
+
+
+def _is_bridge(relation: Relation) -> bool:
+    if len(relation.foreign_keys) != 2:
+        return False
+    keys = {column for key in relation.foreign_keys for column in key.columns}
+    rest = [
+        column
+        for column in relation.columns
+        if column.name not in keys
+        and column.name not in relation.primary_key
+        and column.category != "D"
+    ]
+    return not rest
+
+
+def ways(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -> Ways:
+    """The path from `start` to `goal`; `plural`: the goal was named in the plural."""
+    direct = tuple((hop,) for hop in graph.hops.get(start, ()) if hop.target == goal)
+    bridged = tuple(
+        (first, second)
+        for first in graph.hops.get(start, ())
+        if first.to_many and first.target in graph.bridges
+        for second in graph.hops.get(first.target, ())
+        if not second.to_many and second.target == goal and second.key != first.key
+    )
+    if direct:
+        if bridged:
+            return Ways(None, direct + bridged)
+        if len(direct) == 1 and start != goal:
+            return Ways(direct[0])
+        plain = [path for path in direct if _is_plain(graph, path[0], plural)]
+        if len(plain) == 1 and _has_rival(graph, plain[0][0], direct):
+            plain = []
+        if len(plain) == 1 and start != goal:
+            return Ways(plain[0])
+        return Ways(None, direct)
+    if start == goal:
+        return Ways(None, bridged)
+    if len(bridged) == 1:
+        return Ways(bridged[0])
+    found = _search(graph, start, goal)
+    if found is not None and len(found) == 1:
+        return Ways(found[0])
+    return Ways(None, tuple(found or ()))
+
+
+def _is_plain(graph: Graph, hop: Hop, plural: bool) -> bool:
+    """Whether a key says no more than that the tables belong together: `orders.customer_id`."""
+    if hop.to_many:
+        return _names(hop.role, graph.nouns[hop.source])
+    return not plural and _names(hop.role, graph.nouns[hop.target])
+
+
+def _has_rival(graph: Graph, plain: Hop, direct: tuple[Path, ...]) -> bool:
+    """Whether another key says the same with a word more: `language_id`, `dubbed_language_id`."""
+    if not plain.to_many:
+        return False
+    target = graph.nouns[plain.source]
+    return any(
+        path[0].to_many and path[0] != plain and path[0].role[-len(target) :] == target
+        for path in direct
+    )
+
+
+def _names(role: tuple[str, ...], table: tuple[str, ...]) -> bool:
+    return role == table or "".join(role) == "".join(table) or role == table[-1:]
+
+
+def _search(graph: Graph, start: TableRef, goal: TableRef) -> list[Path] | None:
+    """All paths of up to MAX_HOPS steps that do not go up to a table and down again; None: many."""
+    found: list[Path] = []
+    open_paths: list[Path] = [(hop,) for hop in graph.hops.get(start, ()) if hop.target != start]
+    steps = 0
+    while open_paths:
+        path = open_paths.pop()
+        steps += 1
+        if steps > _SEARCHED:
+            return None
+        last = path[-1]
+        if last.target == goal:
+            found.append(path)
+            continue
+        if len(path) == MAX_HOPS:
+            continue
+        seen = {start, *(hop.target for hop in path)}
+        # Up and down again ("orders with the same customer") relates siblings: nobody says it.
+        open_paths.extend(
+            (*path, hop)
+            for hop in graph.hops.get(last.target, ())
+            if hop.target not in seen and (last.to_many or not hop.to_many)
+        )
+    return found
+
+
+def describe(path: Path) -> str:
+    """A path for people: `orders -> users (user_id)`."""
+    steps = [path[0].source.table]
+    for hop in path:
+        pair = hop.on[0]
+        key = pair[1] if hop.to_many else pair[0]
+        steps.append(f"{hop.target.table} ({key})")
+    return " -> ".join(steps)
+
+
+def is_plural(word: str) -> bool:
+    """Whether a word has a plural's form."""
+    return word in words.IRREGULAR or (word.endswith("s") and stem(word) != word)

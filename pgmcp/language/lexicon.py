@@ -1,0 +1,223 @@
+"""The catalogue's own words: which table, column or value a phrase can mean.
+
+The rule: a phrase's candidates are those of its best rank only, and all of them; choosing between
+equals is not done here. Built once per catalogue; a table's columns when it is first spoken of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pgmcp.db.catalog import Catalogue, Column, Relation
+from pgmcp.language import words
+from pgmcp.language.joins import Graph, graph_of, noun
+from pgmcp.language.question import ColumnRef, TableRef
+from pgmcp.language.tokens import split_name, stem, stems
+
+Key = tuple[str, ...]
+_T = TypeVar("_T")
+NAME, ALIAS, PART = 0, 1, 2
+"""Ranks: the name itself; a comment, an abbreviation spelt out; the last word of a longer name."""
+
+_QUOTED = re.compile(r"'((?:[^']|'')*)'")
+_PHRASE_END = re.compile(r"[.,;:(\n]| - | – ")
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """What the words of one catalogue mean."""
+
+    catalogue: Catalogue
+    relations: Mapping[TableRef, Relation]
+    tables: Mapping[Key, tuple[int, tuple[TableRef, ...]]]
+    schemas: frozenset[str]
+    graph: Graph
+    _columns: dict[TableRef, Mapping[Key, tuple[int, tuple[str, ...]]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _known: dict[TableRef, dict[str, tuple[str, ...]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _askable: dict[TableRef, tuple[ColumnRef, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> Lexicon:
+        """The lexicon of a catalogue: 3 s for 20,000 tables, so keep it with the catalogue."""
+        relations = {TableRef(one.schema, one.name): one for one in catalogue.relations}
+        entries: dict[Key, list[tuple[int, TableRef]]] = {}
+        for ref, relation in relations.items():
+            if relation.partition_of is None:
+                for key, rank in _table_keys(ref, relation).items():
+                    entries.setdefault(key, []).append((rank, ref))
+        return cls(
+            catalogue,
+            relations,
+            {key: _best(found) for key, found in entries.items()},
+            frozenset(ref.schema for ref in relations) | frozenset(catalogue.schema_comments),
+            graph_of(catalogue),
+        )
+
+    def columns(self, table: TableRef) -> Mapping[Key, tuple[int, tuple[str, ...]]]:
+        """The phrases that mean columns of a table."""
+        known = self._columns.get(table)
+        if known is None:
+            entries: dict[Key, list[tuple[int, str]]] = {}
+            relation = self.relations[table]
+            for column in relation.columns:
+                for key, rank in _column_keys(relation, column).items():
+                    entries.setdefault(key, []).append((rank, column.name))
+            known = {key: _best(found) for key, found in entries.items()}
+            self._columns[table] = known
+        return known
+
+    def column(self, table: TableRef, name: str) -> Column:
+        """A column's value in the catalogue."""
+        return next(one for one in self.relations[table].columns if one.name == name)
+
+    def is_key(self, table: TableRef, name: str) -> bool:
+        """Whether a column is part of the primary key or of a foreign key."""
+        relation = self.relations[table]
+        return name in relation.primary_key or any(
+            name in key.columns for key in relation.foreign_keys
+        )
+
+    def label(self, table: TableRef) -> str | None:
+        """The column that names a row, if one does."""
+        relation = self.relations[table]
+        names = {column.name for column in relation.columns if column.category == "S"}
+        own = tuple(f"{relation.name.rstrip('s')}_{part}" for part in ("name", "title"))
+        return next((name for name in (*words.LABELS, *own) if name in names), None)
+
+    def known_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
+        """The values of columns that the catalogue itself holds."""
+        if table not in self._known:
+            self._known[table] = self._read_values(table)
+        return self._known[table]
+
+    def _read_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
+        relation = self.relations[table]
+        return {
+            column.name: values
+            for column in relation.columns
+            if column.category in "SE"
+            and (
+                values := column.labels or checked_values(relation, column) or column.common_values
+            )
+        }
+
+    def value_columns(self, table: TableRef) -> tuple[ColumnRef, ...]:
+        """The columns whose values a question may name though the catalogue does not hold them."""
+        if table not in self._askable:
+            self._askable[table] = tuple(self._unknown_values(table))
+        return self._askable[table]
+
+    def _unknown_values(self, table: TableRef) -> Iterator[ColumnRef]:
+        relation = self.relations[table]
+        known = self.known_values(table)
+        alone = {key[0] for key in (relation.primary_key, *relation.unique_keys) if len(key) == 1}
+        for column in relation.columns:
+            if (
+                column.category == "S"
+                and column.name not in known
+                and column.name not in alone
+                and not words.LONG_TEXT & set(split_name(column.name))
+            ):
+                yield ColumnRef(table.schema, table.table, column.name)
+
+
+def checked_values(relation: Relation, column: Column) -> tuple[str, ...]:
+    """The values that a CHECK constraint on this column alone lists."""
+    name = re.compile(rf'(?<![\w"]){re.escape(column.name)}(?![\w"])|"{re.escape(column.name)}"')
+    for check in relation.checks:
+        bare = _QUOTED.sub("", check)
+        others = (one.name for one in relation.columns if one.name != column.name)
+        if (
+            name.search(bare)
+            and ("ANY" in bare or " IN " in bare or bare.count("=") >= 1)
+            and not re.search(r"<|>|~|\bNOT\b|\bALL\b", bare)
+            and not any(re.search(rf"(?<!\w){re.escape(other)}(?!\w)", bare) for other in others)
+        ):
+            return tuple(value.replace("''", "'") for value in _QUOTED.findall(check))
+    return ()
+
+
+def _table_keys(ref: TableRef, relation: Relation) -> dict[Key, int]:
+    keys: dict[Key, int] = {}
+    bare, full, schema = noun(ref.table), stems(ref.table), stems(ref.schema)
+    for key in (bare, full, (stem("".join(split_name(ref.table))),), schema + bare, schema + full):
+        keys.setdefault(key, NAME)
+    for key in (_comment_key(relation.comment, 3), _spelt_out(bare)):
+        if key:
+            keys.setdefault(key, ALIAS)
+    if len(bare) > 1:
+        keys.setdefault(bare[-1:], PART)
+    return keys
+
+
+def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
+    full = stems(column.name)
+    keys: dict[Key, int] = {full: NAME, (stem("".join(split_name(column.name))),): NAME}
+    refers = any(column.name in key.columns for key in relation.foreign_keys)
+    own = noun(relation.name)
+    bare = full[len(own) :] if len(full) > len(own) and full[: len(own)] == own else full
+    for key in (bare, stripped(full), stripped(bare), _comment_key(column.comment, 4)):
+        if key and not (refers and key != _comment_key(column.comment, 4)):
+            keys.setdefault(key, ALIAS)
+    for key in list(keys):
+        spelt = _spelt_out(key)
+        if spelt:
+            keys.setdefault(spelt, ALIAS)
+        if len(key) == 2 and key[1] == "year":
+            verb = key[0] + ("d" if key[0].endswith("e") else "ed")
+            keys.setdefault((verb,), ALIAS)
+            keys.setdefault(key[:1], ALIAS)
+        if column.category == "N" and key[-1].endswith("e"):
+            keys.setdefault((*key[:-1], key[-1] + "d"), ALIAS)
+        if column.category == "D" and len(key) == 1 and key == stripped(full) != full:
+            keys.setdefault((key[0] + ("d" if key[0].endswith("e") else "ed"),), ALIAS)
+        if column.category == "D" and key == stripped(full) != full:
+            keys.setdefault((*key, "date"), ALIAS)
+        if key[0] in words.BIRTH:
+            keys.setdefault(("born",), ALIAS)
+    last = stripped(full)[-1:] or full[-1:]
+    if not refers and last[0] not in words.KEY_PARTS:
+        keys.setdefault(last, PART)
+    return keys
+
+
+def stripped(key: Key) -> Key:
+    """A column's stems without what only says its kind: `is_`, `_at`, `_minutes`."""
+    if len(key) > 1 and key[0] in words.FLAG_PARTS:
+        key = key[1:]
+    if len(key) > 1 and key[-1] in words.FACT_PARTS | _UNIT_STEMS:
+        key = key[:-1]
+    return key
+
+
+_UNIT_STEMS = frozenset(
+    stem(word) for unit, forms in words.UNIT_PARTS.items() for word in (unit, *forms)
+)
+
+
+def _comment_key(comment: str | None, longest: int) -> Key:
+    """A comment that is no more than another name: `customers`, `sales price (net)`."""
+    if not comment:
+        return ()
+    key = stems(_PHRASE_END.split(comment, maxsplit=1)[0])
+    return key if len(key) <= longest else ()
+
+
+def _spelt_out(key: Key) -> Key:
+    if not any(part in words.ABBREVIATIONS for part in key):
+        return ()
+    return stems(" ".join(words.ABBREVIATIONS.get(part, part) for part in key))
+
+
+def _best(found: list[tuple[int, _T]]) -> tuple[int, tuple[_T, ...]]:
+    rank = min(one for one, _ in found)
+    return rank, tuple(dict.fromkeys(value for one, value in found if one == rank))

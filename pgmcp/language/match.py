@@ -1,0 +1,239 @@
+"""What a phrase can name in the catalogue: tables, columns, other tables, values, numbers, text.
+
+The rule: every candidate is returned, with what the phrase cost to believe; none is preferred here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from pgmcp.language import words
+from pgmcp.language.joins import describe, is_plural, ways
+from pgmcp.language.lexicon import Lexicon
+from pgmcp.language.question import ColumnRef, Hop, Path, TableRef
+from pgmcp.language.reading import (
+    _LONGEST,
+    Found,
+    Reading,
+    known_words,
+    maybe,
+    remembered,
+    starts,
+    word,
+)
+from pgmcp.language.tokens import stem
+
+
+@remembered
+def _spans(reading: Reading, i: int) -> list[tuple[tuple[str, ...], int, int]]:
+    """The stems of the phrases that begin at `i`, the longest first: (stems, start, end)."""
+    found: list[tuple[tuple[str, ...], int, int]] = []
+    for p in starts(reading, i):
+        here = []
+        key: tuple[str, ...] = ()
+        for end in range(p + 1, min(p + 1 + _LONGEST, len(reading.tokens) + 1)):
+            token = reading.tokens[end - 1]
+            if token.kind not in ("word", "number") or (end == p + 1 and token.kind == "number"):
+                break
+            key = (*key, *token.parts)
+            here.append((key, p, end))
+        found.extend(reversed(here))
+    return found
+
+
+@remembered
+def tables(reading: Reading, i: int) -> Found[TableRef]:
+    """The tables that a phrase at `i` names."""
+    found: Found[TableRef] = []
+    for key, _, end in _spans(reading, i):
+        for rank, refs in _lookup(reading.lexicon, key):
+            found.extend((ref, end, rank) for ref in _by_path(reading, refs))
+    return _in_schema(reading, found)
+
+
+def _lookup(lexicon: Lexicon, key: tuple[str, ...]) -> Iterator[tuple[int, tuple[TableRef, ...]]]:
+    if key in lexicon.tables:
+        yield lexicon.tables[key]
+    elif len(key) > 1 and ("".join(key),) in lexicon.tables:
+        yield lexicon.tables[("".join(key),)]
+    elif len(key) == 1:
+        # Plurals of other languages: "Kunden" of "Kunde".
+        for ending in ("n", "en", "e", "er"):
+            bare = (key[0].removesuffix(ending),)
+            if bare != key and len(bare[0]) > 3 and bare in lexicon.tables:
+                rank, refs = lexicon.tables[bare]
+                yield rank + 1, refs
+
+
+def _by_path(reading: Reading, refs: tuple[TableRef, ...]) -> tuple[TableRef, ...]:
+    """Of tables of one name, the one that the bare name finds."""
+    if len({ref.table for ref in refs}) == 1:
+        relations = reading.lexicon.relations
+        found = tuple(ref for ref in refs if relations[ref].on_search_path)
+        if len(found) == 1:
+            return found
+    return refs
+
+
+def _in_schema(reading: Reading, found: Found[TableRef]) -> Found[TableRef]:
+    """Add the readings "T in schema S"; a schema that was named picks among all of that name."""
+    more: Found[TableRef] = []
+    for ref, end, cost in found:
+        for named, after in _schema_after(reading, end):
+            for other in reading.lexicon.relations:
+                if other.schema == named and other.table == ref.table:
+                    more.append((other, after, cost))
+    return list(dict.fromkeys([*more, *found]))
+
+
+def _schema_after(reading: Reading, i: int) -> Iterator[tuple[str, int]]:
+    for p in word(reading, i, "in", "from", "of"):
+        for q in maybe(reading, p, "schema"):
+            for name, end in schemas(reading, q):
+                for last in maybe(reading, end, "schema"):
+                    yield name, last
+
+
+def schemas(reading: Reading, i: int) -> list[tuple[str, int]]:
+    """The schemas that the token at `i` names."""
+    return [
+        (name, p + 1)
+        for p in starts(reading, i)
+        if p < len(reading.tokens)
+        for name in reading.lexicon.schemas
+        if name.lower() == reading.tokens[p].lower
+    ]
+
+
+@remembered
+def columns(reading: Reading, i: int, table: TableRef) -> Found[str]:
+    """The columns of a table that a phrase at `i` names."""
+    known = reading.lexicon.columns(table)
+    found: Found[str] = []
+    for key, _, end in _spans(reading, i):
+        for candidate in (key, ("".join(key),) if len(key) > 1 else key):
+            if candidate in known:
+                rank, names = known[candidate]
+                found.extend((name, end, rank) for name in names)
+                break
+    return found
+
+
+@remembered
+def related(reading: Reading, i: int, table: TableRef) -> Found[Path]:
+    """The ways from a table to what a phrase at `i` names: another table, or a key's role."""
+    graph = reading.lexicon.graph
+    found: Found[Path] = []
+    for key, _, end in _spans(reading, i):
+        roles = [hop for hop in graph.hops.get(table, ()) if not hop.to_many and hop.role == key]
+        comments = [
+            hop
+            for hop in graph.hops.get(table, ())
+            if not hop.to_many and _comment_says(reading.lexicon, table, hop.on[0][0], key)
+        ]
+        found.extend(
+            ((hop,), end, 0)
+            for hop in dict.fromkeys(roles + comments)
+            if not (is_plural(reading.tokens[end - 1].lower) and _shared(reading, hop))
+        )
+    for ref, end, cost in tables(reading, i):
+        if any(end == other and path[-1].target == ref for path, other, _ in found):
+            continue
+        plural = is_plural(reading.tokens[end - 1].lower)
+        way = ways(graph, table, ref, plural=plural)
+        if way.path is not None:
+            found.append((way.path, end, cost + len(way.path) - 1))
+        elif way.others:
+            listed = "; ".join(describe(path) for path in way.others[:4])
+            note = f"{table.table} and {ref.table} are related in more than one way: {listed}"
+            reading.notes[note] = None
+    return found
+
+
+def _shared(reading: Reading, hop: Hop) -> bool:
+    """Whether other keys lead to the same table, so that its plural means any of them."""
+    hops = reading.lexicon.graph.hops[hop.source]
+    return sum(other.target == hop.target for other in hops) > 1
+
+
+def _comment_says(lexicon: Lexicon, table: TableRef, column: str, key: tuple[str, ...]) -> bool:
+    comment = lexicon.column(table, column).comment
+    return comment is not None and tuple(stem(part) for part in comment.lower().split()) == key
+
+
+def values_of(reading: Reading, table: TableRef) -> dict[tuple[str, ...], tuple[ColumnRef, ...]]:
+    """Lower-case words -> the columns of this table that hold such a value."""
+    key = (values_of, table)
+    if key not in reading.memo:
+        index: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        known = dict(reading.lexicon.known_values(table))
+        for column in reading.lexicon.value_columns(table):
+            if column in reading.values:
+                known[column.column] = reading.values[column]
+        for name, listed in known.items():
+            for value in listed:
+                index.setdefault(value_key(value), []).append((name, value))
+        reading.memo[key] = index
+    result: dict[tuple[str, ...], tuple[ColumnRef, ...]] = reading.memo[key]
+    return result
+
+
+@lru_cache(maxsize=4096)
+def value_key(value: str) -> tuple[str, ...]:
+    """How a stored value is looked up: its words in lower case, `in_progress` as two."""
+    return tuple(value.lower().replace("_", " ").replace("-", " ").split())
+
+
+@remembered
+def values(reading: Reading, i: int, table: TableRef) -> Found[tuple[str, str]]:
+    """The (column, value) pairs of a table that a phrase at `i` names, as stored."""
+    index: Any = values_of(reading, table)
+    found: Found[tuple[str, str]] = []
+    if not index:
+        return found
+    for p in starts(reading, i):
+        for end in range(min(p + _LONGEST, len(reading.tokens)), p, -1):
+            chunk = reading.tokens[p:end]
+            key = tuple(part for token in chunk for part in value_key(token.lower))
+            found.extend((pair, end, 0) for pair in index.get(key, ()))
+    return found
+
+
+def number(reading: Reading, i: int) -> list[tuple[str, int]]:
+    """A number in digits or words."""
+    found = []
+    for p in starts(reading, i):
+        if p < len(reading.tokens):
+            token = reading.tokens[p]
+            if token.kind == "number":
+                found.append((token.text, p + 1))
+            elif token.kind == "word" and token.lower in words.NUMBERS:
+                found.append((str(words.NUMBERS[token.lower]), p + 1))
+    return found
+
+
+def is_count(text: str) -> bool:
+    """Whether a number can be one of rows."""
+    return text.isdecimal() and len(text) < 10
+
+
+def literal(reading: Reading, i: int, *, loose: bool = True) -> list[tuple[str, int, bool]]:
+    """Text the user means as it stands: (text, end, whether it was quoted).
+
+    Quoted, or a run of capitalised words, or (`loose`) one word that nothing else claims.
+    """
+    tokens = reading.tokens
+    if i >= len(tokens):
+        return []
+    if tokens[i].kind == "string":
+        return [(tokens[i].text, i + 1, True)]
+    end = i
+    while end < len(tokens) and tokens[end].kind == "word" and tokens[end].text[:1].isupper():
+        end += 1
+    if end > i:
+        return [(" ".join(token.text for token in tokens[i:end]), end, False)]
+    if loose and tokens[i].kind in ("word", "number") and tokens[i].lower not in known_words():
+        return [(tokens[i].text, i + 1, False)]
+    return []

@@ -1,0 +1,104 @@
+"""Requests for some columns of a subject, and the columns that show which row is meant.
+
+The rule: columns are shown only of rows that were named with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgmcp.language.match import columns, tables
+from pgmcp.language.phrase import Phrase
+from pgmcp.language.question import Field, Order, Question, Select, TableRef, Term, both
+from pgmcp.language.reading import Found, Reading, accept, maybe, word
+from pgmcp.language.subjects import followed, subject
+
+
+def select_rows(reading: Reading, phrase: Phrase, show: tuple[Term, ...] = ()) -> Select:
+    order = phrase.order
+    table = phrase.table
+    key = reading.lexicon.relations[table].primary_key
+    if phrase.limit is not None and not order and len(key) == 1:
+        order = (Order(Field(key[0])),)
+    measures = tuple(dict.fromkeys(phrase.measures))
+    if measures and not show:
+        show = (*identity(reading, table), *measures)
+    return Select(
+        table,
+        both(phrase.where),
+        show,
+        phrase.beside,
+        order=order,
+        limit=phrase.limit,
+        ties=phrase.ties,
+    )
+
+
+def identity(reading: Reading, table: TableRef) -> tuple[Field, ...]:
+    """The columns that say which row it is: its key and its name, or else all of them."""
+    relation = reading.lexicon.relations[table]
+    label = reading.lexicon.label(table)
+    if label is None or not relation.primary_key:
+        return tuple(Field(column.name) for column in relation.columns)
+    return tuple(Field(name) for name in dict.fromkeys((*relation.primary_key, label)))
+
+
+def columns_shown(reading: Reading, p: int) -> Found[Question]:
+    """ "names and emails of active users", "user names", "users' names"."""
+    found: Found[Question] = []
+    for distinct, start in [(False, p), *((True, q) for q in accept(reading, p, "distinct"))]:
+        for names, phrase, end, cost in column_phrases(reading, start):
+            show = tuple(Field(name) for name in names)
+            if len(names) == 1 and "total" in names[0] and phrase.plural:
+                cost += 0 if is_one_row(reading, phrase) else 3  # "total of all orders": their sum
+            for last in maybe(reading, end, "exist"):
+                select = replace(select_rows(reading, phrase, show), distinct=distinct)
+                hidden = distinct and any(one.by not in show for one in select.order)
+                if not (phrase.rank or phrase.beside or phrase.measures or hidden):
+                    found.append((select, last, cost))
+    return found
+
+
+def column_phrases(reading: Reading, p: int) -> list[tuple[tuple[str, ...], Phrase, int, int]]:
+    """Columns with the rows they are taken from: (columns, phrase, end, cost)."""
+    found = []
+    for k in range(p + 1, min(p + 12, len(reading.tokens))):
+        for q in accept(reading, k, "of") + accept(reading, k, "for each"):
+            for phrase, end, cost in subject(reading, q):
+                for names, stop, more in _column_list(reading, p, phrase.table):
+                    if stop == k:
+                        found.append((names, phrase, end, cost + more))
+    for ref, k, cost in tables(reading, p):
+        for j in [k, *word(reading, k, "'s")]:
+            for names, end, more in _column_list(reading, j, ref):
+                if j == k and reading.tokens[end - 1].lower == reading.tokens[k - 1].lower:
+                    continue
+                for phrase, last, most in followed(reading, end, Phrase(ref)):
+                    # "users created last week" is about users, "user names" about names.
+                    found.append((names, phrase, last, cost + more + most + (j == k)))
+    return found
+
+
+def _column_list(reading: Reading, p: int, table: TableRef) -> Found[tuple[str, ...]]:
+    found: Found[tuple[str, ...]] = []
+    for name, q, cost in columns(reading, p, table):
+        found.append(((name,), q, cost))
+        for r in accept(reading, q, "and"):
+            for rest, end, more in _column_list(reading, r, table):
+                if name not in rest:
+                    found.append(((name, *rest), end, cost + more))
+    # "first and last names": the noun belongs to both.
+    for r in accept(reading, p + 1, "and"):
+        if r + 1 < len(reading.tokens):
+            first = (*reading.tokens[p].parts, *reading.tokens[r + 1].parts)
+            _, names = reading.lexicon.columns(table).get(first, (0, ()))
+            for name, end, cost in columns(reading, r, table):
+                if len(names) == 1 and end == r + 2 and names[0] != name:
+                    found.append(((names[0], name), end, cost))
+    return found
+
+
+def is_one_row(reading: Reading, phrase: Phrase) -> bool:
+    """Whether the phrase is about the row with a certain key."""
+    key = set(reading.lexicon.relations[phrase.table].primary_key)
+    return any(getattr(one, "column", None) in key for one in phrase.where)

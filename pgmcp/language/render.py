@@ -1,0 +1,333 @@
+"""A question -> one SELECT and its parameters.
+
+The rule: whatever the user wrote is a parameter with a cast; only names from the catalogue and our
+own words are text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+
+from pgmcp.db.catalog import Column
+from pgmcp.language.lexicon import Lexicon
+from pgmcp.language.question import (
+    Aggregate,
+    All,
+    Any,
+    Between,
+    Bucket,
+    ColumnRef,
+    Compare,
+    Condition,
+    Describe,
+    Field,
+    Flag,
+    Like,
+    Listing,
+    Measure,
+    Missing,
+    Not,
+    OneOf,
+    Order,
+    Path,
+    Period,
+    Question,
+    Related,
+    Select,
+    TableRef,
+    Term,
+    columns_of,
+)
+from pgmcp.language.statement import Statement, description, listing, quoted
+
+_INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
+_FLOATS = frozenset({"real", "double precision"})
+
+
+def to_sql(question: Question, lexicon: Lexicon) -> Statement:
+    """The statement that answers a question; every name in it comes from the catalogue."""
+    if isinstance(question, Listing):
+        return listing(question)
+    if isinstance(question, Describe):
+        return description(question)
+    writer = _Writer(lexicon)
+    text = writer.select(question)
+    return Statement(text, tuple(writer.params))
+
+
+@dataclass(slots=True)
+class _Writer:
+    lexicon: Lexicon
+    params: list[str] = field(default_factory=list)
+    used: dict[str, int] = field(default_factory=dict)
+    qualify: bool = False
+
+    # -- names and values --
+
+    def param(self, value: str, cast: str) -> str:
+        self.params.append(value)
+        return f"${len(self.params)}::{cast}"
+
+    def source(self, table: TableRef) -> str:
+        relation = self.lexicon.relations[table]
+        name = quoted(table.table)
+        return name if relation.on_search_path else f"{quoted(table.schema)}.{name}"
+
+    def alias(self, table: TableRef) -> str:
+        count = self.used[table.table] = self.used.get(table.table, 0) + 1
+        return quoted(table.table if count == 1 else f"{table.table}_{count}")
+
+    def from_item(self, table: TableRef, alias: str) -> str:
+        source = self.source(table)
+        bare = source.rpartition(".")[2] if source.count(".") else source
+        return source if bare == alias else f"{source} AS {alias}"
+
+    def column_of(self, table: TableRef, name: str) -> Column:
+        return self.lexicon.column(table, name)
+
+    def name(self, alias: str, column: str) -> str:
+        return f"{alias}.{quoted(column)}" if self.qualify else quoted(column)
+
+    # -- questions --
+
+    def select(self, question: Select) -> str:
+        alias = self.alias(question.table)
+        self.qualify = _spans_tables(question)
+        joins, beside = [], []
+        for path in question.beside:
+            joined, last = self.joined(path, alias)
+            joins.extend(joined)
+            beside.append(f"{last}.*")
+        shown = [self.term(one, question.table, alias, name=True) for one in question.show]
+        if not shown:
+            shown = [f"{alias}.*" if self.qualify else "*"]
+        lines = [
+            f"SELECT {'DISTINCT ' if question.distinct else ''}{', '.join([*shown, *beside])}",
+            f"FROM {self.from_item(question.table, alias)}",
+            *joins,
+        ]
+        if question.where is not None:
+            parts = question.where.of if isinstance(question.where, All) else (question.where,)
+            said = [self.condition(one, question.table, alias) for one in parts]
+            lines.append("WHERE " + "\n  AND ".join(said))
+        if question.group:
+            keys = ", ".join(self.term(one, question.table, alias) for one in question.group)
+            lines.append(f"GROUP BY {keys}")
+        if question.having is not None:
+            operator, count = question.having
+            lines.append(f"HAVING count(*) {operator} {self.param(str(count), 'bigint')}")
+        if question.order:
+            lines.append("ORDER BY " + self.ordering(question, alias))
+        if question.limit is not None:
+            rows = self.param(str(question.limit), "bigint")
+            lines.append(
+                f"FETCH FIRST ({rows}) ROWS WITH TIES" if question.ties else f"LIMIT {rows}"
+            )
+        return "\n".join(lines)
+
+    def ordering(self, question: Select, alias: str) -> str:
+        keys = []
+        for one in question.order:
+            term = self.sort_term(one, question, alias)
+            keys.append(term + (" DESC NULLS LAST" if one.descending else ""))
+        # Equal rows come in the same order every time, as far as a key can see to it.
+        key = self.lexicon.relations[question.table].primary_key
+        shown = {one.by.column for one in question.order if isinstance(one.by, Field)}
+        if not question.ties and not question.group and not question.distinct:
+            keys.extend(self.name(alias, name) for name in key if name not in shown)
+        return ", ".join(keys)
+
+    def sort_term(self, order: Order, question: Select, alias: str) -> str:
+        if order.by in question.show and not isinstance(order.by, Field):
+            return str(question.show.index(order.by) + 1)
+        return self.term(order.by, question.table, alias)
+
+    def term(self, term: Term, table: TableRef, alias: str, *, name: bool = False) -> str:
+        if isinstance(term, Field):
+            return self.name(alias, term.column)
+        if isinstance(term, Bucket):
+            column = self.column_of(table, term.column)
+            text = f"date_trunc('{term.unit}', {self.name(alias, term.column)})"
+            if column.type == "date":
+                text += "::date"
+            return f"{text} AS {term.unit}" if name else text
+        if isinstance(term, Aggregate):
+            if term.column is None:
+                return "count(*)"
+            inner = ("DISTINCT " if term.distinct else "") + self.name(alias, term.column)
+            return f"{term.function}({inner})"
+        text = self.measure(term, alias)
+        return f"{text} AS {self.measure_name(term)}" if name else text
+
+    def measure_name(self, term: Measure) -> str:
+        target = term.path[-1].target.table
+        of = f"{target}_{term.column}" if term.column else target
+        return quoted(f"{of}_{term.function}"[:63])
+
+    def measure(self, term: Measure, alias: str) -> str:
+        target = term.path[-1].target
+        inner = self.alias(target)
+        what = "*" if term.column is None else f"{inner}.{quoted(term.column)}"
+        conditions = self.reached(term.path, alias, inner)
+        if term.where is not None:
+            conditions.append(self.condition(term.where, target, inner))
+        return (
+            f"(SELECT {term.function}({what}) FROM {self.from_item(target, inner)}"
+            f" WHERE {' AND '.join(conditions)})"
+        )
+
+    def joined(self, path: Path, alias: str) -> tuple[list[str], str]:
+        lines, here = [], alias
+        for hop in path:
+            there = self.alias(hop.target)
+            on = " AND ".join(f"{there}.{quoted(b)} = {here}.{quoted(a)}" for a, b in hop.on)
+            lines.append(f"LEFT JOIN {self.from_item(hop.target, there)} ON {on}")
+            here = there
+        return lines, here
+
+    # -- conditions --
+
+    def reached(self, path: Path, alias: str, inner: str) -> list[str]:
+        """That the row `inner` is at the end of `path`, seen from the row `alias`."""
+        if len(path) == 1:
+            return [f"{inner}.{quoted(b)} = {alias}.{quoted(a)}" for a, b in path[0].on]
+        first, *rest = path
+        middle = self.alias(first.target)
+        on = [f"{middle}.{quoted(b)} = {alias}.{quoted(a)}" for a, b in first.on]
+        on += self.reached(tuple(rest), middle, inner)
+        source = self.from_item(first.target, middle)
+        return [f"EXISTS (SELECT FROM {source} WHERE {' AND '.join(on)})"]
+
+    def condition(self, condition: Condition, table: TableRef, alias: str) -> str:
+        """A condition on the row `alias`, in brackets where another could be joined to it."""
+        if isinstance(condition, Related):
+            return self.related(condition, alias)
+        if isinstance(condition, Not):
+            return self.complement(condition.of, table, alias)
+        if isinstance(condition, All | Any):
+            parts = [self.condition(one, table, alias) for one in condition.of]
+            text = (" AND " if isinstance(condition, All) else " OR ").join(parts)
+            return f"({text})"
+        name = self.name(alias, condition.column)
+        column = self.column_of(table, condition.column)
+        if isinstance(condition, Missing):
+            return f"{name} IS NULL"
+        if isinstance(condition, Flag):
+            return name
+        if isinstance(condition, Compare):
+            return f"{name} {condition.operator} {self.number(condition.number, column)}"
+        if isinstance(condition, Between):
+            low = self.number(condition.low, column)
+            return f"{name} BETWEEN {low} AND {self.number(condition.high, column)}"
+        if isinstance(condition, Like):
+            return self.like(name, condition)
+        if isinstance(condition, Period):
+            return self.period(name, column, condition)
+        return self.one_of(name, column, condition)
+
+    def related(self, condition: Related, alias: str) -> str:
+        target = condition.path[-1].target
+        inner = self.alias(target)
+        conditions = self.reached(condition.path, alias, inner)
+        if condition.where is not None:
+            parts = condition.where.of if isinstance(condition.where, All) else (condition.where,)
+            conditions += [self.condition(one, target, inner) for one in parts]
+        source = f"FROM {self.from_item(target, inner)} WHERE {' AND '.join(conditions)}"
+        if condition.count is None:
+            return f"EXISTS (SELECT {source})"
+        operator, count = condition.count
+        return f"(SELECT count(*) {source}) {operator} {self.param(str(count), 'bigint')}"
+
+    def complement(self, condition: Condition, table: TableRef, alias: str) -> str:
+        """Not the condition; where it is unknown because of NULL, it does not hold either."""
+        if isinstance(condition, Missing):
+            return f"{self.name(alias, condition.column)} IS NOT NULL"
+        if isinstance(condition, OneOf) and len(condition.values) == 1 and not condition.fold:
+            column = self.column_of(table, condition.column)
+            operator = "IS DISTINCT FROM" if column.nullable else "<>"
+            value = self.value(condition.values[0], column)
+            return f"{self.name(alias, condition.column)} {operator} {value}"
+        text = self.condition(condition, table, alias)
+        if isinstance(condition, Related):
+            return f"NOT {text}" if condition.count is None else f"NOT ({text})"
+        if not any(self.column_of(table, name).nullable for name in columns_of(condition)):
+            return f"NOT {text}" if isinstance(condition, Flag) else f"NOT ({text})"
+        return f"({text}) IS NOT TRUE"
+
+    def one_of(self, name: str, column: Column, condition: OneOf) -> str:
+        if condition.fold:
+            values = [f"lower({self.param(one, 'text')})" for one in condition.values]
+            name = f"lower({name})"
+        else:
+            values = [self.value(one, column) for one in condition.values]
+        return f"{name} = {values[0]}" if len(values) == 1 else f"{name} IN ({', '.join(values)})"
+
+    def value(self, value: str, column: Column) -> str:
+        if column.category == "N":
+            return self.number(value, column)
+        return self.param(value, "text" if column.category == "S" else column.type)
+
+    def number(self, value: str, column: Column) -> str:
+        if column.type == "money":
+            return self.param(value, "numeric") + "::money"
+        limit = _INTEGERS.get(column.type, 0)
+        if limit and value.lstrip("-").isdecimal() and abs(int(value)) < limit:
+            return self.param(value, column.type)
+        return self.param(value, column.type if column.type in _FLOATS else "numeric")
+
+    def like(self, name: str, condition: Like) -> str:
+        bare = re.sub(r"([\\%_])", r"\\\1", condition.text)
+        before = "" if condition.where == "starts" else "%"
+        after = "" if condition.where == "ends" else "%"
+        return f"{name} ILIKE {self.param(before + bare + after, 'text')}"
+
+    def period(self, name: str, column: Column, condition: Period) -> str:
+        cast = "date" if column.type == "date" else column.type
+        if not cast.startswith(("date", "timestamp")):
+            cast = "timestamp"
+        bounds: list[tuple[str, date | None]] = [(">=", condition.start), ("<", condition.end)]
+        parts = [
+            f"{name} {operator} {self.param(day.isoformat(), cast)}"
+            for operator, day in bounds
+            if day is not None
+        ]
+        return parts[0] if len(parts) == 1 else f"({' AND '.join(parts)})"
+
+
+SAMPLE_ROWS = 10_000
+MAX_VALUES = 200
+
+
+def values_sql(column: ColumnRef, lexicon: Lexicon) -> Statement:
+    """The statement that reads a column's distinct values for NeedValues.
+
+    It looks at SAMPLE_ROWS rows and returns at most MAX_VALUES + 1 values: when it returns more
+    than MAX_VALUES, pass an empty tuple.
+    """
+    table = TableRef(column.schema, column.table)
+    writer = _Writer(lexicon)
+    name, source = quoted(column.column), writer.source(table)
+    return Statement(
+        f"SELECT DISTINCT value FROM (SELECT {name}::text AS value FROM {source}"
+        f" WHERE {name} IS NOT NULL LIMIT {SAMPLE_ROWS}) AS sample LIMIT {MAX_VALUES + 1}"
+    )
+
+
+def _spans_tables(question: Select) -> bool:
+    """Whether more than one table is in it, so that a bare column might be either's."""
+    return bool(
+        question.beside
+        or any(isinstance(one, Measure) for one in question.show)
+        or any(isinstance(one.by, Measure) for one in question.order)
+        or (question.where is not None and _relates(question.where))
+    )
+
+
+def _relates(condition: Condition) -> bool:
+    if isinstance(condition, Not):
+        return _relates(condition.of)
+    if isinstance(condition, All | Any):
+        return any(_relates(one) for one in condition.of)
+    return isinstance(condition, Related)

@@ -1,0 +1,116 @@
+"""Text -> tokens, and words -> stems.
+
+The rule: nothing of the text is dropped but white space and sentence punctuation, so that a
+grammar that accounts for every token has accounted for the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from pgmcp.language import words
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the text. `lower` is what vocabulary is matched with.
+
+    `parts` are the stems of the words inside it: `order_items`, `orderItems` and `order.items`
+    have two. A quoted string's `text` is its content.
+    """
+
+    text: str
+    kind: Literal["word", "number", "string", "date", "symbol"]
+    lower: str
+    parts: tuple[str, ...] = ()
+
+
+_TOKEN = re.compile(
+    r"""
+    (?P<string> (?<!\w)'(?:[^']|''|'(?=\w))*'(?!\w) | "(?:[^"]|"")*" | “[^”]*” | ‘[^’]*’(?!\w) )
+  | (?P<date> [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?![\w-]) )
+  | (?P<number> (?<![\w.]) -?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? (?!\w|\.\w) )
+  | (?P<word> \w(?:[\w@]|[.'’+-](?=\w))* )
+  | (?P<symbol> <=|>=|<>|!=|==|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CONTRACTIONS = {"ca": "can", "wo": "will", "sha": "shall"}
+_CAMEL = re.compile(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS = re.compile(r"[\W_]+")
+
+
+def tokenise(text: str) -> tuple[Token, ...]:
+    """The tokens of a text, contractions and possessives taken apart."""
+    tokens: list[Token] = []
+    text = " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" ;.?!")
+    for match in _TOKEN.finditer(text):
+        kind, raw = match.lastgroup, match.group()
+        if kind == "string":
+            quote = raw[0]
+            inner = raw[1:-1].replace(quote * 2, quote)
+            tokens.append(Token(inner, "string", inner.lower()))
+        elif kind == "number":
+            plain = raw.replace(",", "")
+            tokens.append(Token(plain, "number", plain, (plain,)))
+        elif kind == "date":
+            tokens.append(Token(raw, "date", raw))
+        elif kind == "word":
+            tokens.extend(_words(raw.replace("’", "'")))
+        elif raw == "'" and tokens and tokens[-1].kind == "word" and tokens[-1].lower[-1] == "s":
+            tokens.append(Token("'s", "symbol", "'s"))
+        elif not raw.isspace() and raw != ".":
+            tokens.append(Token(raw, "symbol", raw))
+    return tuple(tokens)
+
+
+def _words(raw: str) -> list[Token]:
+    lower = raw.lower()
+    if lower.endswith("n't") and len(lower) > 3:
+        stem = raw[:-3]
+        return [_word(_CONTRACTIONS.get(stem.lower(), stem)), _word("not")]
+    if lower in ("what's", "who's", "where's", "that's"):
+        return [_word(raw[:-2]), _word("is")]
+    for ending, full in (("'d", "would"), ("'re", "are"), ("'ve", "have"), ("'m", "am")):
+        if lower.endswith(ending):
+            return [_word(raw[: -len(ending)]), _word(full)]
+    if lower.endswith("'s"):
+        return [_word(raw[:-2]), Token("'s", "symbol", "'s")]
+    if lower.startswith("non-"):
+        return [_word("non"), _word(raw[4:])]
+    return [_word(raw)]
+
+
+def _word(raw: str) -> Token:
+    return Token(raw, "word", raw.lower(), stems(raw))
+
+
+@lru_cache(maxsize=16_384)
+def split_name(name: str) -> tuple[str, ...]:
+    """The words of an identifier: snake_case, camelCase and blanks, lower case."""
+    return tuple(part.lower() for part in _SEPARATORS.split(_CAMEL.sub(" ", name)) if part)
+
+
+@lru_cache(maxsize=16_384)
+def stems(name: str) -> tuple[str, ...]:
+    """The stems of an identifier's or a phrase's words."""
+    return tuple(stem(part) for part in split_name(name))
+
+
+def stem(word: str) -> str:
+    """One form for singular and plural: not a word of English, only ever compared with itself."""
+    word = words.IRREGULAR.get(word, word)
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+        if word.endswith("ie"):
+            return word[:-2] + "y"
+    if len(word) > 3:
+        if word.endswith("ie"):
+            return word[:-2] + "y"
+        if word.endswith(("se", "xe", "ze", "che", "she")):
+            return word[:-1]
+    return word
