@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from pgmcp import __version__
-from tools import bare
+from tools import bare, gate_cost
 from tools.binaries import available
 from tools.child import spawn
 from tools.postgres import Server, free_port, running
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"ERROR: {error}", file=sys.stderr)
             return 1
         _print_driver(postgres, options.seconds)
+        _print_gate(postgres, options.seconds)
     return 0
 
 
@@ -194,6 +195,13 @@ def _print_driver(postgres: Server, seconds: float) -> None:
                 f"| {case.name} | {measured.calls_per_second:,.0f} | "
                 f"{measured.percentile_ms(0.5):.2f} | {measured.percentile_ms(0.99):.2f} |"
             )
+
+
+def _print_gate(postgres: Server, seconds: float) -> None:
+    print("\n| One read, in this process | p50 µs | Without gate and judge | Ratio |")
+    print("|---|--:|--:|--:|")
+    for kind, ours, base in gate_cost.measure(postgres, seconds):
+        print(f"| {kind} | {ours:.0f} | {base:.0f} | {ours / base:.2f} |", flush=True)
 
 
 def _in_turns(first: Callable[[], Sample], second: Callable[[], Sample]) -> tuple[Sample, Sample]:

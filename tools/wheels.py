@@ -7,6 +7,7 @@ what is not there yet. The lock is in the format of sha256sum.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -156,6 +157,12 @@ def _fetch(wheel: Wheel, wheelhouse: Path) -> None:
 def _pip(
     folder: Path, tags: Iterable[str], wanted: Sequence[str], *, dependencies: bool = False
 ) -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise WheelError(
+            f"{sys.executable} has no pip to download wheels with.\n"
+            "Build with a Python that has it, for example after tools/check: "
+            ".venv/bin/python tools/build"
+        )
     command = [
         *(sys.executable, *_PIP, "download", "--dest", str(folder), "--only-binary", ":all:"),
         *("--implementation", "cp", "--python-version", _PYTHON),

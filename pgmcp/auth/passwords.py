@@ -11,8 +11,6 @@ import re
 import threading
 from collections.abc import Iterator
 
-import bcrypt
-
 from pgmcp.errors import LoginError
 
 COST = 12
@@ -25,6 +23,8 @@ _DUMMY = b"$2b$12$4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
 
 def hash_password(password: str) -> str:
     """The bcrypt hash of a password of at most 72 bytes, at cost 12."""
+    import bcrypt  # here, because the first login is soon enough to load a compiled module
+
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
 
 
@@ -36,6 +36,8 @@ def is_hash(text: str) -> bool:
 
 def matches(password: str, password_hash: str | None) -> bool:
     """Whether the password is the hashed one; without a hash False, after the same time."""
+    import bcrypt
+
     secret = password.encode(errors="surrogatepass")
     # bcrypt raises above 72 bytes; here such a password is only a wrong one.
     known = password_hash is not None and len(secret) <= MAX_BYTES and b"\0" not in secret

@@ -42,6 +42,9 @@ def run(
         # An error may repeat what a file or an argument says; it must not drive the terminal.
         console.warn("\n".join(visible(line) for line in error.for_operator().split("\n")))
         return 1
+    except BrokenPipeError:
+        # `-list-tokens | head -1`: the reader has what it wanted.
+        return 1
     except KeyboardInterrupt:
         console.warn("\nInterrupted: nothing was changed.")
         return 130
@@ -72,6 +75,18 @@ def _function(verb: str) -> Callable[[Command], int]:
         from pgmcp.cli import admin_tokens
 
         return admin_tokens.VERBS[verb]
+    if verb == "verify-audit":
+        from pgmcp.cli import admin_audit
+
+        return admin_audit.verify
+    if verb == "check":
+        from pgmcp.cli.admin_check import check
+
+        return check
+    if verb == "self-test":
+        from pgmcp.cli.admin_selftest import self_test
+
+        return self_test
     from pgmcp.cli import admin_users
 
     return admin_users.VERBS[verb]

@@ -6,11 +6,13 @@ input is never an answer.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import os
 from dataclasses import dataclass
 from typing import TextIO
 
-from pgmcp.errors import UsageError
+from pgmcp.errors import FileError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,17 @@ class Console:
     stderr: TextIO
 
     def say(self, text: str) -> None:
-        """A line of the result."""
-        print(text, file=self.stdout)
+        """A line of the result; BrokenPipeError when its reader has gone, else FileError."""
+        try:
+            print(text, file=self.stdout, flush=True)
+        except OSError as error:
+            self._discard()
+            if isinstance(error, BrokenPipeError):
+                raise
+            reason = (error.strerror or "input/output error").lower()
+            raise FileError(
+                f"the result cannot be written: {reason}", "What the command did is done."
+            ) from error
 
     def warn(self, text: str) -> None:
         """A line beside the result."""
@@ -54,6 +65,13 @@ class Console:
             return self.ask(f"{question} [yes/no]", "-yes").lower() in ("y", "yes")
         except UsageError:
             return False
+
+    def _discard(self) -> None:
+        """Send what is left to nowhere, or the end of the program would fail over it again."""
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.stdout.fileno())
+            os.close(null)
 
     def _line(self, flag: str) -> str:
         try:

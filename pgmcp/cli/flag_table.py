@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pgmcp.config.keys import DATABASE_KEYS, KEYS, Key
+from pgmcp.config.key import Key
+from pgmcp.config.keys import DATABASE_KEYS, KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,23 @@ FLAGS: tuple[Flag, ...] = (
     Flag("user-note", _USERS, "Who the user is.", "TEXT", of=("add-user", "update-user")),
     Flag("yes", _USERS, "Delete without asking.", of=("delete-user",)),
     Flag("config", _PROGRAM, "The configuration file.", "FILE"),
+    Flag(
+        "verify-audit",
+        _PROGRAM,
+        "Verify an audit: the files that were rotated away from this one, and this one.",
+        "FILE",
+        verb=True,
+    ),
+    Flag(
+        "audit-key",
+        _PROGRAM,
+        "The audit's key. Default: audit.key_file, else the one beside the audit.",
+        "FILE",
+        of=("verify-audit",),
+    ),
     Flag("init", _PROGRAM, "Write a commented configuration file to start from.", verb=True),
+    Flag("check", _PROGRAM, "Check files, databases and roles, without serving.", verb=True),
+    Flag("self-test", _PROGRAM, "Try to do more than read, and show what stops it.", verb=True),
     *_of_keys(_PROGRAM, [key for key in KEYS if key.path == "debug"]),
     Flag("version", _PROGRAM, "Show the version.", verb=True),
     Flag("help", _PROGRAM, "Show this text; -h does too.", verb=True),

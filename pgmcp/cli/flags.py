@@ -125,8 +125,10 @@ def _verb(values: Mapping[str, str | bool], given: Mapping[str, object]) -> str 
         raise UsageError(
             f"-{verbs[0]} and -{verbs[1]} cannot go together", "Run one, then the other."
         )
-    if given.get("remove-token") == "":
-        raise UsageError("empty value: -remove-token", "Write -remove-token ID.")
+    for name, value in given.items():
+        flag = _BY_NAME[name]
+        if flag.verb and value == "":
+            raise UsageError(f"empty value: -{name}", f"Write -{name} {flag.metavar}.")
     return verbs[0] if verbs else None
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgmcp.cli import flags
-    from pgmcp.config.model import Config
+    from pgmcp.config.model import Config, Features
 
 _SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
+_LOOK_SECONDS = 0.2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,26 +68,51 @@ def _run(options: flags.Options) -> int:
     from pgmcp.config.load import load
 
     if options.verb is not None:
-        config = load(options.values, os.environ, program_dir(), features=None)
+        features = _features() if options.verb == "check" else None
+        config = load(options.values, os.environ, program_dir(), features)
         return _administer(options.verb, options.values, config)
-    import logging
+    import contextlib
     import queue
     import threading
 
-    from pgmcp import log
-    from pgmcp.app import App, known_features
+    from pgmcp import log, systemd
+    from pgmcp.app import App, Command
+    from pgmcp.serving import known_features
 
-    config = load(options.values, os.environ, program_dir(), known_features())
-    logging.getLogger(log.ROOT).setLevel(logging.DEBUG if config.debug else logging.INFO)
+    handed = systemd.take(os.environ)
+    environ = dict(os.environ)
+
+    def read() -> Config:
+        return load(options.values, environ, program_dir(), known_features())
+
+    with log.held():
+        config = read()
+        log.apply(config.log, debug=config.debug)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    app = App(config)
+    app = App(config, handed)
+    app.outbound.install()
     if config.http.enabled:
-        signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-        _on_stop(signals.put)
-        return app.serve_http(signals.get)
+        commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        _on_stop(lambda _: commands.put("stop"))
+        _on_reload(lambda: commands.put("reload"))
+
+        def command() -> Command:
+            while True:
+                # Not for ever: a signal that comes just before the wait does not end it, and
+                # neither does one that the system hands to another thread.
+                with contextlib.suppress(queue.Empty):
+                    return commands.get(timeout=_LOOK_SECONDS)
+
+        return app.serve_http(command, read)
     stop = threading.Event()
     _on_stop(lambda _: stop.set())
     return app.serve_stdio(stop)
+
+
+def _features() -> Features:
+    from pgmcp.serving import known_features
+
+    return known_features()
 
 
 def _administer(verb: str, options: Mapping[str, str | bool], config: Config | None) -> int:
@@ -107,6 +133,14 @@ def _on_stop(tell: Callable[[int], object]) -> None:
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, handle)
+
+
+def _on_reload(tell: Callable[[], object]) -> None:
+    """Call `tell` on SIGHUP, where there is one."""
+    import signal
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda _number, _frame: tell())
 
 
 def program_dir() -> Path:

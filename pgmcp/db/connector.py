@@ -7,15 +7,19 @@ each place's reason, and never the password.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from pgmcp.call import Call
 from pgmcp.config.model import Database, Host
-from pgmcp.db.address import Endpoint, TlsSettings, UnreachableError, endpoints
-from pgmcp.db.driver import Connection, open_connection
+from pgmcp.db.address import Endpoint, SocketAddress, TlsSettings, UnreachableError, endpoints
 from pgmcp.db.messages import Step
 from pgmcp.db.role import POWERS_SQL, powers
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError, StatementError
+
+if TYPE_CHECKING:
+    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    from pgmcp.db.driver import Connection
 
 _ROLE_OF_SERVER = Step(
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
@@ -24,13 +28,27 @@ _POWERS_BYTES = 64 * 1024
 _NOT_ENCRYPTED_RIGHT = "28000"  # what pg_hba.conf says when a line should be, or not be, encrypted
 
 
+Found = Callable[[Host, Iterable[SocketAddress]], object]
+"""Told the addresses of a host, before any of them is connected to."""
+
+
 class Connector:
     """Opens connections to one configured database; its TLS context is made once."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] = time.monotonic,
+        on_found: Found = lambda _host, _addresses: None,
+    ) -> None:
         self.database = database
         self._tls = TlsSettings(database.ssl)
         self._clock = clock
+        self._on_found = on_found
+
+    def renew(self) -> None:
+        """Read the files of certificates again for the next connection."""
+        self._tls = TlsSettings(self.database.ssl)
 
     def connect(self, call: Call) -> Connection:
         """A new connection to the first host that answers and is of the wanted kind.
@@ -76,10 +94,12 @@ class Connector:
     def _addresses(self, host: Host, call: Call, reasons: list[str]) -> list[Endpoint]:
         seconds = self.database.connect_timeout_seconds or call.remaining()
         try:
-            return endpoints(host, min(seconds, call.remaining()))
+            places = endpoints(host, min(seconds, call.remaining()))
         except UnreachableError as error:
             reasons.append(str(error))
             return []
+        self._on_found(host, [place.address for place in places])
+        return places
 
     def _try_place(
         self, place: Endpoint, password: str | None, call: Call, reasons: list[str]
@@ -88,6 +108,8 @@ class Connector:
 
         A wrong password ends it all, as in libpq: the next host would get it wrong as well.
         """
+        from pgmcp.db.driver import open_connection
+
         plans = self._tls.plans(place)
         for encrypted in plans:
             call.check()

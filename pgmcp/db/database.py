@@ -8,14 +8,14 @@ protocol; and always inside BEGIN READ ONLY, with a snapshot taken first, and RO
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pgmcp.call import Call
 from pgmcp.config import model
 from pgmcp.db import catalog_read, sql
 from pgmcp.db.catalog import Catalogue
-from pgmcp.db.driver import Connection
-from pgmcp.db.judge import ALTERED, SAME_SNAPSHOT, Judge
+from pgmcp.db.catalog_cache import CatalogueCache
+from pgmcp.db.judge import ALTERED, SAME_STATE, Judge
 from pgmcp.db.messages import Failure, Outcome, Step
 from pgmcp.db.pool import Pool, PoolClosedError
 from pgmcp.db.port import Rows
@@ -27,6 +27,10 @@ from pgmcp.errors import (
     StatementRefusedError,
     ToolError,
 )
+
+if TYPE_CHECKING:
+    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    from pgmcp.db.driver import Connection
 
 T = TypeVar("T")
 Params = tuple[str | None, ...]
@@ -50,7 +54,7 @@ _SETTINGS = (
     " pg_catalog.set_config('lock_timeout', $2, true),"
     " pg_catalog.set_config('cursor_tuple_fraction', '1', true)"
 )
-_SETTINGS_IF_UNALTERED = f"{_SETTINGS}, {SAME_SNAPSHOT}"
+_SETTINGS_IF_UNALTERED = f"{_SETTINGS}, {SAME_STATE}"
 _OPENING_STEPS = 2
 
 
@@ -58,11 +62,17 @@ class ReadOnlyDatabase:
     """`db.port.Database` for one call; it leases a connection for each statement."""
 
     def __init__(
-        self, settings: model.Database, pool: Callable[[], Pool], judge: Judge, call: Call
+        self,
+        settings: model.Database,
+        pool: Callable[[], Pool],
+        judge: Judge,
+        catalogues: CatalogueCache,
+        call: Call,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._judge = judge
+        self._catalogues = catalogues
         self._call = call
 
     @property
@@ -136,6 +146,10 @@ class ReadOnlyDatabase:
         """The tables this principal may see, as they are now."""
         return catalog_read.read(self.fetch)
 
+    def of_catalogue(self, make: Callable[[Catalogue], T]) -> T:
+        """What `make` makes of the catalogue, kept until the catalogue changes."""
+        return self._catalogues.get(make, self.fetch)
+
     # -- one transaction ---------------------------------------------------------------------------
 
     def _read(self, text: str, steps: Sequence[Step], timeout_seconds: float | None) -> Rows:
@@ -154,12 +168,12 @@ class ReadOnlyDatabase:
         steps: Sequence[Step],
         timeout_seconds: float | None,
     ) -> tuple[Sequence[Step], Outcome]:
-        """The steps' outcome, in one write if the text was judged at this snapshot; else the
+        """The steps' outcome, in one write if the text was judged in this state; else the
         examination, the judge's questions and the steps are one transaction in several."""
         call, limit = self._call, self._settings.max_result_bytes
-        snapshot = self._judge.known(text)
-        if snapshot is not None:
-            group = [*self._opening(timeout_seconds, snapshot), *steps]
+        state = self._judge.known(text)
+        if state is not None:
+            group = [*self._opening(timeout_seconds, state), *steps]
             outcome = connection.run(group, call, limit_bytes=limit)
             if not _altered(outcome):
                 return group, outcome
@@ -176,7 +190,8 @@ class ReadOnlyDatabase:
                 connection.finish(call)
                 return group, outcome
             self._judge.judge(text, outcome.replies[-len(examination) :], ask)
-        except StatementRefusedError:
+        except StatementRefusedError as refused:
+            refused.gate = "judge"
             connection.finish(call)
             raise
         return steps, connection.run(steps, call, limit_bytes=limit)
@@ -189,9 +204,9 @@ class ReadOnlyDatabase:
         return Rows(reply.columns, reply.rows, cut_bytes=cut_bytes)
 
     def _opening(
-        self, timeout_seconds: float | None, snapshot: str | None = None
+        self, timeout_seconds: float | None, state: str | None = None
     ) -> tuple[Step, Step]:
-        """What each transaction begins with; with a snapshot, it fails as ALTERED at another."""
+        """What each transaction begins with; with a state, it fails as ALTERED in another."""
         seconds = min(
             self._settings.statement_timeout_seconds or float("inf"),
             timeout_seconds or float("inf"),
@@ -199,9 +214,9 @@ class ReadOnlyDatabase:
         )
         lock_seconds = min(self._settings.lock_timeout_seconds, seconds)
         limits = (_milliseconds(seconds), _milliseconds(lock_seconds))
-        if snapshot is None:
+        if state is None:
             return _BEGIN, Step(_SETTINGS, limits)
-        return _BEGIN, Step(_SETTINGS_IF_UNALTERED, (*limits, snapshot))
+        return _BEGIN, Step(_SETTINGS_IF_UNALTERED, (*limits, state))
 
     def _run(self, steps: Sequence[Step], limit_bytes: int) -> Outcome:
         """Run the steps as one transaction, in one write."""
@@ -245,7 +260,11 @@ class ReadOnlyDatabase:
             if steps[failure.step].text.startswith(sql.GATE):
                 return self._gate_refusal(text, failure)
         if server.sqlstate == _READ_ONLY_VIOLATION:
-            return StatementRefusedError(f"{server.message}. {sql.ALLOWED}, and it may only read.")
+            stopped = StatementRefusedError(
+                f"{server.message}. {sql.ALLOWED}, and it may only read."
+            )
+            stopped.gate = "transaction"
+            return stopped
         return self._statement_error(failure, steps)
 
     def _gate_refusal(self, text: str, failure: Failure) -> ToolError:

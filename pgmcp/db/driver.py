@@ -74,6 +74,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.wire = wire
         self.closed = False
         self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
+        self.notified = 0  # notifications that came
         self._endpoint = endpoint
         self._tls = tls
         self._clock = clock
@@ -239,6 +240,8 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         if kind == messages.ERROR:
             server = self._failure(body, 0, False).server
             raise ProtocolError(f"{server.message} (SQLSTATE {server.sqlstate})")
+        if kind == messages.NOTIFICATION:
+            self.notified += 1
         if kind not in _ASIDES:
             raise ProtocolError(f"unexpected message {chr(kind)!r}")
 

@@ -5,6 +5,11 @@ sequences, run SQL given as text. What a statement calls is not decided by its s
 search_path, operators, casts and views hide it) but by the tree that PostgreSQL made of it, which
 `debug_print_rewritten` shows, with every function by OID and every view expanded.
 
+What this cannot see: the check of a domain, when a statement holds a literal of an array or a row
+of it, since PostgreSQL runs it while it analyses (`-check` lists such domains); a function that an
+index expression or a constraint of the table calls with constants alone, which the planner folds;
+what an extension's function, a trusted one or a foreign server does against its promise.
+
 The rule: nothing here guesses. A function is judged by its row in pg_proc; one that cannot be
 judged is refused. Pure functions: text in, verdict out.
 """
@@ -23,6 +28,7 @@ _FIELD = re.compile(r":(\w+)\s+(?:\(o\s+)?((?:\d+\s*)+)")
 _FUNCTION = re.compile(r"(?:func|funcid|fnoid|handler|procid)$", re.IGNORECASE)
 _OPERATOR = re.compile(r"(?:opno|opnos|eqop|neop|sortop|sortops)$", re.IGNORECASE)
 _TYPE = re.compile(r"(?:type|types|typeid|typid)$", re.IGNORECASE)
+_RELATION = re.compile(r"relid$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +38,18 @@ class Objects:
     functions: frozenset[int] = frozenset()
     operators: frozenset[int] = frozenset()
     types: frozenset[int] = frozenset()
+    relations: frozenset[int] = frozenset()
 
     def __or__(self, other: Objects) -> Objects:
         return Objects(
             self.functions | other.functions,
             self.operators | other.operators,
             self.types | other.types,
+            self.relations | other.relations,
         )
 
     def of_users(self) -> Objects:
-        """Those that are not PostgreSQL's own, so that their definition has to be looked up."""
+        """Those that are not PostgreSQL's own and name functions, which have to be looked up."""
         return Objects(
             frozenset(oid for oid in self.functions if oid >= FIRST_USER_OID),
             frozenset(oid for oid in self.operators if oid >= FIRST_USER_OID),
@@ -57,6 +65,7 @@ def objects_in(tree: str) -> Objects:
     functions: set[int] = set()
     operators: set[int] = set()
     types: set[int] = set()
+    relations: set[int] = set()
     for field, numbers in _FIELD.findall(tree):
         if _FUNCTION.search(field):
             found = functions
@@ -64,10 +73,12 @@ def objects_in(tree: str) -> Objects:
             found = operators
         elif _TYPE.search(field):
             found = types
+        elif _RELATION.match(field):
+            found = relations
         else:
             continue
         found.update(int(number) for number in numbers.split())
-    return Objects(frozenset(functions), frozenset(operators), frozenset(types))
+    return Objects(*map(frozenset, (functions, operators, types, relations)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +122,18 @@ HARMLESS = frozenset(
     """.split()
 )
 
-# Built-in functions that are neither, and yet run SQL by name at run time, past this judgement, or
-# show one caller what another is doing.
+# Built-in functions that are neither, and yet reach at run time what no tree names (SQL by the name
+# of a table, the checks of a domain by the type's OID, a hash function by its table's), or show one
+# caller what another is doing.
 REFUSED = frozenset(
     """
-    database_to_xml database_to_xml_and_xmlschema database_to_xmlschema pg_input_error_info
-    pg_input_is_valid pg_stat_get_activity pg_stat_get_backend_activity schema_to_xml
-    schema_to_xml_and_xmlschema schema_to_xmlschema table_to_xml table_to_xml_and_xmlschema
-    table_to_xmlschema
+    anycompatiblemultirange_in anycompatiblerange_in anymultirange_in anyrange_in array_in
+    array_recv database_to_xml database_to_xml_and_xmlschema database_to_xmlschema domain_in
+    domain_recv multirange_in multirange_recv pg_input_error_info pg_input_is_valid
+    pg_stat_get_activity pg_stat_get_backend_activity pg_stat_get_backend_client_addr
+    pg_stat_get_backend_client_port range_in range_recv record_in record_recv
+    satisfies_hash_partition schema_to_xml schema_to_xml_and_xmlschema schema_to_xmlschema
+    table_to_xml table_to_xml_and_xmlschema table_to_xmlschema
     """.split()
 )
 
@@ -168,6 +183,7 @@ named AS (
   FROM types
   JOIN pg_catalog.pg_type t USING (oid)
   CROSS JOIN LATERAL (VALUES (t.typinput::pg_catalog.oid), (t.typoutput::pg_catalog.oid)) io (oid)
+  WHERE io.oid >= 16384  -- record_in and its kin call what the parts of the type call
   UNION
   SELECT r.rngcanonical::pg_catalog.oid
   FROM types JOIN pg_catalog.pg_range r ON r.rngtypid = types.oid
@@ -206,6 +222,65 @@ WHERE c.conbin IS NOT NULL
 """
 """The functions behind `Objects` (parameters: their functions, operators and types as array
 literals) and, in the last column of rows of their own, the trees of domains' checks."""
+
+
+ODD_RELATIONS = """
+(EXISTS (
+  SELECT FROM pg_catalog.pg_opclass c
+  WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_opclass'::pg_catalog.regclass
+      AND d.objid OPERATOR(pg_catalog.=) c.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'))
+ OR EXISTS (
+  SELECT FROM pg_catalog.pg_foreign_table f CROSS JOIN pg_catalog.unnest(f.ftoptions) option
+  WHERE option OPERATOR(pg_catalog.~~) 'program=%'))
+"""
+"""Whether the database has what BEHIND_RELATIONS_SQL looks for: an expression, seldom true."""
+
+BEHIND_RELATIONS_SQL = """
+WITH RECURSIVE
+relations AS (
+  SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid
+  UNION
+  SELECT i.inhrelid FROM relations JOIN pg_catalog.pg_inherits i ON i.inhparent = relations.oid
+),
+classes AS (
+  SELECT pg_catalog.unnest(x.indclass::pg_catalog.oid[]) AS oid
+  FROM relations JOIN pg_catalog.pg_index x ON x.indrelid = relations.oid
+  UNION
+  SELECT pg_catalog.unnest(p.partclass::pg_catalog.oid[])
+  FROM relations JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = relations.oid
+  UNION
+  SELECT c.oid FROM pg_catalog.pg_opclass c
+  WHERE c.opcdefault AND c.opcintype = ANY ($2::pg_catalog.oid[])
+  UNION
+  SELECT r.rngsubopc FROM pg_catalog.pg_range r WHERE r.rngtypid = ANY ($2::pg_catalog.oid[])
+),
+families AS (
+  SELECT c.opcfamily AS oid
+  FROM classes JOIN pg_catalog.pg_opclass c USING (oid) WHERE c.oid >= 16384
+)
+SELECT p.amproc::pg_catalog.oid, NULL
+FROM families JOIN pg_catalog.pg_amproc p ON p.amprocfamily = families.oid
+WHERE p.amproc::pg_catalog.oid >= 16384
+UNION
+SELECT o.oprcode::pg_catalog.oid, NULL
+FROM families
+JOIN pg_catalog.pg_amop a ON a.amopfamily = families.oid
+JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
+WHERE o.oprcode::pg_catalog.oid >= 16384
+UNION
+SELECT NULL, f.ftrelid::pg_catalog.regclass::pg_catalog.text
+FROM relations
+JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = relations.oid
+CROSS JOIN pg_catalog.unnest(f.ftoptions) option
+WHERE option LIKE 'program=%'
+"""
+"""What is called, or run, to read tables, and named in no tree (parameters: relations and types).
+
+A row is either a function, of an operator class that is not PostgreSQL's own and that an index, a
+partition key or a type's comparison uses, or the name of a foreign table that runs a program.
+"""
 
 
 def array_literal(items: Iterable[object]) -> str:

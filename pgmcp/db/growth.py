@@ -10,8 +10,10 @@ The rule: what cannot be computed here counts as unbounded, never as small. Pure
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+
+from pgmcp.db.nodes import Node, flat, nodes, parse
+from pgmcp.db.unfolding import MAX_EXPRESSIONS, unfolded
 
 MAX_CONSTANT_BYTES = 512 * 1024 * 1024
 MAX_UNBOUNDED_CALLS = 4
@@ -26,62 +28,15 @@ _FORMAT = {3539, 3540}
 _REPLACE = {2087, 2284, 2285, 6251, 6252, 6253}  # replace, regexp_replace
 GROWING = frozenset(_REPEAT | _PAD | _BIT | _FILL | _FORMAT | _REPLACE)
 
+_BYTES_PER_CHARACTER = 4  # at most
+_BYTES_PER_ELEMENT = 4  # at least
+# Types whose values are filled up to their declared length: character(n), bit(n).
+_FILLED = {1042: _BYTES_PER_CHARACTER, 1560: 1}
+_DECLARED = (("funccoltypes", "funccoltypmods"), ("coltypes", "coltypmods"), ("typid", "typmod"))
 _ORDINARY_FACTOR = 1000
 """What a stored value may be multiplied by without being counted."""
-_TOKEN = re.compile(r"[(){}]|(?:\\.|[^\s(){}\\])+", re.DOTALL)
-_MAX_BYTES_PER_CHARACTER = 4
+_SUBQUERY = re.compile(r":(?:subquery|ctequery)\s+\{")
 _WIDE_FORMAT = re.compile(rb"\*|\d{5}")
-
-
-@dataclass(slots=True)
-class Node:
-    """A node of the tree: its tag and its fields, each a list of atoms, lists and nodes."""
-
-    tag: str
-    fields: dict[str, list[object]] = field(default_factory=dict)
-
-    def number(self, name: str) -> int:
-        """A field that holds one number, 0 when it does not."""
-        value = self.fields.get(name, [])
-        return int(value[0]) if value and isinstance(value[0], str) and value[0].isdigit() else 0
-
-
-def parse(tree: str) -> list[object]:
-    """A node tree as nested lists and nodes. Deep trees cost memory, not stack."""
-    top: list[object] = []
-    stack: list[tuple[list[object], Node | None]] = []
-    items, node = top, None
-    tokens = iter(_TOKEN.findall(tree))
-    for word in tokens:
-        if word in "({":
-            stack.append((items, node))
-            if word == "{":
-                node = Node(next(tokens, ""))
-                items.append(node)
-                items = node.fields.setdefault("", [])
-            else:
-                inner: list[object] = []
-                items.append(inner)
-                items, node = inner, None
-        elif word in ")}":
-            if stack:
-                items, node = stack.pop()
-        elif word.startswith(":") and node is not None:
-            items = node.fields.setdefault(word[1:], [])
-        else:
-            items.append(word)
-    return top
-
-
-def _nodes(items: Sequence[object]) -> Iterator[Node]:
-    pending: list[object] = list(items)
-    while pending:
-        item = pending.pop()
-        if isinstance(item, Node):
-            yield item
-            pending.extend(item.fields.values())
-        elif isinstance(item, list):
-            pending.extend(item)
 
 
 def _arguments(node: Node) -> list[object]:
@@ -118,16 +73,8 @@ def _size(item: object) -> int | None:
         return None
     if item.tag == "FUNCEXPR" and item.number("funcid") in GROWING:
         return _grown(item)
-    sizes = [_size(child) for value in item.fields.values() for child in _flat(value)]
+    sizes = [_size(child) for value in item.fields.values() for child in flat(value)]
     return None if None in sizes else sum(size for size in sizes if size)
-
-
-def _flat(value: object) -> Iterator[object]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value
 
 
 def _grown(node: Node) -> int | None:
@@ -145,22 +92,58 @@ def _grown(node: Node) -> int | None:
     elif function in _REPEAT:
         factor = max(0, number)
     else:
-        return max(0, number) * _MAX_BYTES_PER_CHARACTER
+        return max(0, number) * _BYTES_PER_CHARACTER
     if factor is None or (size is None and factor > _ORDINARY_FACTOR):
         return None
     return (size or 0) * max(1, factor)
 
 
-def objection(tree: str) -> str | None:
-    """Why a statement's constants are too large to plan, None when they are not."""
+def _elements(node: Node) -> int | None:
+    """The bytes of an array whose elements grow one by one, 0 when they do not."""
+    grown = [_grown(inner) for inner in nodes(node.fields.get("elemexpr", [])) if _grows(inner)]
+    if not grown:
+        return 0
+    array = _size(next(iter(node.fields.get("arg", [])), None))
+    if None in grown or array is None:
+        return None
+    return sum(size for size in grown if size) * (1 + array // _BYTES_PER_ELEMENT)
+
+
+def _declared(node: Node) -> int:
+    """The bytes of columns that a function or a JSON path fills up to their declared length."""
+    total = 0
+    for types, lengths in _DECLARED:
+        declared = zip(node.numbers(types), node.numbers(lengths), strict=False)
+        total += sum(_FILLED.get(oid, 0) * length for oid, length in declared if length > 0)
+    return total
+
+
+def _grows(node: Node) -> bool:
+    return node.tag == "FUNCEXPR" and node.number("funcid") in GROWING
+
+
+def objection(tree: str, functions: Collection[int], types: Collection[int]) -> str | None:
+    """Why a statement's constants are too large to plan, None when they are not.
+
+    `functions` and `types` are the OIDs in the tree, which is only read when they may grow.
+    """
+    subqueries = len(_SUBQUERY.findall(tree))
+    if GROWING.isdisjoint(functions) and _FILLED.keys().isdisjoint(types) and subqueries < 2:
+        return None
+    parsed = parse(tree)
+    if subqueries >= 2 and unfolded(parsed) > MAX_EXPRESSIONS:
+        return "its subqueries would unfold to a statement too large to plan"
     total = unbounded = 0
-    for node in _nodes(parse(tree)):
-        if node.tag == "FUNCEXPR" and node.number("funcid") in GROWING:
+    for node in nodes(parsed):
+        size: int | None = _declared(node)
+        if _grows(node):
             size = _grown(node)
-            if size is None:
-                unbounded += 1
-            else:
-                total += size
+        elif node.tag == "ARRAYCOERCEEXPR":
+            size = _elements(node)
+        if size is None:
+            unbounded += 1
+        else:
+            total += size
     if total > MAX_CONSTANT_BYTES:
         return f"its constants would grow to more than {MAX_CONSTANT_BYTES // 2**20} MB"
     if unbounded > MAX_UNBOUNDED_CALLS:

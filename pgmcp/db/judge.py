@@ -3,8 +3,9 @@
 The gate is PostgreSQL's grammar (`sql.GATE`), which lets a single read through. The judge asks
 PostgreSQL to analyse that read without running it, and has the functions behind it judged.
 
-The rule: a verdict holds for one snapshot of the catalogue. It is used again only where the server
-itself confirms, in the same transaction as the statement, that nothing was committed since.
+The rule: a verdict holds for one state: the server, what is committed there, and the session's
+settings that decide what a text means. It is used again only where the server itself confirms, in
+the same transaction as the statement, that this state is the same.
 """
 
 from __future__ import annotations
@@ -20,19 +21,28 @@ from pgmcp.db.messages import Outcome, Reply, Step
 from pgmcp.errors import StatementRefusedError
 
 MAX_REMEMBERED = 4096
+MAX_TREE_BYTES = 8 * 1024 * 1024
+"""Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 _MAX_ROUNDS = 8  # of domains whose checks use other domains
 
 ALTERED = "22012"
-"""The SQLSTATE with which SAME_SNAPSHOT says no: division by zero."""
-SAME_SNAPSHOT = (
-    "1 / (CASE WHEN pg_catalog.pg_current_snapshot()::pg_catalog.text OPERATOR(pg_catalog.=) $3"
-    " THEN 1 ELSE 0 END)"
+"""The SQLSTATE with which SAME_STATE says no: division by zero."""
+# The start time tells the hosts of one database apart, and a server from its restored copy. The
+# others change without a commit (a reloaded configuration), or in new sessions only (ALTER ROLE).
+_STATE = (
+    "pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot(),"
+    " pg_catalog.pg_postmaster_start_time(), current_user,"
+    " pg_catalog.current_setting('standard_conforming_strings'),"
+    " pg_catalog.current_setting('backslash_quote'),"
+    " pg_catalog.current_setting('row_security'),"
+    " pg_catalog.current_setting('search_path'))"
 )
-"""An expression that ends the transaction unless its snapshot is `$3`."""
+SAME_STATE = f"1 / (CASE WHEN {_STATE} OPERATOR(pg_catalog.=) $3 THEN 1 ELSE 0 END)"
+"""An expression that ends the transaction unless its state is `$3`."""
 
 # The printed tree also goes to the server's log, unless the role may raise log_min_messages.
 _SHOW_TREES = (
-    "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text,"
+    f"SELECT {_STATE}, {effects.ODD_RELATIONS},"
     " pg_catalog.set_config('debug_pretty_print', 'off', true),"
     " pg_catalog.set_config('client_min_messages', 'log', true),"
     " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END,"
@@ -64,7 +74,7 @@ class Judge:
         self._harmless_lock = threading.Lock()
 
     def known(self, text: str) -> str | None:
-        """The snapshot at which `text` was found harmless, None when it was not judged yet."""
+        """The state in which `text` was found harmless, None when it was not judged yet."""
         with self._harmless_lock:
             return self._harmless.get(_key(text))
 
@@ -80,24 +90,33 @@ class Judge:
         `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
         """
         shown, analysed, _ = replies
-        snapshot = shown.rows[0][0]
+        state, odd_relations = shown.rows[0][:2]
         tree = "".join(notice.get("D", "") for notice in analysed.notices)
-        if snapshot is None or not tree:
+        if state is None or not tree:
             raise StatementRefusedError(
                 "PostgreSQL did not show what this statement would do, so it was not run."
             )
-        objection = self._objection(tree, run)
+        if len(tree) > MAX_TREE_BYTES:
+            raise StatementRefusedError(
+                "This statement has too many parts to be judged.", "Send a shorter one."
+            )
+        objection = self._objection(tree, run, behind_relations=odd_relations != b"f")
         if objection is not None:
             raise StatementRefusedError(f"This statement may not run here: {objection}.")
         with self._harmless_lock:
-            self._harmless[_key(text)] = snapshot.decode()
+            self._harmless[_key(text)] = state.decode()
             while len(self._harmless) > MAX_REMEMBERED:
                 self._harmless.popitem(last=False)
 
-    def _objection(self, tree: str, run: Run) -> str | None:
+    def _objection(self, tree: str, run: Run, *, behind_relations: bool) -> str | None:
         objects = effects.objects_in(tree)
-        if objects.functions & growth.GROWING and (too_large := growth.objection(tree)):
+        if too_large := growth.objection(tree, objects.functions, objects.types):
             return too_large
+        if behind_relations:
+            called, programs = _behind_relations(objects, run)
+            if programs:
+                return f"reading {programs[0]} runs a program on the server"
+            objects |= Objects(functions=called)
         refused = self._builtins(run)
         seen = Objects()
         for _ in range(_MAX_ROUNDS):
@@ -145,6 +164,13 @@ class Judge:
         if not objects.functions <= found:
             raise StatementRefusedError("A function of this statement has just been dropped.")
         return functions, [row[-1] for row in rows if not row[0]]
+
+
+def _behind_relations(objects: Objects, run: Run) -> tuple[frozenset[int], list[str]]:
+    """The functions that reading the relations calls, and those that run a program."""
+    oids = tuple(effects.array_literal(sorted(g)) for g in (objects.relations, objects.types))
+    rows = _rows(run([Step(effects.BEHIND_RELATIONS_SQL, oids, describe=True)]))
+    return frozenset(int(oid) for oid, _ in rows if oid), [name for oid, name in rows if not oid]
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, ...]]:

@@ -14,10 +14,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pgmcp.call import Call
 from pgmcp.config.model import Database
-from pgmcp.db.driver import Connection
 from pgmcp.db.slots import Slots
 from pgmcp.errors import (
     CallEndedError,
@@ -26,6 +26,10 @@ from pgmcp.errors import (
     PgmcpError,
     PoolTimeoutError,
 )
+
+if TYPE_CHECKING:
+    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    from pgmcp.db.driver import Connection
 
 log = logging.getLogger("pgmcp.pool")
 
@@ -99,6 +103,8 @@ class Pool:
         self._connecting: dict[Call, float] = {}
         self._waiters: deque[_Waiter] = deque()
         self._closed: PoolClosedError | None = None
+        self.fading = False
+        """Whether no connection is kept: the settings it is for are not in force any more."""
         self._failure: DatabaseUnavailableError | None = None
         self._failure_until = 0.0
 
@@ -109,6 +115,17 @@ class Pool:
                 f"{len(self._connecting)} connecting, {len(self._waiters)} waiting, "
                 f"max {self.database.pool_max_conns}{', closed' if self._closed else ''}>"
             )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many connections are in which state, and how many callers wait for one."""
+        with self._lock:
+            return {
+                "idle": len(self._idle),
+                "leased": len(self._leased),
+                "connecting": len(self._connecting),
+                "waiting": len(self._waiters),
+            }
 
     # -- leasing -----------------------------------------------------------------------------------
 
@@ -234,7 +251,7 @@ class Pool:
             del self._leased[connection]
             age = self._ages[connection]
             now = self._clock()
-            keep = connection.reusable and self._closed is None and now < age.expires
+            keep = connection.reusable and self._may_keep and now < age.expires
             if keep:
                 age.idle_since = now
                 age.idle_until = now + _jittered(self.database.pool_max_conn_idle_seconds)
@@ -253,6 +270,11 @@ class Pool:
     @property
     def _size(self) -> int:
         return len(self._idle) + len(self._leased) + len(self._connecting)
+
+    @property
+    def _may_keep(self) -> bool:
+        unwanted = self._closed is not None or self.fading
+        return not unwanted and self._slots.taken <= self._slots.maximum
 
     @property
     def turn(self) -> int:
@@ -327,6 +349,12 @@ class Pool:
             self._slots.dispatch()
         for connection in doomed:
             connection.close()
+
+    def fade(self) -> None:
+        """Close what is idle, and from now on every connection once its lease is over."""
+        with self._lock:
+            self.fading = True
+        self.drop_idle()
 
     def retire(self) -> bool:
         """Close the pool if nobody uses it and nothing is open; says whether it is closed."""

@@ -6,11 +6,14 @@ The rule: nothing is opened before it is used, and nothing is kept of an owner w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pgmcp.call import Call
-from pgmcp.config.model import Database
-from pgmcp.db.connector import Connector
+from pgmcp.config.model import Database, Host
+from pgmcp.db.catalog_cache import CatalogueCache
+from pgmcp.db.connector import Connector, Found
 from pgmcp.db.database import ReadOnlyDatabase
 from pgmcp.db.judge import Judge
 from pgmcp.db.pool import Pool, PoolClosedError
@@ -23,8 +26,41 @@ FORGET_SECONDS = 3600.0
 """How long a closed owner is remembered, for calls that were under way: longer than any call."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One configured database: how it is connected to, who judges what is asked of it, and what
+    is known of its tables."""
+
+    connector: Connector
+    judge: Judge
+    catalogues: CatalogueCache
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The databases as one configuration has them, in its order, also once there is a newer."""
+
+    pools: Pools
+    sources: Mapping[str, Source]
+
+    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
+        """The database `name` for one call of `owner`; no connection is made yet.
+
+        ToolError when there is no such database.
+        """
+        source = self.sources.get(name)
+        if source is None:
+            raise ToolError(
+                f"there is no database {name}", f"Configured: {', '.join(self.sources)}."
+            )
+        return self.pools.open(owner, source, call)
+
+
 class Pools:
-    """Connections for everybody, at most `max_connections_total` at a time."""
+    """Connections for everybody, at most `max_connections_total` at a time.
+
+    `on_found` is told where a host is before it is connected to.
+    """
 
     def __init__(
         self,
@@ -32,12 +68,13 @@ class Pools:
         *,
         max_connections_total: int = 50,
         clock: Callable[[], float] = time.monotonic,
+        on_found: Found = lambda _host, _addresses: None,
     ) -> None:
         self._clock = clock
-        self._connectors = {database.name: Connector(database, clock) for database in databases}
-        self._judges = {d.name: Judge(d.trusted_functions) for d in databases}
+        self._on_found = on_found
         self._slots = Slots(max_connections_total)
-        self._pools: dict[tuple[str, str], Pool] = {}
+        self._pools: dict[tuple[str, Connector], Pool] = {}
+        self.current = Databases(self, {d.name: self._source(d) for d in databases})
         self._closed_owners: dict[str, tuple[float, str]] = {}
         self._closed: str | None = None
 
@@ -50,22 +87,62 @@ class Pools:
         """How many connections are open or being opened."""
         return self._slots.taken
 
-    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
-        """The database `name` for one call of `owner`; no connection is made yet.
+    def counts(self) -> dict[str, Counter[str]]:
+        """By database, over all owners: connections by state, and callers who wait (`waiting`)."""
+        found = {name: Counter[str]() for name in self.current.sources}
+        for (_, connector), pool in list(self._pools.items()):
+            found.setdefault(connector.database.name, Counter()).update(pool.counts)
+        return found
 
-        ToolError when there is no such database.
-        """
-        connector = self._connectors.get(name)
-        if connector is None:
-            raise ToolError(
-                f"there is no database {name}", f"Configured: {', '.join(self._connectors)}."
-            )
+    def hosts(self) -> Iterable[Host]:
+        """Every place that a connection may be made to now, for calls on older settings too."""
+        connectors = [source.connector for source in self.current.sources.values()]
+        connectors += [connector for _, connector in list(self._pools)]
+        return (host for connector in connectors for host in connector.database.hosts)
+
+    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
+        """That of the current configuration; see `Databases.database`."""
+        return self.current.database(owner, name, call)
+
+    def open(self, owner: str, source: Source, call: Call) -> ReadOnlyDatabase:
+        """The database of a source for one call of `owner`."""
         began = self._clock()
 
         def pool() -> Pool:
-            return self._pool(owner, connector, began)
+            return self._pool(owner, source.connector, began)
 
-        return ReadOnlyDatabase(connector.database, pool, self._judges[name], call)
+        return ReadOnlyDatabase(
+            source.connector.database, pool, source.judge, source.catalogues, call
+        )
+
+    def replace(self, databases: Sequence[Database], *, max_connections_total: int) -> None:
+        """Serve these from now on. What did not change keeps its connections, and reads its
+        certificates again for new ones.
+
+        Of what changed or went, idle connections are closed; calls under way end as they began.
+        """
+        before = self.current.sources
+        kept = {
+            database.name: before[database.name]
+            for database in databases
+            if database.name in before and before[database.name].connector.database == database
+        }
+        sources = {d.name: kept.get(d.name) or self._source(d) for d in databases}
+        for source in kept.values():
+            source.connector.renew()
+        current = {source.connector for source in sources.values()}
+        with self._slots.lock:
+            self.current = Databases(self, sources)
+            self._slots.maximum = max_connections_total
+            leaving = [pool for key, pool in self._pools.items() if key[1] not in current]
+        for pool in leaving:
+            pool.fade()
+        for connection in self._slots.excess():
+            connection.close()
+
+    def _source(self, database: Database) -> Source:
+        connector = Connector(database, self._clock, self._on_found)
+        return Source(connector, Judge(database.trusted_functions), CatalogueCache())
 
     def _pool(self, owner: str, connector: Connector, began: float) -> Pool:
         """The pool for a call that began at this time; PoolClosedError when the owner is gone."""
@@ -75,11 +152,13 @@ class Pools:
             closed = self._closed_owners.get(owner)
             if closed is not None and began <= closed[0]:
                 raise PoolClosedError(closed[1])
-            key = (owner, connector.database.name)
+            key = (owner, connector)
             pool = self._pools.get(key)
             if pool is None:
                 pool = Pool(connector.database, connector.connect, self._slots, clock=self._clock)
                 self._pools[key] = pool
+                if all(connector is not s.connector for s in self.current.sources.values()):
+                    pool.fading = True
             return pool
 
     def tick(self) -> None:

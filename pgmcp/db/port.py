@@ -5,12 +5,14 @@ Values and one protocol; no I/O. `db.database` is what implements it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from pgmcp.db.catalog import Catalogue
 
+T = TypeVar("T")
 Value = bytes | None
 """A value as PostgreSQL sends it in text format (UTF-8 but for an SQL_ASCII database), or NULL."""
 
@@ -82,3 +84,6 @@ class Database(Protocol):
 
     def catalogue(self) -> Catalogue:
         """The tables this principal may see, as they are now."""
+
+    def of_catalogue(self, make: Callable[[Catalogue], T]) -> T:
+        """What `make` makes of the catalogue, kept until the catalogue changes."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pgmcp.db.driver import Connection
+if TYPE_CHECKING:
+    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    from pgmcp.db.driver import Connection
 
 
 class Pool(Protocol):
@@ -60,6 +62,16 @@ class Slots:
         pool.give_up(victim)
         self.taken += 1
         return victim
+
+    def excess(self) -> list[Connection]:
+        """The idle connections that go when `maximum` was lowered, for closing. Takes the lock."""
+        doomed: list[Connection] = []
+        with self.lock:
+            while self.taken > self.maximum and self.idle:
+                victim, pool = next(iter(self.idle.items()))
+                pool.give_up(victim)
+                doomed.append(victim)
+        return doomed
 
     def dispatch(self) -> None:
         """Serve waiters of every pool, the longest wait first, as far as there is room."""

@@ -25,7 +25,8 @@ Nothing of ours follows the text, so that no comment or quote in it can swallow 
 ALLOWED = "Only a single SELECT, VALUES, TABLE or WITH … is allowed here"
 
 _SPACE = " \t\n\r\f\v"
-_WORD = re.compile(r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*")
+# Said by what a word is not: a range up to the last character takes 10 ms to compile.
+_WORD = re.compile(r"[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[+-]?[0-9][0-9.]*|" + _WORD.pattern)
 _SAFE_NAME = re.compile(r"[a-z_]+")
 _SAFE_VALUE = re.compile(r"[a-z0-9_.]*")

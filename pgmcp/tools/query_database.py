@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pgmcp.db import sql, tsv
 from pgmcp.db.port import Database, Rows
 from pgmcp.errors import StatementError, StatementRefusedError, ToolError
-from pgmcp.language.prose import looks_like_sql
 from pgmcp.mcp.feature import Annotations, Context, Tool
 from pgmcp.rpc.schema import arg
 from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, heading, row_note
-from pgmcp.tools._plain_language import meant_as_prose, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,10 @@ def run(args: Args, context: Context) -> str:
 
     The last line is always the note on the number of rows, whatever the rows hold.
     """
+    # Here, because the grammar takes longer to load than a server may take to start.
+    from pgmcp.language.prose import looks_like_sql
+    from pgmcp.tools._plain_language import meant_as_prose
+
     database = context.databases.get(args.database)
     if looks_like_sql(args.query) is False:
         return _answer_prose(args, database, context)
@@ -64,6 +66,8 @@ def _text(head: str, rows: Rows, offset: int) -> str:
 
 
 def _answer_prose(args: Args, database: Database, context: Context) -> str:
+    from pgmcp.tools._plain_language import translate
+
     written = translate(args.query, database, context)
     head = heading(database, written.sql, written.params, written.author)
     try:

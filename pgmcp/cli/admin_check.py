@@ -1,0 +1,127 @@
+"""`-check`: what would work and what would not, without serving.
+
+The rule: each part returns findings and prints nothing; what is not "ok" says what to do next, once
+for all that have the same remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pgmcp.auth.tokens import parse_tokens
+from pgmcp.auth.users import parse_users
+from pgmcp.cli.certificate import valid_until
+from pgmcp.cli.command import Command
+from pgmcp.cli.database_findings import database_findings
+from pgmcp.cli.finding import Finding, error, ok, render, warning
+from pgmcp.config.model import Config, Tls
+from pgmcp.errors import ConfigError, FileError
+from pgmcp.files import read
+from pgmcp.log import visible
+from pgmcp.transport.tls import load
+
+_SOON_DAYS = 30
+_OTHERS = 0o077
+
+
+def check(command: Command) -> int:
+    """Look at everything that the configuration names; 1 when something would not work."""
+    config = command.loaded
+    findings: list[Finding] = []
+    for part in _parts(config, command.clock()):
+        for finding in part:
+            findings.append(finding)
+            for line in render(finding):
+                command.console.say(visible(line))
+    wrong = sum(finding.status == "error" for finding in findings)
+    doubtful = sum(finding.status == "warning" for finding in findings)
+    command.console.say(f"\n{len(findings)} checks: {wrong} errors, {doubtful} warnings")
+    return 1 if wrong else 0
+
+
+def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
+    yield configuration_findings(config)
+    if config.http.enabled and config.http.auth.enabled:
+        auth = config.http.auth
+        yield file_findings("token file", auth.token_file, _tokens(now), "-add-token")
+        yield file_findings("user file", auth.user_file, _users, "-add-user", required=False)
+    if config.http.enabled and config.http.tls.enabled:
+        yield certificate_findings(config.http.tls, now)
+    for database in config.databases:
+        yield database_findings(database)
+
+
+def configuration_findings(config: Config) -> Iterator[Finding]:
+    """What the configuration says of serving."""
+    origin = str(config.file) if config.file is not None else "no file: defaults and flags"
+    yield ok("configuration", origin)
+    if not config.databases:
+        yield error("databases", "none is configured", "Add one to the file, or give -db-… flags.")
+    if config.http.enabled and not config.http.auth.enabled:
+        yield warning(
+            "authentication",
+            f"off: everybody who reaches {config.http.address} can read",
+            "Leave -no-auth out, and make a token with -add-token.",
+        )
+
+
+def file_findings(
+    what: str,
+    path: Path,
+    describe: Callable[[bytes, str], str],
+    verb: str,
+    *,
+    required: bool = True,
+) -> Iterator[Finding]:
+    """Whether a credential file can be used, and by nobody else."""
+    try:
+        data = read(path)
+        if data is None:
+            said = warning if not required else error
+            yield said(what, f"{path} is not there", f"Make it with {verb}.")
+            return
+        yield ok(what, f"{path}: {describe(data, str(path))}")
+        mode = path.stat().st_mode & 0o777
+    except FileError as failure:
+        yield error(what, failure.message, failure.hint or "Mend the file.")
+        return
+    if mode & _OTHERS:
+        yield warning(what, f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
+
+
+def _tokens(now: datetime) -> Callable[[bytes, str], str]:
+    def describe(data: bytes, origin: str) -> str:
+        tokens = parse_tokens(data, origin).tokens
+        expired = sum(token.expired(now) for token in tokens)
+        return f"{len(tokens) - expired} valid tokens, {expired} expired"
+
+    return describe
+
+
+def _users(data: bytes, origin: str) -> str:
+    return f"{len(parse_users(data, origin).users)} users"
+
+
+def certificate_findings(tls: Tls, now: datetime) -> Iterator[Finding]:
+    """Whether the pair can be served, and for how long."""
+    try:
+        load(tls)
+        assert tls.cert_file is not None
+        ends = valid_until(tls.cert_file.read_text("ascii", "replace"))
+    except ConfigError as failure:
+        yield error("certificate", failure.message, failure.hint)
+        return
+    except ValueError as failure:
+        yield error("certificate", f"{tls.cert_file}: {failure}", "Give a PEM file.")
+        return
+    days = (ends - now).days
+    until = f"{tls.cert_file}: valid until {ends:%Y-%m-%d}"
+    renew = "Put a new certificate and key in place; a running server takes them over."
+    if ends <= now:
+        yield error("certificate", f"{tls.cert_file}: expired on {ends:%Y-%m-%d}", renew)
+    elif days < _SOON_DAYS:
+        yield warning("certificate", f"{until}, {days} days", renew)
+    else:
+        yield ok("certificate", until)

@@ -1,0 +1,86 @@
+"""What `-check` finds out about one database: that it answers, and what its role could do.
+
+The rule: each finding comes from PostgreSQL's own answer, asked as a call would ask.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from pgmcp.call import Call
+from pgmcp.cli.finding import Finding, error, ok, warning
+from pgmcp.config.model import Database
+from pgmcp.db import role
+from pgmcp.db.pools import Pools
+from pgmcp.db.port import Database as Port
+from pgmcp.errors import ToolError
+
+_SECONDS = 30.0
+_CLOSE_SECONDS = 2.0
+_OWNER = "check"
+
+_SERVER_SQL = """
+SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery(),
+  COALESCE((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false)
+"""
+
+
+def database_findings(
+    database: Database, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Finding]:
+    """Whether it answers, how quickly, and what its role could do beyond reading."""
+    pools = Pools([database])
+    try:
+        reader = pools.database(_OWNER, database.name, Call(_SECONDS))
+        started = clock()
+        server = reader.fetch(_SERVER_SQL).rows[0]
+        connected = clock() - started
+        version, recovering, encrypted = ((value or b"").decode() for value in server)
+        reader.query("SELECT 1", max_rows=1)  # the first one is judged
+        started = clock()
+        reader.query("SELECT 1", max_rows=1)
+        yield ok(
+            database.name,
+            f"{database.label}: PostgreSQL {version}"
+            f"{', a standby' if recovering == 't' else ''}"
+            f", {'TLS' if encrypted == 't' else 'not encrypted'}"
+            f", connected in {connected * 1000:.0f} ms, SELECT 1 in "
+            f"{(clock() - started) * 1000:.1f} ms",
+        )
+        yield from _role_findings(database, reader)
+        yield from _domain_findings(database, reader)
+    except ToolError as failure:
+        yield error(database.name, failure.message, failure.hint or "Mend this first.")
+    finally:
+        pools.close(_CLOSE_SECONDS)
+
+
+def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:
+    powers = role.powers(reader.fetch(role.POWERS_SQL).rows)
+    if not powers:
+        yield ok(f"{database.name}: role", f"{database.user} can only read")
+        return
+    for number, power in enumerate(powers, 1):
+        last = number == len(powers)
+        yield warning(
+            f"{database.name}: role",
+            f"{database.user}: {power.name} ({power.detail})",
+            "Only a role that cannot write is a wall. This makes one:\n"
+            + role.least_privilege_sql(database.database)
+            if last
+            else "",
+        )
+
+
+def _domain_findings(database: Database, reader: Port) -> Iterator[Finding]:
+    for domain, function in reader.fetch(role.CHECKED_DOMAINS_SQL).rows:
+        name, called = (domain or b"").decode(), (function or b"").decode()
+        if called.partition("(")[0] in database.trusted_functions:
+            continue
+        yield warning(
+            f"{database.name}: domain",
+            f"{name} is checked by {called}, which runs when PostgreSQL reads a literal of it "
+            "inside an array or a row, before pgmcp can judge the statement",
+            "See that this function changes nothing.",
+        )

@@ -1,0 +1,514 @@
+"""The one file: built twice it is the same, and it runs wherever it is put."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from tests.one_file import (
+    CLONE,
+    NAME,
+    NOBODY,
+    PASSWORD,
+    Place,
+    ask,
+    build,
+    mounted,
+    mounter,
+    nobodys_python,
+)
+from tools import archive, bytecode, wheels
+from tools.bundle import bundle_native
+from tools.bundle.bundle_importer import SOURCE_TAG
+from tools.postgres import Server, free_port
+from tools.serving import call, end, post, wait_until_ready
+
+_MOUNTER = mounter()
+_NOBODYS_PYTHON = nobodys_python()
+_WHEELHOUSE = CLONE / "build" / "wheelhouse"
+_OFFLINE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+_EPOCH = "1700000000"
+
+
+@pytest.fixture(scope="module")
+def built(server_folder: Path) -> Path:
+    """The folder with the program and what lies beside it; a user without rights can reach it."""
+    folder = server_folder / "one file"
+    made = build(folder, environ={"SOURCE_DATE_EPOCH": _EPOCH})
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(server_folder: Path) -> Iterator[Path]:
+    """An empty folder that everybody can write to."""
+    made = server_folder / f"place {next(_numbers)}"
+    made.mkdir()
+    made.chmod(0o1777)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+_numbers = itertools.count(1)
+
+
+# Building ----------------------------------------------------------------------------------------
+
+
+def test_another_clone_offline_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "another clone"
+    for name in ("pgmcp", "tools"):
+        shutil.copytree(CLONE / name, clone / name)
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(CLONE / name, clone)
+    made = build(
+        *(tmp_path / "bin", "--wheelhouse", _WHEELHOUSE),
+        clone=clone,
+        environ={"SOURCE_DATE_EPOCH": _EPOCH, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"} | _OFFLINE,
+    )
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "bin" / NAME).read_bytes() == (built / NAME).read_bytes()
+
+
+def test_the_checksum_is_what_sha256sum_reads(built: Path) -> None:
+    digest = hashlib.sha256((built / NAME).read_bytes()).hexdigest()
+    assert (built / f"{NAME}.sha256").read_text() == f"{digest}  {NAME}\n"
+
+
+def test_the_bill_of_materials_is_valid_and_names_every_wheel(built: Path) -> None:
+    text = (built / f"{NAME}.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    program = hashlib.sha256((built / NAME).read_bytes()).hexdigest()
+    assert bill["metadata"]["component"]["hashes"][0]["content"] == program
+    assert bill["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
+    hashes = {
+        reference["hashes"][0]["content"]
+        for component in bill["components"]
+        for reference in component["externalReferences"]
+    }
+    assert hashes == set(wheels.read_lock().values())
+    needs = {entry["ref"].split("@")[0]: entry["dependsOn"] for entry in bill["dependencies"]}
+    direct = [name.split("@")[0] for name in needs[f"pkg:generic/{NAME}"]]
+    assert direct == ["pkg:pypi/bcrypt", "pkg:pypi/pg8000", "pkg:pypi/pyyaml"]
+    assert [name.split("@")[0] for name in needs["pkg:pypi/scramp"]] == ["pkg:pypi/asn1crypto"]
+
+
+def test_a_wheel_with_other_contents_is_refused(built: Path, tmp_path: Path) -> None:
+    for name in wheels.read_lock():
+        shutil.copy(_WHEELHOUSE / name, tmp_path)
+    with next(tmp_path.glob("scramp-*")).open("ab") as wheel:
+        wheel.write(b"!")
+    made = build(tmp_path / "bin", "--wheelhouse", tmp_path)
+    assert made.returncode == 1
+    assert "is not the wheel of tools/wheels.lock" in made.stderr
+    assert not (tmp_path / "bin").exists()
+
+
+def test_a_wheelhouse_that_lacks_a_wheel_is_not_filled_from_the_network(tmp_path: Path) -> None:
+    made = build(tmp_path / "bin", "--wheelhouse", tmp_path)
+    assert made.returncode == 1
+    assert "bcrypt-" in made.stderr
+    assert "tools/build --download-only" in made.stderr
+
+
+def test_the_lock_has_bcrypt_for_every_platform() -> None:
+    found = {wheels.Wheel(Path(name), "").platform for name in wheels.read_lock()}
+    assert found - {None} == set(wheels.PLATFORMS)
+
+
+def test_without_git_or_a_given_time_the_build_still_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tools import building
+
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setattr(building, "ROOT", Path("/"))
+    assert building.source_date_epoch() == 315532800
+
+
+# Starting ----------------------------------------------------------------------------------------
+
+
+def test_it_starts_with_an_empty_environment(built: Path) -> None:
+    ended = Place(built / NAME).run("-version")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"{NAME} ")
+
+
+def test_the_version_is_told_before_anything_is_loaded(built: Path) -> None:
+    command = [sys.executable, "-X", "importtime", str(built / NAME), "-version"]
+    ended = subprocess.run(command, env={}, capture_output=True, text=True, check=True)
+    after = ended.stderr.partition("| bundle_importer\n")[2]
+    loaded = {line.rpartition("|")[2].strip() for line in after.splitlines()}
+    assert loaded - {"collections.abc"} == {"pgmcp", "pgmcp.cli", "pgmcp.cli.main"}
+
+
+def test_it_is_executable_by_itself(built: Path) -> None:
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ended = subprocess.run([built / NAME, "-version"], env=path, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_python_without_byte_code_in_it_reads_the_sources(tmp_path: Path) -> None:
+    locked = wheels.locked(_WHEELHOUSE, download=True)
+    contents = archive.gather(CLONE / "pgmcp", CLONE / "LICENSE", locked)
+    (tmp_path / NAME).write_bytes(archive.build(contents, [], 0))
+    place = Place(tmp_path / NAME, {"HOME": str(tmp_path)})
+    assert place.add_user(tmp_path / "users.yaml").returncode == 0
+
+
+def test_an_old_python_is_told_in_one_line(built: Path) -> None:
+    source = (CLONE / "tools" / "bundle" / "__main__.py").read_text()
+    ast.parse(source, feature_version=(3, 4))
+    assert "f'" not in source
+    for python in filter(None, map(_old_python, ("2.7", "3.6", "3.8", "3.10"))):
+        ended = subprocess.run([python, built / NAME], capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"ERROR: {NAME} needs Python 3.11 or later, and {python}")
+        assert ended.stderr.count("\n") == 1
+
+
+def test_modules_of_the_same_names_elsewhere_are_not_taken(built: Path, tmp_path: Path) -> None:
+    for name in ("yaml", "bcrypt", "pgmcp", "bundle_native"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken')")
+    place = Place(built / NAME, {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)})
+    ended = place.add_user(tmp_path / "users.yaml")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_traceback_shows_the_source_lines(built: Path) -> None:
+    program = (
+        "import runpy, sys, traceback\n"
+        f"sys.argv = ['x', '-version']; sys.path.insert(0, {str(built / NAME)!r})\n"
+        "try: runpy.run_path(sys.path[0], run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "from pgmcp.rpc import jsonrpc\n"
+        "try: jsonrpc.parse(b'{')\n"
+        "except Exception: traceback.print_exc()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert f'File "{NAME}/pgmcp/rpc/jsonrpc.py", line ' in ended.stderr
+    assert "    raise " in ended.stderr
+
+
+def test_replacing_the_file_does_not_reach_into_a_running_server(
+    built: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / NAME
+    shutil.copy(built / NAME, program)
+    request = '{"jsonrpc":"2.0","id":%d,"method":"%s","params":%s}\n'
+    handshake = (
+        '{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}'
+    )
+    with subprocess.Popen(
+        Place(program).command(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={"PGHOST": "127.0.0.1", "PGPORT": "9"},
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(request % (1, "initialize", handshake))
+        server.stdin.flush()
+        assert "serverInfo" in server.stdout.readline()
+        (tmp_path / "new").write_bytes(b"another program")
+        (tmp_path / "new").replace(program)
+        query = '{"name":"query_database","arguments":{"query":"SELECT 1"}}'
+        server.stdin.write(request % (2, "tools/call", query))
+        server.stdin.close()
+        answer = server.stdout.read()
+    assert "connect" in answer, answer
+    assert server.returncode == 0
+
+
+# Where it runs -----------------------------------------------------------------------------------
+
+
+def _places(program: Path, folder: Path) -> dict[str, Place]:
+    """Every unkind place that this machine can offer."""
+    home = {"HOME": str(folder)}
+    places = {
+        "a home": Place(program, home),
+        "a home that is not there": Place(program, {"HOME": "/nonexistent"}),
+        "a home that is a file": Place(program, {"HOME": str(program)}),
+        "somebody else's home": Place(program, {"HOME": "/"}),
+    }
+    if _NOBODYS_PYTHON:
+        places["a user without a home"] = Place(program, python=_NOBODYS_PYTHON, user=NOBODY)
+    if _MOUNTER:
+        tmpfs = ("-t", "tmpfs", "-o", "noexec,mode=700", "none", folder)
+        read_only = ("-t", "tmpfs", "-o", "ro", "none")
+        places["a noexec home"] = Place(program, home, mounted(_MOUNTER, tmpfs))
+        places["a read-only file system"] = Place(
+            program, {**home, "TMPDIR": "/mnt"}, mounted(_MOUNTER, (*read_only, "/mnt"))
+        )
+        places["no /proc"] = Place(
+            program, home, mounted(_MOUNTER, ("-t", "tmpfs", "none", "/proc"))
+        )
+        places["no /proc and no home"] = Place(
+            program, {"HOME": "/"}, mounted(_MOUNTER, ("-t", "tmpfs", "none", "/proc"))
+        )
+    return places
+
+
+@pytest.mark.parametrize("place", _places(Path(), Path()))
+def test_passwords_are_hashed(built: Path, folder: Path, place: str) -> None:
+    folder.chmod(0o700)
+    users = folder.parent / f"{folder.name} users"
+    users.mkdir()
+    users.chmod(0o1777)
+    ended = _places(built / NAME, folder)[place].add_user(users / "users.yaml")
+    assert (ended.stderr, ended.stdout) == ("", "User created successfully: alice\n")
+    assert "$2b$12$" in (users / "users.yaml").read_text()
+
+
+def _cached(home: Path) -> Path:
+    return next(home.glob(f".cache/{NAME}/*/_bcrypt*"))
+
+
+def test_the_cache_is_this_users_alone(built: Path, folder: Path) -> None:
+    folder.chmod(0o700)
+    Place(built / NAME, {"HOME": str(folder)}).add_user(folder / "users.yaml")
+    cached = _cached(folder)
+    assert hashlib.sha256(cached.read_bytes()).hexdigest() == cached.parent.name
+    for path in (cached.parent, cached.parent.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert list(cached.parent.iterdir()) == [cached]
+
+
+def test_a_tampered_cache_is_not_loaded(built: Path, folder: Path) -> None:
+    folder.chmod(0o700)
+    place = Place(built / NAME, {"HOME": str(folder)})
+    place.add_user(folder / "users.yaml")
+    cached = _cached(folder)
+    whole = cached.read_bytes()
+    cached.chmod(0o700)
+    cached.write_bytes(whole + b"!")  # the dynamic linker would take it
+    ended = place.add_user(folder / "users.yaml", "bob")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert cached.read_bytes() == whole
+
+
+_CONTENT = b"compiled"
+_DIGEST = hashlib.sha256(_CONTENT).hexdigest()
+
+
+def _cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the cache offers to load: what it says, or why it is not used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    try:
+        with bundle_native._in_cache("module.so", _CONTENT, _DIGEST) as path:
+            return Path(path).read_bytes().decode()
+    except bundle_native.NotThisWayError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("how", ["other bytes", "no bytes", "a link", "writable", "a fifo"])
+def test_what_is_wrong_in_the_cache_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    assert _cache(tmp_path, monkeypatch) == "compiled"
+    cached = tmp_path / "cache" / NAME / _DIGEST / "module.so"
+    cached.unlink()
+    if how == "a link":
+        (tmp_path / "elsewhere").write_bytes(_CONTENT)
+        cached.symlink_to(tmp_path / "elsewhere")
+    elif how == "a fifo":
+        os.mkfifo(cached)
+    else:
+        cached.write_bytes({"other bytes": b"tampered", "no bytes": b""}.get(how, _CONTENT))
+        cached.chmod(0o666 if how == "writable" else 0o500)
+    assert _cache(tmp_path, monkeypatch) == "compiled"
+    assert stat.S_IMODE(cached.lstat().st_mode) == 0o500
+    assert cached.read_bytes() == _CONTENT
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _cache(tmp_path, monkeypatch) == "compiled"
+    folder = tmp_path / "cache" / NAME / _DIGEST
+    for loose in (folder, folder.parent):
+        loose.chmod(0o770)
+        assert _cache(tmp_path, monkeypatch) == f"{loose} is open to other users"
+        loose.chmod(0o700)
+    (tmp_path / "cache").chmod(0o777)
+    assert "belongs to another user" in _cache(tmp_path, monkeypatch)
+
+
+def test_a_cache_that_leads_elsewhere_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    (tmp_path / "cache" / NAME).mkdir(parents=True, mode=0o700)
+    (tmp_path / "cache" / NAME / _DIGEST).symlink_to(elsewhere)
+    assert "is open to other users" in _cache(tmp_path, monkeypatch)
+
+
+def test_another_user_is_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _cache(tmp_path, monkeypatch) == "compiled"
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    assert "belongs to another user" in _cache(tmp_path, monkeypatch)
+
+
+def test_without_proc_a_path_that_others_can_redirect_is_not_loaded(tmp_path: Path) -> None:
+    inside = tmp_path / "open" / "inside"
+    inside.mkdir(parents=True)
+    assert bundle_native._only_ours_on_the_way(inside / "module.so")
+    inside.parent.chmod(0o777)
+    assert not bundle_native._only_ours_on_the_way(inside / "module.so")
+    inside.parent.chmod(0o1777)  # like /tmp: what is mine there is not renamed by others
+    assert bundle_native._only_ours_on_the_way(inside / "module.so")
+
+
+def test_memory_and_a_temporary_folder_hold_the_same_bytes() -> None:
+    with bundle_native._in_temporary_folder("module.so", _CONTENT, _DIGEST) as path:
+        assert Path(path).read_bytes() == _CONTENT
+    if hasattr(os, "memfd_create"):
+        with bundle_native._in_memory("module.so", _CONTENT, _DIGEST) as path:
+            assert Path(path).read_bytes() == _CONTENT
+
+
+def test_a_machine_that_bcrypt_is_not_there_for_is_named() -> None:
+    with pytest.raises(ImportError, match="only for: linux-glibc-mips"):
+        bundle_native.find("bcrypt._bcrypt", [["linux-glibc-mips", "x.so", "0", "0", ""]], _no_read)
+
+
+def test_this_machine_is_one_of_those_that_are_built_for() -> None:
+    assert bundle_native.machine() in wheels.PLATFORMS
+
+
+def test_the_importer_and_the_compiler_agree_on_the_name_of_byte_code() -> None:
+    from tools.bundle.bundle_importer import bytecode_tag
+
+    made = bytecode.compile_with(sys.executable, {"x": ("x.py", b"x = {1, 2}")})
+    assert made.tag == bytecode_tag() != SOURCE_TAG
+
+
+# What it does ------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_pages(built: Path, folder: Path) -> None:
+    (folder / "bin").mkdir()
+    shutil.copy(built / NAME, folder / "bin")
+
+    def run(arguments: str, typed: str = "") -> str:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        ended = subprocess.run(
+            f"./bin/pgedge-postgres-mcp {arguments}",
+            shell=True,
+            cwd=folder,
+            env={"PATH": path, "HOME": str(folder)},
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    run(f'-add-user -username alice -password "{PASSWORD}" -user-note "Alice Smith"')
+    assert "alice" in run("-list-users")
+    run("-disable-user -username alice")
+    assert "DISABLED" in run("-list-users")
+    run("-delete-user -username alice", typed="y\n")
+    made = run('-add-token -token-note "API Client" -token-expiry "90d"')
+    assert "Token created successfully:" in made
+    listed = run("-list-tokens")
+    assert "API Client" in listed
+    run(f"-remove-token {listed.partition('chars): ')[2][:12]}")
+    assert sorted(path.name for path in (folder / "bin").glob("[!.]*")) == [
+        NAME,
+        f"{NAME}-tokens.yaml",
+        f"{NAME}-users.yaml",
+    ]
+
+
+def test_its_files_are_beside_it_through_a_link_or_PATH(built: Path, folder: Path) -> None:  # noqa: N802
+    (folder / "bin").mkdir()
+    (folder / "links").mkdir()
+    shutil.copy(built / NAME, folder / "bin")
+    (folder / "links" / "mcp").symlink_to(folder / "bin" / NAME)
+    tokens = folder / "bin" / f"{NAME}-tokens.yaml"
+    for command, search in (
+        ([NAME], folder / "bin"),
+        (["mcp"], folder / "links"),
+        ([sys.executable, "links/mcp"], folder),
+    ):
+        path = f"{search}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(
+            ["env", *command, "-add-token", "-token-note", "x", "-token-expiry", "never"],
+            cwd=folder,
+            env={"PATH": path, "HOME": str(folder)},
+            check=True,
+            capture_output=True,
+        )
+        assert tokens.exists()
+        tokens.unlink()
+
+
+def test_it_queries_a_database(built: Path, folder: Path, postgres: Server) -> None:
+    environ = {
+        "PGHOST": postgres.host,
+        "PGPORT": str(postgres.port),
+        "PGUSER": postgres.user,
+        "PGPASSWORD": postgres.password,
+        "PGDATABASE": "postgres",
+    }
+    arguments = {"query": "SELECT 6 * 7 AS answer"}
+    answers = ask(
+        Place(built / NAME, environ),
+        ("tools/call", {"name": "query_database", "arguments": arguments}),
+        ("resources/read", {"uri": "pg://system_info"}),
+    )
+    assert "answer\n42" in answers[0]["result"]["content"][0]["text"]
+    assert "PostgreSQL" in answers[1]["result"]["contents"][0]["text"]
+
+
+def test_it_serves_http_and_lets_a_user_log_in(built: Path, folder: Path) -> None:
+    place = Place(built / NAME, {"HOME": str(folder)})
+    files = ("-token-file", folder / "tokens.yaml", "-user-file", folder / "users.yaml")
+    place.add_user(folder / "users.yaml")
+    made = place.run(*files, "-add-token", "-token-note", "x", "-token-expiry", "never").stdout
+    token = made.partition("Token: ")[2].split()[0]
+    port = free_port()
+    command = place.command(*files, "-http", "-addr", f"127.0.0.1:{port}")
+    with subprocess.Popen(command, env=dict(place.environ), stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_until_ready(server, port)
+            assert b"query_database" in post(port, token, call("tools/list", {}))
+            login = {"username": "alice", "password": PASSWORD}
+            tool = {"name": "authenticate_user", "arguments": login}
+            assert b"session_token" in post(port, token, call("tools/call", tool))
+        finally:
+            end(server)
+    assert server.returncode == 0
+
+
+def _no_read(offset: int, size: int) -> bytes:
+    raise AssertionError((offset, size))
+
+
+def _old_python(version: str) -> str | None:
+    """A Python of this version on the machine, from PATH or pyenv."""
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    found = [*root.glob(f"{version}.*/bin/python"), Path(f"/usr/bin/python{version}")]
+    return next((str(path) for path in found if path.exists()), None)
