@@ -13,7 +13,12 @@ from typing import Any
 
 
 class PgmcpError(Exception):
-    """The root: what went wrong, and what to do next."""
+    """The root: what went wrong, and what to do next.
+
+    `gate` names the gate that refused, for the audit; "" when it was no refusal.
+    """
+
+    gate = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -57,6 +62,8 @@ class FileError(PgmcpError):
 class AuthError(PgmcpError):
     """The root of what the front door refuses."""
 
+    gate = "credential"
+
 
 class UnauthorizedError(AuthError):
     """No credential, or one that is not valid: HTTP 401, always with the same bytes."""
@@ -67,6 +74,8 @@ class UnauthorizedError(AuthError):
 
 class TooManyAttemptsError(AuthError):
     """An address that failed too often. `retry_after_seconds` goes out as Retry-After."""
+
+    gate = "limiter"
 
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -83,6 +92,8 @@ class LoginError(AuthError):
     def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        if retry_after_seconds is not None:
+            self.gate = "limiter"
 
 
 # -- what the HTTP side refuses --------------------------------------------------------------------
@@ -182,6 +193,12 @@ class ToolExecutionError(RpcError):
         super().__init__("Tool execution error", data)
 
 
+class AuditError(RpcError):
+    """A call that may not run, or whose answer is withheld, because it cannot be recorded."""
+
+    gate = "audit"
+
+
 class InternalError(RpcError):
     """What a client sees of a defect: an id to look up in the log, and nothing else."""
 
@@ -220,8 +237,31 @@ class CallEndedError(ToolError):
     """The call was cancelled, ran out of time, or lost the right to go on."""
 
 
+class DatabaseRefusedError(ToolError):
+    """A database that is not there for this caller."""
+
+    gate = "database"
+
+
+class ModelError(ToolError):
+    """The configured language model could not be asked, or gave no SQL.
+
+    `detail` is for the operator's log only: what the endpoint said, or where it was looked for.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:
+        super().__init__(message, hint)
+        self.detail = detail
+
+
 class StatementRefusedError(ToolError):
-    """SQL that may not run here. The message says what is allowed."""
+    """SQL that may not run here. The message says what is allowed.
+
+    `gate`: "grammar" for what is no single read, "judge" for what the read would call,
+    "transaction" for what PostgreSQL stopped in the read-only transaction.
+    """
+
+    gate = "grammar"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmcp.config import template
-from pgmcp.config.keys import DATABASE_KEYS, KEYS, Key
+from pgmcp.config.key import Key
+from pgmcp.config.keys import DATABASE_KEYS, KEYS
 from pgmcp.config.load import load
 from pgmcp.config.model import Address, Config, Features
 from pgmcp.errors import ConfigError, FileError

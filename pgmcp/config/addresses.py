@@ -1,4 +1,4 @@
-"""Addresses to listen on, hosts and ports to connect to, and networks to trust, read from text.
+"""Addresses to listen on, hosts, ports and URLs to connect to, and networks to trust, from text.
 
 The rule: pure functions that raise ValueError with the reason, and look nothing up.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
-from pgmcp.config.model import Address
+from pgmcp.config.model import Address, Host, Url
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})", re.ASCII)
+_URL_PATH = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*", re.ASCII)
 
 
 def parse_listen(text: str) -> Address:
@@ -59,6 +61,39 @@ def parse_network(text: str) -> str:
         if "host bits" in str(error):
             raise ValueError(f"{text!r} has bits set behind its prefix length") from None
         raise ValueError(f"{text!r} is not an IP address or a network") from None
+
+
+def parse_url(text: str) -> Url:
+    """`http[s]://host[:port][/path]`, without a user, a password, a query or a fragment."""
+    if not text.isprintable():  # urlsplit would drop line ends without a word
+        raise ValueError("it holds a control character")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("it does not begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("it names a user or a password: a key goes into a file of its own")
+    if "?" in text or "#" in text:
+        raise ValueError("it has a query or a fragment")
+    if not host:
+        raise ValueError("it names no host")
+    host = _ipv6(host) if ":" in host else host
+    path = parts.path.rstrip("/")
+    if not (":" in host or _HOST.fullmatch(host)) or not _URL_PATH.fullmatch(path) or port == 0:
+        raise ValueError("it is not a URL with a host and a path")
+    tls = parts.scheme == "https"
+    return Url(tls, Host(host, port or (443 if tls else 80)), path)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its name or address; nothing is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _database_host(text: str) -> str:

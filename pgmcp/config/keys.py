@@ -1,13 +1,12 @@
 """The table of every configuration key: its kind, default, environment variable, flag and meaning.
 
 The rule: nothing about a key is written twice. Loading, -help, the file that -init writes and the
-table in the README are all made from these two tuples.
+table in the README are all made from these tuples.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pgmcp.config.key import Key
 from pgmcp.config.kinds import (
     ADDRESS,
     BOOLEAN,
@@ -21,40 +20,15 @@ from pgmcp.config.kinds import (
     ROOT_CERTIFICATES,
     SECRET,
     TEXT,
-    Kind,
     choice,
     whole,
 )
+from pgmcp.config.llm_keys import LLM_KEYS
+from pgmcp.config.observing_keys import OBSERVING_KEYS
 
 FILE_NAME = "pgedge-postgres-mcp.yaml"
 TOKEN_FILE_NAME = "pgedge-postgres-mcp-tokens.yaml"  # noqa: S105
 USER_FILE_NAME = "pgedge-postgres-mcp-users.yaml"
-
-Default = str | int | bool | tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key.
-
-    `path` is dotted, and ends in `NAME` where the last part is free; in DATABASE_KEYS it is
-    relative to an entry of `databases`.
-    `default` is what a file would say, None for no value; `default_note` is for people.
-    `libpq_env` counts only when no database is listed.
-    `negated`: the flag, a boolean, says the opposite of the key.
-    """
-
-    path: str
-    kind: Kind
-    default: Default
-    description: str
-    env: str | None = None
-    flag: str | None = None
-    libpq_env: str | None = None
-    default_note: str = ""
-    negated: bool = False
-    example: str = ""
-
 
 KEYS: tuple[Key, ...] = (
     Key(
@@ -111,6 +85,27 @@ KEYS: tuple[Key, ...] = (
         "Intermediate certificates (PEM) that the certificate's file does not hold.",
         env="PGEDGE_TLS_CHAIN_FILE",
         flag="chain",
+    ),
+    Key(
+        "http.tls.client_ca_file",
+        PATH,
+        None,
+        "Certificates (PEM) that clients' certificates must lead to.",
+    ),
+    Key(
+        "http.tls.client_auth",
+        choice("none", "optional", "require"),
+        None,
+        "Whether clients show a certificate: none, optional or require.",
+        default_note="`optional` with http.tls.client_ca_file, else `none`",
+    ),
+    Key(
+        "http.tls.client_subjects.NAME",
+        NAME,
+        None,
+        "The id of the API token that a client with this certificate subject acts as, unless it "
+        "sends a token itself.",
+        example="CN=app1,O=Example",
     ),
     Key(
         "http.auth.enabled",
@@ -205,6 +200,8 @@ KEYS: tuple[Key, ...] = (
         50,
         "The most connections to all databases together; idle pools give theirs up.",
     ),
+    *OBSERVING_KEYS,
+    *LLM_KEYS,
     Key("debug", BOOLEAN, False, "Log every request with its duration.", flag="debug"),
 )
 

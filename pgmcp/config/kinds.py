@@ -205,6 +205,12 @@ SECRET = Kind(
     _secret,
     secret=True,
 )
+URL = _textual(
+    "URL",
+    "URL",
+    'Write a URL such as "https://models.example.com" or "http://127.0.0.1:11434".',
+    addresses.parse_url,
+)
 NAMES = _list("list of text", "Write a list of names, such as [alice, bob].", _name)
 NETWORKS = _list(
     "list of addresses",

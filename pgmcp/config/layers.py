@@ -11,7 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pgmcp.config.keys import Key
+from pgmcp.config.key import Key
 from pgmcp.errors import ConfigError
 
 

@@ -11,12 +11,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pgmcp.config import databases, document
-from pgmcp.config.keys import KEYS, Key
+from pgmcp.config import databases, document, llm, observing
+from pgmcp.config.key import Key
+from pgmcp.config.keys import KEYS
 from pgmcp.config.layers import Inputs, Layer, Setting, Settings, resolve
-from pgmcp.config.model import Address, Auth, Config, Features, Http, Tls
+from pgmcp.config.model import Address, Auth, ClientAuth, Config, Features, Http, Tls
 from pgmcp.errors import ConfigError
+from pgmcp.subject import canonical
 
+Subjects = tuple[tuple[str, str], ...]
+
+_SUBJECTS = "http.tls.client_subjects."
 _LOOPBACK = Address("127.0.0.1", 8080)
 _PLAIN_KEYS = [key for key in KEYS if not key.path.endswith(".NAME")]
 _KNOWN = [key.path for key in KEYS] + ["databases"]
@@ -44,11 +49,14 @@ def load(
     inputs = Inputs(options, environ, file, program_dir, cwd, _home(environ))
     said = {} if file is None else document.flatten(document.read(file), _KNOWN, file)
     settings = resolve(_PLAIN_KEYS, said, inputs)
-    http, changed = _http(settings)
+    subjects, naming = _client_subjects(said, inputs)
+    http, changed = _http(settings, subjects)
     hidden, hiding = _hidden(said, features, inputs)
     entries = databases.entries(said.get("databases"), inputs)
     built = [databases.build(entry, inputs) for entry in entries]
-    sources = {path: setting.source for path, setting in settings.items()} | changed | hiding
+    sources = (
+        {path: setting.source for path, setting in settings.items()} | changed | naming | hiding
+    )
     for _, more in built:
         sources |= more
     _warn(file, http, entries)
@@ -62,6 +70,10 @@ def load(
         max_connections_total=settings["max_connections_total"].value,
         debug=settings["debug"].value,
         sources=sources,
+        log=observing.log(settings),
+        audit=observing.audit(settings),
+        metrics=observing.metrics(settings),
+        llm=llm.llm(settings),
     )
 
 
@@ -74,7 +86,7 @@ def _home(environ: Mapping[str, str]) -> Path | None:
         return None
 
 
-def _http(settings: Settings) -> tuple[Http, dict[str, str]]:
+def _http(settings: Settings, subjects: Subjects) -> tuple[Http, dict[str, str]]:
     """The HTTP side, and the sources of what was decided here."""
     address, auth_enabled = settings["http.address"], settings["http.auth.enabled"].value
     changed = {}
@@ -84,7 +96,7 @@ def _http(settings: Settings) -> tuple[Http, dict[str, str]]:
     http = Http(
         enabled=settings["http.enabled"].value,
         address=address.value,
-        tls=_tls(settings),
+        tls=_tls(settings, subjects),
         auth=_auth(settings),
         trusted_proxies=settings["http.trusted_proxies"].value,
     )
@@ -111,7 +123,7 @@ def _auth(settings: Settings) -> Auth:
     )
 
 
-def _tls(settings: Settings) -> Tls:
+def _tls(settings: Settings, subjects: Subjects) -> Tls:
     enabled = settings["http.tls.enabled"]
     cert, key = settings["http.tls.cert_file"], settings["http.tls.key_file"]
     chain = settings["http.tls.chain_file"]
@@ -125,7 +137,40 @@ def _tls(settings: Settings) -> Tls:
         for setting in (cert, key, chain):
             if setting.layer is Layer.FLAG:
                 setting.refuse("it has no effect while TLS is off", "Add -tls.")
-    return Tls(enabled.value, cert.value, key.value, chain.value)
+    authority, wanted = settings["http.tls.client_ca_file"], settings["http.tls.client_auth"]
+    client_auth: ClientAuth = wanted.value or ("none" if authority.value is None else "optional")
+    if client_auth != "none" and authority.value is None:
+        wanted.refuse(
+            f"{authority.label} is missing", "Name the certificates that vouch for clients."
+        )
+    if subjects and client_auth == "none" and enabled.value:
+        authority.refuse(
+            f"{_SUBJECTS}* have no effect while clients show no certificate",
+            f"Set {authority.label}, and leave {wanted.label} out or set it to optional.",
+        )
+    return Tls(
+        enabled.value, cert.value, key.value, chain.value, authority.value, client_auth, subjects
+    )
+
+
+def _client_subjects(said: Mapping[str, object], inputs: Inputs) -> tuple[Subjects, dict[str, str]]:
+    """Canonical subjects with the ids of their tokens, and the sources of these keys."""
+    pattern = next(key for key in KEYS if key.path == f"{_SUBJECTS}NAME")
+    paths = [path for path in said if path.startswith(_SUBJECTS)]
+    settings = resolve([_named(pattern, path) for path in paths], said, inputs)
+    found: dict[str, str] = {}
+    for path, setting in settings.items():
+        try:
+            subject = canonical(path.removeprefix(_SUBJECTS))
+        except ValueError as error:
+            setting.refuse(
+                str(error), "openssl x509 -noout -subject -nameopt RFC2253 -in CERT shows it."
+            )
+        if subject in found:
+            setting.refuse("this subject is there twice", "Keep one of the two.")
+        if setting.value is not None:
+            found[subject] = setting.value
+    return tuple(found.items()), {path: setting.source for path, setting in settings.items()}
 
 
 def _refuse_idle_flags(settings: Settings, *paths: str) -> None:

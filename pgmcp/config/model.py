@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+ClientAuth = Literal["none", "optional", "require"]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+Provider = Literal["ollama", "openai", "anthropic"]
 SessionAttrs = Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
 
 
@@ -55,12 +57,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The server's certificate. `chain_file` holds intermediates that `cert_file` does not."""
+    """The server's certificate. `chain_file` holds intermediates that `cert_file` does not.
+
+    `client_ca_file` vouches for clients' certificates, unless `client_auth` is none.
+    `client_subjects` pairs canonical subjects (`pgmcp.subject`) with ids of API tokens.
+    """
 
     enabled: bool
     cert_file: Path | None
     key_file: Path | None
     chain_file: Path | None
+    client_ca_file: Path | None = None
+    client_auth: ClientAuth = "none"
+    client_subjects: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,57 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """The log. `file` None means standard error; `sql` lets SQL text into it."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    file: Path | None = None
+    sql: bool = False
+    slow_call_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The record of every call. With `required` no answer goes out before its record is safe."""
+
+    file: Path
+    required: bool
+    sql: bool
+    key_file: Path
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Who may read /metrics: whoever has the token in the file, without one this machine."""
+
+    enabled: bool = False
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Where an HTTP service is. `path` begins with a slash or is empty, and never ends with one."""
+
+    tls: bool
+    host: Host
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Llm:
+    """The language model that is asked what the grammar declines."""
+
+    provider: Provider
+    model: str
+    base_url: Url
+    api_key: Secret | None = None
+    timeout_seconds: float = 30.0
+    max_concurrent: int = 4
+
+
+@dataclass(frozen=True, slots=True)
 class Features:
     """The names that `builtins` may switch off. A resource goes by its name and by its URI."""
 
@@ -173,3 +233,7 @@ class Config:
     max_connections_total: int
     debug: bool
     sources: Mapping[str, str] = field(default_factory=dict)
+    log: Log = field(default_factory=Log)
+    audit: Audit | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    llm: Llm | None = None

@@ -84,8 +84,11 @@ def read(file: Path) -> list[Entry]:
         return []
 
 
-def read_single(file: Path, label: str) -> Secret:
-    """The one password that a file holds, without its last line end. ConfigError names `label`."""
+def read_single(file: Path, label: str, what: str = "password") -> Secret:
+    """The one password that a file holds, without its last line end. ConfigError names `label`.
+
+    `what` the file holds instead, for messages.
+    """
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -102,8 +105,8 @@ def read_single(file: Path, label: str) -> Secret:
     password = text.removesuffix(b"\n").removesuffix(b"\r")
     if not password or len(text) > _MAX_PASSWORD_BYTES or b"\n" in password or b"\0" in password:
         raise ConfigError(
-            f"{label}: {file} does not hold one password on one line",
-            "Put the password in it and nothing else.",
+            f"{label}: {file} does not hold one {what} on one line",
+            f"Put the {what} in it and nothing else.",
         )
     try:
         return Secret(password.decode())

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from pgmcp.config.keys import DATABASE_KEYS, KEYS, Key
+from pgmcp.config.key import Key
+from pgmcp.config.keys import DATABASE_KEYS, KEYS
 
 _HEAD = ["Key", "Kind", "Default", "Environment", "Flag", "Meaning"]
 

@@ -10,7 +10,8 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-from pgmcp.config.keys import DATABASE_KEYS, KEYS, Default, Key
+from pgmcp.config.key import Default, Key
+from pgmcp.config.keys import DATABASE_KEYS, KEYS
 
 _HEAD = """\
 # The configuration of pgedge-postgres-mcp.

@@ -1,0 +1,75 @@
+"""What a running server can take over from a newer configuration, and what needs a restart.
+
+The rule: what needs a restart is named and stays as it was; nothing is half taken over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pgmcp.config.model import Config, Database
+
+RESTART = (
+    "http.enabled",
+    "http.address",
+    "http.tls.enabled",
+    "http.auth.enabled",
+    "http.auth.token_file",
+    "http.auth.user_file",
+    "audit",
+)
+_NOT_SETTINGS = ("file", "sources", "databases")
+
+
+def taken_over(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
+    """`wanted`, but for what can only be had by a restart, and the names of those keys."""
+    stays = tuple(path for path in RESTART if _get(running, path) != _get(wanted, path))
+    if "http.tls.enabled" in stays:  # certificates belong to it: there may be none in `wanted`
+        wanted = _set(wanted, "http.tls", running.http.tls)
+    for path in stays:
+        wanted = _set(wanted, path, _get(running, path))
+    return wanted, stays
+
+
+def changed_keys(before: Config, after: Config) -> tuple[str, ...]:
+    """The names of the settings that differ, those of databases left out."""
+    return tuple(_differing(before, after, ""))
+
+
+def changed_databases(before: Config, after: Config) -> tuple[str, ...]:
+    """The databases that differ: `+name` came, `-name` went, `~name` has other settings."""
+    old, new = _by_name(before.databases), _by_name(after.databases)
+    came = [f"+{name}" for name in new if name not in old]
+    went = [f"-{name}" for name in old if name not in new]
+    return (*came, *went, *(f"~{n}" for n in new if n in old and new[n] != old[n]))
+
+
+def _by_name(databases: Sequence[Database]) -> dict[str, Database]:
+    return {database.name: database for database in databases}
+
+
+def _differing(before: Any, after: Any, at: str) -> Iterator[str]:
+    for field in dataclasses.fields(before):
+        path = f"{at}.{field.name}" if at else field.name
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if old == new or path in _NOT_SETTINGS:
+            continue
+        if dataclasses.is_dataclass(old) and type(old) is type(new):
+            yield from _differing(old, new, path)
+        else:
+            yield path
+
+
+def _get(config: Any, path: str) -> Any:
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _set(config: Any, path: str, value: Any) -> Any:
+    name, _, rest = path.partition(".")
+    if rest:
+        value = _set(getattr(config, name), rest, value)
+    return dataclasses.replace(config, **{name: value})
