@@ -78,7 +78,7 @@ def _replace(target: Path, content: bytes) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _keep_owner(descriptor: int, target: Path) -> None:
@@ -103,7 +103,7 @@ def _keep_owner(descriptor: int, target: Path) -> None:
             ) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -126,7 +126,7 @@ def _locked(target: Path) -> Iterator[None]:
         if os.fstat(descriptor).st_size == 0:
             _keep_owner(descriptor, target)
         deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() > deadline:
                 raise FileError(f"locked by another process ({lock})", origin=str(target))
             time.sleep(_RETRY_SECONDS)
@@ -138,7 +138,7 @@ def _locked(target: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -148,7 +148,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from pgmcp.errors import PgmcpError
 
 POLL_SECONDS = 0.02
 QUIET_SECONDS = 0.1
+
+Unwatch = Callable[[], None]
 
 _log = logging.getLogger("pgmcp.auth")
 
@@ -41,26 +43,38 @@ class Signature:
             return None
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
-    def same_file(self, other: Signature | None) -> bool:
+    def same_file(self, other: object) -> bool:
         """Whether both are states of one file, which was then edited in place."""
-        return other is not None and (self.device, self.inode) == (other.device, other.inode)
+        return isinstance(other, Signature) and (self.device, self.inode) == (
+            other.device,
+            other.inode,
+        )
+
+
+State = Signature | tuple[Signature | None, ...] | None
+"""Of a file, or of files that belong together; None when the file is not there."""
 
 
 class Debounce:
-    """Decides when a file is to be loaded: a new file at once, an edited one when it is quiet."""
+    """Decides when a file is to be loaded: a new file at once, an edited one when it is quiet.
 
-    def __init__(self, current: Signature | None) -> None:
+    Files that belong together are always waited for: they are replaced one after the other.
+    """
+
+    def __init__(self, current: State) -> None:
         self._loaded = current
-        self._pending: Signature | None = None
+        self._pending: State = None
         self._since: float | None = None
 
-    def due(self, seen: Signature | None, now: float) -> bool:
+    def due(self, seen: State, now: float) -> bool:
         """Whether to load now, having seen that at `now` (seconds, monotonic)."""
         if seen == self._loaded:
             self._since = None
             return False
         # A new file that is empty is still being written; one that has gone may come back.
-        complete = seen is not None and seen.size > 0 and not seen.same_file(self._loaded)
+        complete = (
+            isinstance(seen, Signature) and seen.size > 0 and not seen.same_file(self._loaded)
+        )
         if not complete:
             if self._since is None or seen != self._pending:
                 self._pending, self._since = seen, now
@@ -70,12 +84,23 @@ class Debounce:
         return True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watched:
+    """`look` gives the state now; `name` is what the log calls it."""
+
+    name: str
+    look: Callable[[], State]
+    debounce: Debounce
+    reload: Callable[[], object]
+
+
 class Watcher:
     """Runs tasks in daemon threads, the looking at files among them, from `start` to `stop`."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._files: list[tuple[Path, Debounce, Callable[[], object]]] = []
+        self._watched: tuple[_Watched, ...] = ()
+        self._watched_lock = threading.Lock()
         self._tasks: list[tuple[str, float, Callable[[], object]]] = []
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -86,7 +111,13 @@ class Watcher:
         Say so before the file is loaded for the first time: a change in between is then not lost.
         """
         path = path.absolute()
-        self._files.append((path, Debounce(Signature.of(path)), reload))
+        self._add(str(path), lambda: Signature.of(path), reload)
+
+    def watch_together(self, paths: Sequence[Path], reload: Callable[[], object]) -> Unwatch:
+        """The same for files that are only good together; call what is returned to end it."""
+        paths = [path.absolute() for path in paths]
+        name = ", ".join(map(str, paths))
+        return self._add(name, lambda: tuple(map(Signature.of, paths)), reload)
 
     def every(self, seconds: float, task: Callable[[], object], name: str) -> None:
         """Call `task` every so many seconds, in a thread of its own."""
@@ -115,16 +146,27 @@ class Watcher:
             except Exception:  # noqa: BLE001 - one failure must not end the watching
                 _log.exception("a background task failed")
 
-    def _look(self) -> None:
-        for path, debounce, reload in self._files:
-            if debounce.due(Signature.of(path), self._clock()):
-                self._reload(path, reload)
+    def _add(self, name: str, look: Callable[[], State], reload: Callable[[], object]) -> Unwatch:
+        watched = _Watched(name, look, Debounce(look()), reload)
+        with self._watched_lock:
+            self._watched = (*self._watched, watched)
 
-    def _reload(self, path: Path, reload: Callable[[], object]) -> None:
+        def unwatch() -> None:
+            with self._watched_lock:
+                self._watched = tuple(other for other in self._watched if other is not watched)
+
+        return unwatch
+
+    def _look(self) -> None:
+        for watched in self._watched:
+            if watched.debounce.due(watched.look(), self._clock()):
+                self._reload(watched)
+
+    def _reload(self, watched: _Watched) -> None:
         try:
-            reload()
+            watched.reload()
         except PgmcpError as error:
             reason = getattr(error, "reason", error.message)
-            _log.error("Failed to reload %s: %s", path, reason)
+            _log.error("Failed to reload %s: %s", watched.name, reason)
         else:
-            _log.info("Reloaded %s", path)
+            _log.info("Reloaded %s", watched.name)

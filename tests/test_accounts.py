@@ -13,6 +13,7 @@ import bcrypt
 import pytest
 
 from pgmcp import replace
+from pgmcp.auth import passwords
 from pgmcp.auth.accounts import BLOCKED, DISABLED, WRONG, Accounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.passwords import COST, Turnstile
@@ -230,6 +231,41 @@ def test_unknown_disabled_and_wrong_cost_the_same_time(tmp_path: Path) -> None:
     fastest = [min(times) for times in spent.values()]
     assert max(fastest) < 1.5 * min(fastest), {c: statistics.median(t) for c, t in spent.items()}
     assert min(fastest) > 0.05
+
+
+def test_many_users_do_not_make_a_known_name_slower_to_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_DUMMY", CHEAP.encode())
+    world = World(tmp_path, limit=0, lockout=1000)
+    crowd = {f"u{n}": new_user(f"u{n}", CHEAP, "", NOW) for n in range(1000)}
+    world.edit(lambda users: UserFile({**users.users, **crowd}, {}))
+    world.users.reload()
+    spent: dict[str, list[float]] = {"nobody": [], "charlie": [], "alice": []}
+    for _ in range(4):
+        for name, times in spent.items():
+            begun = time.monotonic()
+            world.refusal(name, "wrong")
+            times.append(time.monotonic() - begun)
+    fastest = [min(times) for times in spent.values()]
+    assert max(fastest) < 1.7 * min(fastest), spent
+
+
+def test_a_login_does_not_parse_the_file_that_it_has_just_written(tmp_path: Path) -> None:
+    world = World(tmp_path, lockout=5)
+    before = world.users.get("charlie")
+    world.refusal("alice", "wrong")
+    world.log_in()
+    assert not world.users.reload()
+    assert world.users.get("charlie") is before
+    assert world.users.get("alice") == world.written("alice")
+
+
+def test_the_log_says_the_whole_reason(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(10):
+        world.refusal("nobody")
+    assert world.refusal().message == BLOCKED
+    assert caplog.messages[-1].endswith(f'reason="{BLOCKED}"')
 
 
 def test_the_log_has_one_line_per_event_with_what_the_client_sent_escaped(

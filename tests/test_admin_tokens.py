@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -237,3 +239,31 @@ def test_init_writes_a_configuration_and_never_over_another(tmp_path: Path) -> N
     assert done.status == 1
     assert "is already there" in done.err
     assert path.read_text() == "mine"
+
+
+def program(folder: Path, *flags: str) -> list[str]:
+    file = folder / "pgedge-postgres-mcp-tokens.yaml"
+    return [sys.executable, "-m", "pgmcp", "-token-file", str(file), *flags]
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
+    run(configuration(tmp_path), "add-token", {"token-note": "n", "token-expiry": "1d"})
+    words = program(tmp_path, "-list-tokens")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    words = program(tmp_path, "-add-token", "-token-note", "n", "-token-expiry", "1d")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"ERROR: the result cannot be written: no space left on device\n"
+        b"What the command did is done.\n",
+    )

@@ -308,3 +308,14 @@ def test_an_open_gate_admits_everybody_as_the_same_principal() -> None:
     everybody = local(("main",))
     gate = OpenGate(everybody)
     assert gate.check([], ADDRESS) is gate.visitor("tools/list", {}) is everybody
+
+
+def test_databases_are_reserved_for_names_compared_in_nfc(world: World) -> None:
+    gate = Gate(
+        world.tokens,
+        world.sessions,
+        databases={"hers": ["Zoe\u0308"], "main": []},
+        bad_tokens=Limiter(3, 60.0),
+    )
+    secret, _ = world.sessions.open("Zo\u00eb")
+    assert gate.check([f"Bearer {secret}"], "192.0.2.1").databases == ("hers", "main")

@@ -99,6 +99,33 @@ def test_when_the_table_is_full_an_address_beyond_it_is_still_limited() -> None:
     assert limiter.count("late") is not None
 
 
+def test_room_in_the_table_gives_nobody_a_fresh_count() -> None:
+    clock = Clock()
+    limiter = Limiter(2, 60.0, max_addresses=10, clock=clock)
+    for number in range(10):
+        limiter.count(f"address {number}")
+    clock.now += 30
+    limiter.count("late")
+    limiter.count("late")
+    clock.now += 31
+    limiter.retry_after("somebody")
+    assert len(limiter) == 1
+    assert limiter.count("late") == 29
+
+
+def test_a_lower_limit_says_when_there_is_room_under_it() -> None:
+    clock = Clock()
+    limiter = Limiter(3, 60.0, clock=clock)
+    for _ in range(3):
+        limiter.count("a")
+        clock.now += 10
+    limiter.change(1, 60.0)
+    wait = limiter.retry_after("a")
+    assert wait == 50
+    clock.now += wait
+    assert limiter.count("a") is None
+
+
 def test_memory_is_given_back_when_the_window_has_passed() -> None:
     clock = Clock()
     limiter = Limiter(2, 60.0, clock=clock)
@@ -112,6 +139,7 @@ def test_memory_is_given_back_when_the_window_has_passed() -> None:
 def test_a_limit_of_zero_refuses_nothing() -> None:
     limiter = Limiter(0, 60.0, clock=Clock())
     assert [limiter.count("a") for _ in range(50)] == [None] * 50
+    assert len(limiter) == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmcp import log
+from pgmcp.config.model import Log
+from pgmcp.errors import FileError
 
 
 @pytest.fixture
@@ -65,3 +68,78 @@ def test_quoting_cuts_and_escapes() -> None:
 @given(st.text(alphabet=st.characters()))
 def test_whatever_was_sent_is_printable_afterwards(text: str) -> None:
     assert log.visible(text).isprintable()
+
+
+def test_a_foreign_exceptions_message_stays_out_unless_sql_may_be_logged(
+    stderr: io.StringIO,
+) -> None:
+    for sql in (False, True):
+        log.apply(Log(sql=sql))
+        try:
+            try:
+                int("-".join(["4111", "1111"]))
+            except ValueError as error:
+                raise KeyError("-".join(["5500", "0000"])) from error
+        except KeyError:
+            logging.getLogger("pgmcp.mcp").exception("internal error ab12")
+        text = stderr.getvalue()
+        assert ("4111-1111" in text, "5500-0000" in text) == (sql, sql)
+        assert text.index("ValueError") < text.index("KeyError"), "the cause first"
+        assert "test_log.py" in text
+
+
+def test_our_own_errors_and_the_systems_say_what_was_wrong(stderr: io.StringIO) -> None:
+    for error in (FileError("not valid", origin="x.yaml"), OSError(28, "No space left")):
+        try:
+            raise error
+        except (FileError, OSError):
+            logging.getLogger("pgmcp.watch").exception("failed")
+        assert str(error) in stderr.getvalue()
+
+
+def test_fields_and_the_request_are_part_of_the_line(stderr: io.StringIO) -> None:
+    logger = logging.getLogger("pgmcp.call")
+    with log.during("ab12"):
+        logger.info("call", extra=log.fields(name="x y\n", rows=3, seconds=0.25, left_out=None))
+    logger.info("next")
+    first, second = stderr.getvalue().splitlines()
+    assert first.endswith(r'[CALL] call request=ab12 name="x y\n" rows=3 seconds=0.250000')
+    assert second.endswith("[CALL] next")
+
+
+def test_json_is_one_object_a_line_whatever_is_in_it(stderr: io.StringIO) -> None:
+    log.apply(Log(format="json"))
+    logging.getLogger("pgmcp.auth").warning(
+        "x\n\u2028\x1b", extra=log.fields(time="forged", a="é\n")
+    )
+    assert stderr.getvalue().isascii()
+    (line,) = stderr.getvalue().splitlines()
+    event = json.loads(line)
+    assert event["message"] == "x\n\u2028\x1b"
+    assert event["time"].endswith("Z")
+    assert (event["level"], event["area"], event["a"]) == ("warning", "auth", "é\n")
+
+
+def test_levels_leave_out_what_is_below_them(stderr: io.StringIO) -> None:
+    logger = logging.getLogger("pgmcp.auth")
+    log.apply(Log(level="warning"))
+    logger.info("hidden")
+    logger.warning("shown")
+    log.apply(Log(level="warning"), debug=True)
+    logger.debug("deep")
+    assert [line.rpartition(" ")[2] for line in stderr.getvalue().splitlines()] == ["shown", "deep"]
+
+
+def test_a_line_that_a_full_disk_does_not_take_is_let_go(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    handler = log.configure(Full())
+    try:
+        logging.getLogger("pgmcp.auth").warning("x")
+    finally:
+        log.release(handler)
+    assert capsys.readouterr() == ("", "")

@@ -14,9 +14,11 @@ class World:
 
     def __init__(self, max_per_user: int = 3) -> None:
         self.now = datetime(2024, 11, 14, 9, 30, tzinfo=UTC)
+        self.step = timedelta()
         self.ended: list[tuple[str, str]] = []
         self.sessions = SessionStore(
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.step,
+            elapsed=lambda: self.now.timestamp(),
             max_per_user=max_per_user,
             on_ended=lambda key, reason: self.ended.append((key, reason)),
         )
@@ -35,6 +37,20 @@ def test_a_session_is_found_by_its_token_for_24_hours(world: World) -> None:
     assert world.sessions.find(token) == session
     world.now += timedelta(seconds=1)
     assert world.sessions.find(token) is None
+
+
+@pytest.mark.parametrize("step", [timedelta(days=-400), timedelta(days=400)])
+def test_setting_the_clock_neither_ends_nor_prolongs_a_session(
+    world: World, step: timedelta
+) -> None:
+    token, session = world.sessions.open("alice")
+    world.step = step
+    world.sessions.sweep()
+    assert world.sessions.find(token) == session
+    world.now += timedelta(hours=24)
+    assert world.sessions.find(token) is None
+    world.sessions.sweep()
+    assert world.ended == [(session.key, "session expired")]
 
 
 def test_the_token_itself_is_not_kept(world: World) -> None:

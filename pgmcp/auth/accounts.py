@@ -24,7 +24,7 @@ WRONG = "authentication failed: invalid username or password"
 DISABLED = "authentication failed: user account is disabled"
 BLOCKED = "too many failed authentication attempts from this IP address, please try again later"
 
-# A failure of a known user is written to the file, which takes some milliseconds; every refusal
+# A failure of a known user is written to the disk, which takes some milliseconds; every refusal
 # waits this long after the check, so that a clock does not tell which names exist.
 _REFUSAL_SECONDS = 0.05
 
@@ -57,7 +57,7 @@ class Accounts:
         try:
             user = self._check(name, password, address)
         except LoginError as error:
-            reason = quote(error.message)
+            reason = quote(error.message, len(error.message))
             _log.warning(
                 "login failed address=%s user=%s reason=%s", quote(address), quote(name), reason
             )
@@ -93,6 +93,8 @@ class Accounts:
                 problem = DISABLED if now is not None and not now.enabled else WRONG
             else:
                 self._users.failed(user)
+        else:
+            self._users.pretend()
         time.sleep(max(0.0, answer_at - time.monotonic()))
         raise LoginError(problem)
 

@@ -28,6 +28,7 @@ class CredentialFile(Generic[T]):
         self.value = empty
         self._parse = parse
         self._data: bytes | None = None
+        self._known: tuple[bytes, T] | None = None
         self._started = 0
         self._applied = 0
         self._swap_lock = threading.Lock()
@@ -53,20 +54,36 @@ class CredentialFile(Generic[T]):
         data = self.read()
         if data is None:
             raise FileError("file not found", origin=str(self.path))
-        value = self._parse(data, str(self.path))
+        value = self.parsed(data)
         with self._swap_lock:
             old = self.value
             if ticket < self._applied:
                 return old, old, False
             changed = data != self._data
             self.value, self._data, self._applied = value, data, ticket
+            self._known = (data, value)
         return old, value, changed
+
+    def parsed(self, data: bytes) -> T:
+        """The value of these bytes, parsed only when they are not the ones last seen; FileError.
+
+        A login writes the file, and with many users parsing is what takes the time.
+        """
+        known = self._known
+        if known is not None and known[0] == data:
+            return known[1]
+        return self._parse(data, str(self.path))
+
+    def remember(self, data: bytes, value: T) -> None:
+        """What `value` looks like as bytes, because it is about to be written."""
+        self._known = (data, value)
 
     def apply(self, change: Callable[[T], T]) -> tuple[T, T]:
         """Change the value in memory only; the value before and the value now."""
         with self._swap_lock:
             old = self.value
             self.value = change(old)
+            self._known = None
             return old, self.value
 
     def rewrite(self, change: Callable[[bytes], bytes | None]) -> bool:

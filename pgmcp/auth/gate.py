@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from pgmcp.auth.limiter import Limiter
@@ -28,6 +29,7 @@ class Gate:
     """`databases` maps each configured name, in order, to the users it is reserved for.
 
     `bad_tokens` counts failures per address; a valid token is never held up by it.
+    `subjects` maps the subjects of clients' certificates to ids of tokens.
     """
 
     def __init__(
@@ -37,11 +39,17 @@ class Gate:
         *,
         databases: Mapping[str, Sequence[str]],
         bad_tokens: Limiter,
+        subjects: Mapping[str, str] | None = None,
     ) -> None:
         self._tokens = tokens
         self._sessions = sessions
-        self._databases = dict(databases)
+        # In the form in which users are kept (`auth.users.normalize`).
+        self._databases = {
+            name: frozenset(unicodedata.normalize("NFC", user) for user in users)
+            for name, users in databases.items()
+        }
         self._bad_tokens = bad_tokens
+        self._subjects = dict(subjects or {})
         self._seen: set[tuple[str, str]] = set()
         self._seen_lock = threading.Lock()
 
@@ -74,6 +82,22 @@ class Gate:
             return VISITOR
         self._refused(address, "missing credential")
         raise UnauthorizedError
+
+    def certified(self, subject: str, address: str) -> Principal | None:
+        """Whose token the subject of a verified certificate stands for; None when for none.
+
+        UnauthorizedError when that token has been removed or has expired.
+        """
+        token_id = self._subjects.get(subject)
+        if token_id is None:
+            return None
+        token = self._tokens.get(token_id)
+        if token is None:
+            self._refused(address, f"certificate {subject} of a token that is not valid")
+            raise UnauthorizedError
+        principal = self._principal(token)
+        self._log_first(principal, address)
+        return principal
 
     def _principal(self, found: Token | Session) -> Principal:
         if isinstance(found, Session):
@@ -127,6 +151,10 @@ class OpenGate:
         return self._principal
 
     def visitor(self, method: str, params: object, address: str = "-") -> Principal:  # noqa: ARG002
+        """The one principal."""
+        return self._principal
+
+    def certified(self, subject: str, address: str) -> Principal | None:  # noqa: ARG002
         """The one principal."""
         return self._principal
 

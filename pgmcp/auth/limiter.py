@@ -40,6 +40,11 @@ class Limiter:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._failures_lock = threading.Lock()
 
+    def change(self, limit: int, window_seconds: float) -> None:
+        """Hold addresses to other numbers from now on; what was counted still counts."""
+        with self._failures_lock:
+            self._limit, self._window_seconds = limit, window_seconds
+
     def retry_after(self, address: str) -> int | None:
         """Whole seconds until the address may try again, None when it may now."""
         with self._failures_lock:
@@ -53,7 +58,7 @@ class Limiter:
         with self._failures_lock:
             name, now = self._name(address), self._clock()
             wait = self._wait(name, now)
-            if wait is None:
+            if wait is None and self._limit:
                 self._failures.setdefault(name, deque()).append(now)
                 # Ordered by the latest failure, so that what has passed is in front.
                 self._failures.move_to_end(name)
@@ -85,15 +90,18 @@ class Limiter:
             own.popleft()
         if self._limit == 0 or len(own) < self._limit:
             return None
-        return max(1, math.ceil(own[0] - start))
+        return max(1, math.ceil(own[-self._limit] - start))
 
     def _name(self, address: str) -> str:
         name = network(address)
-        if name in self._failures or len(self._failures) < self._max_addresses:
+        if name in self._failures:
             return name
         # The salt keeps an attacker from choosing whose counter to share.
         hashed = hashlib.blake2b(name.encode(errors="replace"), key=self._salt, digest_size=4)
-        return f"shared {int.from_bytes(hashed.digest()) % _SHARED_COUNTERS}"
+        shared = f"shared {int.from_bytes(hashed.digest()) % _SHARED_COUNTERS}"
+        # Room in the table must not give a fresh count to whom a shared one holds.
+        full = len(self._failures) >= self._max_addresses
+        return shared if full or shared in self._failures else name
 
 
 def network(address: str) -> str:

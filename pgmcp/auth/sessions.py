@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,11 +25,15 @@ _log = logging.getLogger("pgmcp.auth")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One session. `hash` is the SHA-256 of its token."""
+    """One session. `hash` is the SHA-256 of its token.
+
+    `expires_at` is what the client is told; `ends_at`, in seconds of a monotonic clock, counts.
+    """
 
     username: str
     hash: str
     expires_at: datetime
+    ends_at: float
 
     @property
     def key(self) -> str:
@@ -37,13 +42,23 @@ class Session:
 
 
 class SessionStore:
-    """All sessions, at most `max_per_user` for one user; `clock` is the wall clock."""
+    """All sessions, at most `max_per_user` for one user.
+
+    `clock` is the wall clock. `elapsed` is the one that sessions end by: setting the machine's time
+    neither ends nor prolongs them.
+    """
 
     def __init__(
-        self, *, clock: Callable[[], datetime], max_per_user: int, on_ended: Ended
+        self,
+        *,
+        clock: Callable[[], datetime],
+        max_per_user: int,
+        on_ended: Ended,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._max_per_user = max_per_user
+        self._elapsed = elapsed
+        self.max_per_user = max_per_user
         self._on_ended = on_ended
         self._sessions: dict[str, Session] = {}
         self._sessions_lock = threading.Lock()
@@ -51,12 +66,13 @@ class SessionStore:
     def open(self, username: str) -> tuple[str, Session]:
         """A new session and its token; the user's oldest goes when there are too many."""
         secret = new_secret()
-        session = Session(username, digest(secret), self._clock() + LIFETIME)
+        ends_at = self._elapsed() + LIFETIME.total_seconds()
+        session = Session(username, digest(secret), self._clock() + LIFETIME, ends_at)
         with self._sessions_lock:
             self._sessions[session.hash] = session
             # Insertion order is age.
             own = [s for s in self._sessions.values() if s.username == username]
-            evicted = own[: max(0, len(own) - self._max_per_user)]
+            evicted = own[: max(0, len(own) - self.max_per_user)]
         self._end(evicted, "more sessions than a user may have")
         return secret, session
 
@@ -66,7 +82,7 @@ class SessionStore:
         session = self._sessions.get(hashed)
         if session is None or not hmac.compare_digest(session.hash, hashed):
             return None
-        return None if session.expires_at <= self._clock() else session
+        return None if session.ends_at <= self._elapsed() else session
 
     def end(self, key: str, reason: str) -> bool:
         """End the session whose connections have that key; False when there is none."""
@@ -78,8 +94,12 @@ class SessionStore:
 
     def sweep(self) -> None:
         """End the sessions whose time has come."""
-        now = self._clock()
-        self._end([s for s in self._all() if s.expires_at <= now], "session expired")
+        now = self._elapsed()
+        self._end([s for s in self._all() if s.ends_at <= now], "session expired")
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
 
     def _all(self) -> list[Session]:
         with self._sessions_lock:

@@ -31,6 +31,7 @@ class TokenStore:
         self._clock = clock
         self._on_ended = on_ended
         self._file: CredentialFile[Mapping[str, Token]] = CredentialFile(path, self._parse, {})
+        self._by_id: tuple[Mapping[str, Token], Mapping[str, Token]] = ({}, {})
 
     def start(self) -> None:
         """Load the file for the first time and clean it; FileError when there is none."""
@@ -49,6 +50,16 @@ class TokenStore:
         if token is None or not hmac.compare_digest(token.hash, hashed):
             return None
         return None if token.expired(self._clock()) else token
+
+    def get(self, token_id: str) -> Token | None:
+        """The valid token of that id, None when there is none."""
+        tokens, by_id = self._by_id
+        if tokens is not self._file.value:
+            tokens = self._file.value
+            by_id = {token.id: token for token in tokens.values()}
+            self._by_id = (tokens, by_id)
+        token = by_id.get(token_id)
+        return None if token is None or token.expired(self._clock()) else token
 
     def reload(self) -> bool:
         """Take over the changed file; False when its bytes are the ones already known."""

@@ -6,6 +6,7 @@ so a lockout holds at once, survives a restart, and loses nobody's concurrent ed
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -24,7 +25,8 @@ class UserStore:
     """The users of one file.
 
     `lockout` failures in a row disable an account, 0 never. `on_gone` is told the names whose
-    sessions must end: deleted, disabled (even if enabled again since), or made anew.
+    sessions must end: deleted, disabled (even if enabled again since), or made anew. `on_locked` is
+    told the name of an account that failures have just disabled.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class UserStore:
         clock: Callable[[], datetime],
         lockout: int,
         on_gone: Callable[[str, str], None],
+        on_locked: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.path = path
         self._clock = clock
-        self._lockout = lockout
+        self.lockout = lockout
         self._on_gone = on_gone
+        self._on_locked = on_locked
         self._file = CredentialFile(path, parse_users, NO_USERS)
 
     def start(self) -> None:
@@ -46,8 +50,8 @@ class UserStore:
         if self._file.exists():
             self._file.reload()
             _log.info("Loaded %d user(s) from %s", len(self._file.value.users), self.path)
-        if self._lockout:
-            _log.info("Account lockout enabled: %d failed attempts in a row", self._lockout)
+        if self.lockout:
+            _log.info("Account lockout enabled: %d failed attempts in a row", self.lockout)
 
     def get(self, name: str) -> User | None:
         """The user of that name (NFC) as last loaded."""
@@ -65,14 +69,29 @@ class UserStore:
 
     def failed(self, checked: User) -> User | None:
         """Record a failed login; says so in the log when that locks the account."""
-        if not self._lockout:
+        if not self.lockout:
             return self.get(checked.name)
         now = self._clock()
-        user = self._record(checked, lambda user: user.with_failure(now, self._lockout))
+        user = self._record(checked, lambda user: user.with_failure(now, self.lockout))
         if user is not None and user.disabled_at == rfc3339(now, "microseconds"):
             count = user.failed_attempts
             _log.warning("account locked user=%s failed_attempts=%d", quote(user.name), count)
+            self._on_locked(user.name)
         return user
+
+    def pretend(self) -> None:
+        """Take the time that `failed` takes, and change nothing: for a name that is nobody's.
+
+        Writing takes longer the more users there are, so no fixed delay can hide it.
+        """
+
+        def rehearsed(data: bytes) -> None:
+            self._file.parsed(data).dump()
+
+        if self.lockout:
+            # What is in the way of writing is in the way of `failed` too, which says so.
+            with contextlib.suppress(FileError):
+                self._file.rewrite(rehearsed)
 
     def _record(self, checked: User, change: Callable[[User], User]) -> User | None:
         """Change the account in the file, then in memory, unless it is not what was checked."""
@@ -84,9 +103,13 @@ class UserStore:
             return users.with_user(change(user))
 
         def rewritten(data: bytes) -> bytes | None:
-            users = parse_users(data, str(self.path))
+            users = self._file.parsed(data)
             changed = applied(users)
-            return None if changed is users else changed.dump()
+            if changed is users:
+                return None
+            written = changed.dump()
+            self._file.remember(written, changed)
+            return written
 
         try:
             self._file.rewrite(rewritten)

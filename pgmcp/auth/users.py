@@ -63,7 +63,9 @@ class User:
     def with_login(self, now: datetime) -> User:
         """After a login that succeeded."""
         entry = {**self.entry, "last_login": rfc3339(now), "failed_attempts": 0}
-        return replace(self, last_login=now, failed_attempts=0, entry=entry)
+        # To the second, as the file says it.
+        whole = now.replace(microsecond=0)
+        return replace(self, last_login=whole, failed_attempts=0, entry=entry)
 
     def with_failure(self, now: datetime, lockout: int) -> User:
         """After a login that failed; disabled by the `lockout`th in a row, 0 never."""

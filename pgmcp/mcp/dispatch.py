@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pgmcp.auth.principal import Principal
 from pgmcp.errors import (
@@ -27,6 +27,7 @@ from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.server import Server
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Request
+from pgmcp.trail import Trail
 
 _log = logging.getLogger("pgmcp.mcp")
 
@@ -42,6 +43,18 @@ class Answer:
     status: int
     body: dict[str, Any] | None
     retry_after_seconds: int | None = None
+
+
+class Answering(Protocol):
+    """What a transport needs of a dispatcher."""
+
+    def answer(
+        self,
+        message: Message,
+        context_of: Callable[[], Context],
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        """The answer to one message."""
 
 
 class Dispatcher:
@@ -63,17 +76,23 @@ class Dispatcher:
         """
         if not isinstance(message, Request):
             return Answer(202, None)
+        trail = Trail()  # until there is a context, which has its own
         try:
-            return self._respond(message, context_of(), headers)
+            context = context_of()
+            trail = context.trail
+            return self._respond(message, context, headers)
         except LoginError as refused:
+            trail.failed(refused)
             failure = ToolExecutionError(refused.message)
             return _failed(message, failure, 200, refused.retry_after_seconds)
         except AuthError:
             raise
         except Exception:  # noqa: BLE001 - a defect in one request must not end the server
-            incident = secrets.token_hex(4)
+            incident = trail.incident = secrets.token_hex(4)
+            defect = InternalError(incident)
+            trail.failed(defect)
             _log.exception("internal error %s in %a", incident, message.method[:100])
-            return _failed(message, InternalError(incident), 200)
+            return _failed(message, defect, 200)
 
     def _respond(
         self, request: Request, context: Context, headers: Mapping[str, str] | None
@@ -86,6 +105,7 @@ class Dispatcher:
             else:
                 value = legacy.serve(self._server, request, context)
         except RpcError as failure:
+            context.trail.failed(failure)
             # To a client of the handshake era a 404 says that its session is dead.
             return _failed(request, failure, failure.status if stateless else 200)
         return Answer(200, jsonrpc.result(request.id, value))

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from pgmcp.auth.principal import Principal
 from pgmcp.call import Call
+from pgmcp.db.catalog import Catalogue
 from pgmcp.db.port import Database
+from pgmcp.trail import Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,25 @@ class Accounts(Protocol):
         """End the session this call came with; False when it came with none."""
 
 
+class Model(Protocol):
+    """A language model that turns questions into SQL."""
+
+    @property
+    def name(self) -> str:
+        """What to call it where its SQL is shown."""
+
+    def sql_for(self, question: str, catalogue: Catalogue, call: Call) -> str:
+        """One SQL statement for a question; ToolError when there is none to be had."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a feature may use while it serves one request."""
+    """What a feature may use while it serves one request, and the trail that the request leaves."""
 
     principal: Principal
     call: Call
     databases: Databases
     accounts: Accounts | None = None
     resources: Mapping[str, Resource] = field(default_factory=dict)
+    trail: Trail = field(default_factory=Trail)
+    model: Model | None = None

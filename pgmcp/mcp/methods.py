@@ -55,6 +55,7 @@ def _call_tool(registry: Registry, params: Params, context: Context) -> Result:
     try:
         text = tool.run(build(tool.args, _arguments(params)), context)
     except ToolError as failure:
+        context.trail.failed(failure)
         if not tool.hidden:
             return {"content": [_text(failure.for_client())], "isError": True}
         if isinstance(failure, ArgumentError):
@@ -81,6 +82,7 @@ def _read_resource(registry: Registry, params: Params, context: Context) -> Resu
     try:
         text = resource.read(context)
     except ToolError as failure:
+        context.trail.failed(failure)
         raise RpcError(f"cannot read {uri}: {failure.for_client()}") from None
     return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": text}]}
 

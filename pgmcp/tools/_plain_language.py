@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pgmcp.db.port import Database
-from pgmcp.errors import StatementError, StatementRefusedError, ToolError
+from pgmcp.errors import ModelError, StatementError, StatementRefusedError, ToolError
 from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.prose import is_prose
@@ -49,7 +49,11 @@ def translate(text: str, database: Database, context: Context) -> Translation:
         return Translation(statement.text, statement.params, GRAMMAR)
     if context.model is None:
         raise ToolError(explain_declined(answer, lexicon))
-    sql = context.model.sql_for(text, database.catalogue(), context.call)
+    try:
+        sql = context.model.sql_for(text, database.catalogue(), context.call)
+    except ModelError as error:
+        declined = explain_declined(answer, lexicon)
+        raise ToolError(f"{error.for_client()}\n\n{declined}") from error
     return Translation(sql, (), context.model.name)
 
 

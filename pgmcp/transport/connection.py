@@ -11,9 +11,9 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 _READ_BYTES = 64 * 1024
@@ -68,6 +68,11 @@ class Connection:
         yield Wait(deadline)
         yield from self._until(deadline, secure.do_handshake)
         self._secure = True
+
+    @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """What the client showed and OpenSSL verified (ssl.SSLSocket.getpeercert), if anything."""
+        return self._socket.getpeercert() if isinstance(self._socket, ssl.SSLSocket) else None
 
     def fill(self, deadline: float, *, idle: bool = False) -> Steps[bool]:
         """Read what is there into the buffer, waiting until something is; False at the end.

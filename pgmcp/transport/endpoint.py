@@ -16,7 +16,7 @@ from pgmcp.auth.principal import Principal
 from pgmcp.call import Call
 from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError
 from pgmcp.mcp import modern
-from pgmcp.mcp.dispatch import Answer
+from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
@@ -47,17 +47,9 @@ class Gate(Protocol):
     def visitor(self, method: str, params: object, address: str) -> Principal:
         """Who asks this without a credential; UnauthorizedError unless anybody may."""
 
-
-class Answering(Protocol):
-    """The dispatcher, as HTTP uses it."""
-
-    def answer(
-        self,
-        message: Message,
-        context_of: Callable[[], Context],
-        headers: Mapping[str, str] | None,
-    ) -> Answer:
-        """The answer to one message."""
+    def certified(self, subject: str, address: str) -> Principal | None:
+        """Whom a verified certificate's subject stands for, None when for nobody; AuthError when
+        for one who may not come in any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +69,17 @@ class Admission:
     body_bytes: int
 
 
+Page = Callable[[Head, str], Response]
+"""A page to GET: from the head and the socket's other end to the answer."""
 Watch = Callable[[Call], AbstractContextManager[None]]
 
 
 class Endpoint:
-    """Answers requests: `open` with the head, then `serve` with the body. It does no I/O.
+    """Answers requests: `open` with the head, then `serve` with the body. It does no I/O itself.
 
     `local`: the server listens on loopback only, where Host must name this machine.
-    `trusted` are the proxies whose X-Forwarded-For is believed. `health` is the body of /health.
+    `trusted` are the proxies whose X-Forwarded-For is believed. `health` is the body of /health,
+    `pages` are what else there is to GET, by path.
     """
 
     def __init__(
@@ -100,6 +95,7 @@ class Endpoint:
         local: bool = False,
         allowed_origins: Collection[str] = (),
         trusted: Sequence[origin.Network] = (),
+        pages: Mapping[str, Page] | None = None,
     ) -> None:
         self._gate = gate
         self._dispatcher = dispatcher
@@ -111,17 +107,21 @@ class Endpoint:
         self._local = local
         self._allowed_origins = allowed_origins
         self._trusted = trusted
+        self._pages = dict(pages or {})
 
-    def open(self, head: Head, peer: str) -> Admission | Response:
+    def open(self, head: Head, peer: str, subject: str | None = None) -> Admission | Response:
         """Decide by the head alone: an answer, or leave to read the body. `peer` is the socket's
-        other end."""
+        other end, `subject` that of its verified certificate."""
         try:
             path = head.path
             if path == MCP_PATH:
-                return self._admit(head, peer)
+                return self._admit(head, peer, subject)
             if path == HEALTH_PATH:
                 _allow(head, "GET", "HEAD")
                 return self._health
+            if path in self._pages:
+                _allow(head, "GET", "HEAD")
+                return self._pages[path](head, peer)
             return refusal(404, f"not found: the MCP endpoint is {MCP_PATH}")
         except PgmcpError as error:
             return self.refuse(error, None)
@@ -145,13 +145,13 @@ class Endpoint:
             raise error
         return response
 
-    def _admit(self, head: Head, peer: str) -> Admission:
+    def _admit(self, head: Head, peer: str, subject: str | None) -> Admission:
         self._check_browser(head, peer)
         _allow(head, "POST")
         address = origin.client_address(
             peer, head.headers.get("x-forwarded-for", ""), self._trusted
         )
-        principal = self._principal(head, address)
+        principal = self._principal(head, address, subject)
         if principal is None and not _is_json(head):
             raise UnauthorizedError
         if not _is_json(head):
@@ -159,11 +159,14 @@ class Endpoint:
         body_bytes = STRANGER_BODY_BYTES if principal is None else self._body_bytes
         return Admission(head, ClientInfo(address), principal, body_bytes)
 
-    def _principal(self, head: Head, address: str) -> Principal | None:
-        """Who brings these credentials; None for a stranger, whose body decides."""
-        if not head.authorization and not isinstance(self._gate, OpenGate):
-            return None
-        return self._gate.check(head.authorization, address)
+    def _principal(self, head: Head, address: str, subject: str | None) -> Principal | None:
+        """Who brings these credentials; None for a stranger, whose body decides.
+
+        A header decides alone, also beside a certificate: what was sent must be valid.
+        """
+        if head.authorization or isinstance(self._gate, OpenGate):
+            return self._gate.check(head.authorization, address)
+        return None if subject is None else self._gate.certified(subject, address)
 
     def _check_browser(self, head: Head, peer: str) -> None:
         """Refuse pages of other sites, and names made to point here (2025-11-25 and 2026-07-28,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from pgmcp.call import Call
 from pgmcp.errors import HttpError, PgmcpError
+from pgmcp.log import during, fields
 from pgmcp.transport.body import Body
 from pgmcp.transport.connection import (
     Connection,
@@ -28,6 +30,7 @@ from pgmcp.transport.endpoint import Admission, Endpoint
 from pgmcp.transport.head import Head, body_length, head_end, parse
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.response import CONTINUE, Response, refusal, render
+from pgmcp.transport.tls import ClientCertificate, client_certificate
 
 log = logging.getLogger("pgmcp.http")
 
@@ -41,6 +44,7 @@ class Serving(Protocol):
     limits: Limits
     clock: Callable[[], float]
     stopping: bool
+    generation: int
 
     def tls_context(self) -> ssl.SSLContext | None:
         """The context for a new connection, None for plain HTTP."""
@@ -79,6 +83,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._server = server
         self._peer = str(client_address[0])
         self._request_id = "-"
+        self._began = 0.0
+        self._certificate: ClientCertificate | None = None
+        self._generation = server.generation
         self._conversation = self._converse()
 
     def handle(self) -> None:
@@ -125,6 +132,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._connection.send_now(self._render(answer, close=True))
             log.debug("%s: TLS handshake failed: %s", self._peer, error)
             return False
+        self._certificate = client_certificate(self._connection.peer_certificate)
         return True
 
     def _serve_one(self, first: bool) -> Steps[bool]:
@@ -133,31 +141,42 @@ class RequestHandler(BaseHTTPRequestHandler):
         admission: Admission | None = None
         close = True
         self._request_id = secrets.token_hex(6)
+        endpoint = self._server.endpoint
         try:
             head = yield from self._read_head(first)
             if head is None:
                 return False
+            self._began = self._server.clock()
+            # The one there is when the request begins answers it, whatever is reloaded meanwhile.
+            endpoint = self._server.endpoint
             length = body_length(head)
-            response = self._open(head)
+            with during(self._request_id):
+                response = self._open(endpoint, head)
             if isinstance(response, Admission):
                 admission = response
                 body = yield from self._read_body(head, length, admission)
-                response = self._server.endpoint.serve(
-                    admission, body, self._request_id, self._watch
-                )
+                with during(self._request_id):
+                    response = endpoint.serve(admission, body, self._request_id, self._watch)
                 close = not head.keep_alive
             else:
                 close = not (head.keep_alive and self._drop_body(head, length))
         except PgmcpError as error:
-            response = self._server.endpoint.refuse(error, admission)
-        close = close or self._server.stopping
+            response = endpoint.refuse(error, admission)
+        close = close or self._server.stopping or self._server.generation != self._generation
         yield from self._answer(response, head, close)
         return not close
 
-    def _open(self, head: Head) -> Admission | Response:
+    def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:
             return refusal(503, "the server is stopping", (("Retry-After", "1"),))
-        return self._server.endpoint.open(head, self._peer)
+        return endpoint.open(head, self._peer, self._subject())
+
+    def _subject(self) -> str | None:
+        """That of the certificate the client showed, as long as it holds."""
+        certificate = self._certificate
+        if certificate is None or not certificate.valid(time.time()):
+            return None
+        return certificate.subject
 
     def _read_head(self, first: bool) -> Steps[Head | None]:
         """The next request's head, None when the client has nothing more to say."""
@@ -218,7 +237,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         yield from self._connection.send(data, clock() + limits.write_seconds)
         if log.isEnabledFor(logging.DEBUG):
             request = f"{head.method} {head.path!r}" if head else "unreadable request"
-            log.debug("%s %s: %s %d", self._request_id, self._peer, request, response.status)
+            seconds = clock() - self._began if head else None
+            event = fields(request=self._request_id, seconds=seconds)
+            log.debug("%s: %s %d", self._peer, request, response.status, extra=event)
         if close:
             yield from self._connection.finish(clock() + limits.linger_seconds)
 

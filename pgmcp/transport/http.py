@@ -70,6 +70,7 @@ class HttpServer(ThreadingHTTPServer):
         self.limits = limits or Limits()
         self.clock = clock
         self.stopping = False
+        self.generation = 0
         self._tls = tls
         self._listeners = list(listeners) or listen(address, self.limits.backlog)
         for listener in self._listeners:
@@ -91,6 +92,8 @@ class HttpServer(ThreadingHTTPServer):
         self._watched: dict[Connection, Call] = {}
         self._accepting_again_at: float | None = None
         self._date = (0, "")
+        self._rounds = 0
+        self._answered = (-1, -1)
         self._over = threading.Event()
         self._loop_ended = threading.Event()
         self._loop_ended.set()
@@ -99,6 +102,13 @@ class HttpServer(ThreadingHTTPServer):
     def open_connections(self) -> int:
         """How many clients are connected."""
         return len(self._handlers)
+
+    def answers(self) -> bool:
+        """Whether the server has moved since this was last asked: the waiting thread went round,
+        and requests that waited for a worker were taken. For a watchdog."""
+        before, now = self._answered, (self._rounds, self._crew.taken)
+        self._answered = now
+        return now[0] != before[0] and (now[1] != before[1] or not self._crew.waiting())
 
     @property
     def threads(self) -> int:
@@ -127,6 +137,7 @@ class HttpServer(ThreadingHTTPServer):
                 for listener in listeners:
                     self._accept(listener)
                 self._crew.relieve()
+                self._rounds += 1
                 if self.clock() >= next_tick:
                     self._tick()
                     next_tick = self.clock() + poll_interval
@@ -210,6 +221,14 @@ class HttpServer(ThreadingHTTPServer):
     def tls_context(self) -> ssl.SSLContext | None:
         """The context for a new connection, None for plain HTTP."""
         return None if self._tls is None else self._tls()
+
+    def renew(self) -> None:
+        """Have every client connect again: idle ones now, the others after their next answer.
+
+        For new rules about who may connect at all, which open connections were not held to.
+        """
+        self.generation += 1
+        self._close(self._parking.take_idle())
 
     def date(self) -> str:
         """Now, as the Date field has it."""

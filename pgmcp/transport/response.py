@@ -1,6 +1,7 @@
 """The answers of the HTTP side, from values to bytes: no I/O, no clock.
 
-The rule: every answer is JSON with its length, in one piece, and no cache may keep it.
+The rule: every answer comes with its length, in one piece, and no cache may keep it. All but the
+page of metrics is JSON.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Response(NamedTuple):
-    """A status, a JSON body (None: none at all) and the headers that are this answer's own."""
+    """A status, a body (None: none at all) and the headers that are this answer's own."""
 
     status: int
     body: bytes | None
     headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
 
 
 ACCEPTED = Response(202, None)
@@ -58,7 +60,7 @@ def render(
     """The bytes of an answer; `head_only` is for HEAD, `date` the value of the Date field."""
     body = response.body
     lines = [
-        _fixed_part(response.status, body is not None),
+        _fixed_part(response.status, None if body is None else response.content_type),
         f"Date: {date}\r\nX-Request-Id: {request_id}\r\nContent-Length: {len(body or b'')}\r\n",
     ]
     lines += [f"{name}: {value}\r\n" for name, value in response.headers]
@@ -68,9 +70,9 @@ def render(
 
 
 @lru_cache(maxsize=64)
-def _fixed_part(status: int, has_body: bool) -> str:
+def _fixed_part(status: int, content_type: str | None) -> str:
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    if has_body:
-        lines.append("Content-Type: application/json")
+    if content_type is not None:
+        lines.append(f"Content-Type: {content_type}")
     lines += ["Cache-Control: no-store", "X-Content-Type-Options: nosniff"]
     return "\r\n".join(lines) + "\r\n"

@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 from pgmcp.call import Call
 from pgmcp.errors import InternalError, InvalidRequestError, RpcError
-from pgmcp.mcp.dispatch import Dispatcher
+from pgmcp.log import during
+from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Notification, Request
@@ -50,7 +51,7 @@ class Limits:
 def serve(
     reader: BinaryIO,
     writer: BinaryIO,
-    dispatcher: Dispatcher,
+    dispatcher: Answering,
     context_of: Callable[[Call], Context],
     *,
     stop: threading.Event,
@@ -108,7 +109,7 @@ class _Loop:
     def __init__(
         self,
         writer: BinaryIO,
-        dispatcher: Dispatcher,
+        dispatcher: Answering,
         context_of: Callable[[Call], Context],
         limits: Limits,
         clock: Callable[[], float],
@@ -182,7 +183,8 @@ class _Loop:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                self._answer(job)
+                with during(job.call.request_id):
+                    self._answer(job)
             finally:
                 self.inflight.end(SCOPE, job.request.id, job.call)
                 self._idle.release()

@@ -8,13 +8,39 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pgmcp.config.model import Tls
 from pgmcp.errors import ConfigError
+from pgmcp.subject import of_certificate
 
 _LINE_END = b"\n"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What a verified certificate says of the client: its canonical subject, and until when
+    (seconds since 1970)."""
+
+    subject: str
+    not_after: float
+
+    def valid(self, now: float) -> bool:
+        """Whether it still holds: a connection may outlive it."""
+        return now < self.not_after
+
+
+def client_certificate(peer: Mapping[str, Any] | None) -> ClientCertificate | None:
+    """The client's, from `getpeercert`, which is empty unless OpenSSL verified its chain."""
+    if not peer:
+        return None
+    return ClientCertificate(
+        of_certificate(peer["subject"]), ssl.cert_time_to_seconds(peer["notAfter"])
+    )
 
 
 class ServerTls:
@@ -23,6 +49,11 @@ class ServerTls:
     def __init__(self, config: Tls) -> None:
         self._config = config
         self._context = load(config)
+
+    @property
+    def asks_clients(self) -> bool:
+        """Whether clients are asked for a certificate."""
+        return self._config.client_auth != "none"
 
     def context(self) -> ssl.SSLContext:
         """The context of the last good pair."""
@@ -34,6 +65,16 @@ class ServerTls:
         ConfigError when they are no good: then everything stays as it was.
         """
         self._context = load(self._config)
+
+    def take(self, other: ServerTls) -> None:
+        """Show what `other` shows from now on, and follow its files."""
+        self._config, self._context = other._config, other._context
+
+
+def files(config: Tls) -> tuple[Path, ...]:
+    """The files whose changes `ServerTls.reload` takes over."""
+    named = (config.cert_file, config.key_file, config.chain_file, config.client_ca_file)
+    return tuple(path for path in named if path is not None)
 
 
 def load(config: Tls) -> ssl.SSLContext:
@@ -57,7 +98,29 @@ def load(config: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     _load_pair(context, pem, certificate, key)
+    if config.client_auth != "none":
+        _ask_for_certificate(context, config)
     return context
+
+
+def _ask_for_certificate(context: ssl.SSLContext, config: Tls) -> None:
+    """Have clients show a certificate; one that does not lead to the authority ends the handshake.
+
+    No tickets: a resumed session would not be verified again.
+    """
+    authority = _require(config.client_ca_file, "http.tls.client_ca_file")
+    pem = _read(authority, "client authority")
+    try:
+        context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(
+            f"the TLS client authority {authority} holds no certificate that can be read",
+            "Give a PEM file with the certificates that clients' certificates lead to.",
+        ) from None
+    required = config.client_auth == "require"
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
 
 
 def _load_pair(context: ssl.SSLContext, pem: bytes, certificate: Path, key: Path) -> None:

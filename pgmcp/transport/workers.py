@@ -31,7 +31,7 @@ class Crew(Generic[T]):
     """Up to `size` threads that stay, and up to `limit` that leave after `idle_seconds` of rest.
 
     `work` handles one item and must not raise. One thread calls `relieve` after each round of
-    `put`, and every `STALL_SECONDS` while `waiting()`.
+    `put`, and every `STALL_SECONDS` while `waiting()`. `taken` counts the items begun.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Crew(Generic[T]):
         self._started = 0
         self._stopping = False
         self._threads_lock = threading.Lock()
-        self._taken = 0
+        self.taken = 0
         self._taken_before = 0
         self._moved_at = self._waiting_since = clock()
         self._boost = 1
@@ -85,7 +85,7 @@ class Crew(Generic[T]):
         When nothing moves and little is computed, every thread waits for something: then more are
         started, twice as many each time.
         """
-        now, taken = self._clock(), self._taken
+        now, taken = self._clock(), self.taken
         if now - self._window[0] >= _WINDOW_SECONDS:
             self._measure(now)
         if taken != self._taken_before or not self._items:
@@ -159,7 +159,7 @@ class Crew(Generic[T]):
                 except IndexError:
                     pass
                 else:
-                    self._taken += 1
+                    self.taken += 1
                     self._work(item)
                     continue
             if not self._rest(wakeup, number):

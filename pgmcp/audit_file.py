@@ -1,0 +1,194 @@
+"""The newest file of an audit: appending to it, and rotating it.
+
+The rule: what stands in the file decides, not what this process remembers. Several processes may
+append to one chain, an operator may rename the file at any time, and `kill -9` or a full disk may
+leave half a line; each append looks first, and continues from the last record that is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pgmcp import audit_chain, replace
+from pgmcp.audit_chain import GENESIS, Head
+from pgmcp.audit_read import chain_files, end_of, last_record
+from pgmcp.errors import FileError
+
+LOCK_WAIT_SECONDS = 5.0
+_RETRY_SECONDS = 0.001
+_BINARY = getattr(os, "O_BINARY", 0)
+_to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+class AuditFile:
+    """The newest file of a chain.
+
+    `durable`: an append returns when its records are on the disk (one fdatasync for all that wait
+    together); else they are the system's to write, and survive the end of the program only.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: bytes,
+        *,
+        max_bytes: int,
+        durable: bool,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._path = Path(os.path.realpath(path))
+        self._key = key
+        self._max_bytes = max_bytes
+        self._durable = durable
+        self._clock = clock
+        self._descriptor = -1
+        self._size = -1
+        self._head = GENESIS
+        self._begun = False
+        self._unfinished = b""
+        self._written = 0
+        self._on_disk = 0
+        # Order of records is order of writes, so this lock is held while writing.
+        self._file_lock = threading.Lock()
+        self._on_disk_lock = threading.Lock()
+
+    @property
+    def head(self) -> Head:
+        """The last record that this process wrote or found."""
+        return self._head
+
+    def append(self, *records: Mapping[str, Any]) -> None:
+        """Write records, all or none. OSError, or FileError when the chain cannot be continued."""
+        with self._file_lock, _locked(self._path):
+            self._look()
+            data, head = self._lines(records)
+            if self._begun and self._size + len(data) > self._max_bytes:
+                self._rotate()
+                data, head = self._lines(records)
+            self._write(data)
+            self._head, self._begun, self._unfinished = head, True, b""
+            self._written += 1
+            number = self._written
+        if self._durable:
+            self._wait_for_disk(number)
+
+    def close(self) -> None:
+        """Let go of the file, with everything on the disk."""
+        with self._file_lock, self._on_disk_lock:
+            self._let_go()
+
+    # -- for holders of the file's lock ------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Catch up with what others did: wrote, renamed, cut, or took away."""
+        if self._descriptor >= 0:
+            self._catch_up()
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+                    return
+            with self._on_disk_lock:
+                self._let_go()
+        else:
+            earlier = [path for path in chain_files(self._path, self._key) if path != self._path]
+            if earlier:
+                self._take_newer(end_of(self._key, earlier[-1])[0])
+        self._open()
+        self._catch_up()
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY
+        self._descriptor = os.open(self._path, flags, 0o600)
+        self._size, self._begun, self._unfinished = 0, False, b""
+        if self._durable:
+            replace.sync_folder(self._path.parent)
+
+    def _catch_up(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size == self._size:
+            return
+        self._begun, self._unfinished = False, b""
+        if size:
+            head, self._unfinished = last_record(self._key, self._descriptor, size, self._path)
+            self._begun = head is not None
+            self._take_newer(head)
+        self._size = size
+
+    def _take_newer(self, head: Head | None) -> None:
+        # When the file was cut, what is remembered is newer: the gap must show.
+        if head is not None and head.seq > self._head.seq:
+            self._head = head
+
+    def _lines(self, records: tuple[Mapping[str, Any], ...]) -> tuple[bytes, Head]:
+        parts, head = [b"\n" if self._unfinished else b""], self._head
+        vouched = {}
+        if self._unfinished and audit_chain.read(self._key, self._unfinished) is None:
+            vouched = audit_chain.torn(self._unfinished)
+        opening: list[Mapping[str, Any]] = []
+        if vouched or not self._begun:
+            opening.append({"event": "recovered" if self._begun else "begin", **vouched})
+        for fields in (*opening, *records):
+            time_text = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            line, head = audit_chain.write(self._key, head, {"time": time_text, **fields})
+            parts.append(line)
+        return b"".join(parts), head
+
+    def _rotate(self) -> None:
+        """Give the file the number of its last record as a second name part, and begin another."""
+        with self._on_disk_lock:
+            self._let_go()
+        self._path.rename(self._path.with_name(f"{self._path.name}.{self._head.seq:012d}"))
+        self._open()
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            # A full disk may have taken half a line.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(data)
+
+    def _let_go(self) -> None:
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor, self._size = self._descriptor, -1, -1
+        try:
+            _to_disk(descriptor)
+            self._on_disk = self._written
+        finally:
+            os.close(descriptor)
+
+    def _wait_for_disk(self, number: int) -> None:
+        with self._on_disk_lock:
+            if self._on_disk < number:
+                if self._descriptor < 0:
+                    raise OSError(errno.EIO, "the file was closed before it was on the disk")
+                written = self._written
+                _to_disk(self._descriptor)
+                self._on_disk = written
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes out; the system lets go of the lock when a process dies."""
+    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while not replace.try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise FileError("another process keeps it locked", origin=str(path))
+            time.sleep(_RETRY_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,94 @@
+"""Tokens, users and sessions of a server that asks who is calling.
+
+The rule: a reload changes what is allowed, and forgets nothing that was counted or is signed in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pgmcp.auth.accounts import Accounts
+from pgmcp.auth.gate import Gate
+from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.sessions import SessionStore
+from pgmcp.auth.token_store import TokenStore
+from pgmcp.auth.user_store import UserStore
+from pgmcp.config.model import Auth, Config
+from pgmcp.observe import Observation, ObservedGate
+from pgmcp.watch import Watcher
+
+SWEEP_SECONDS = 1.0
+
+_log = logging.getLogger("pgmcp.server")
+
+
+class FrontDoor:
+    """Whom a server lets in. FileError when a file of credentials is no good."""
+
+    def __init__(
+        self,
+        config: Config,
+        watcher: Watcher,
+        on_ended: Callable[[str, str], None],
+        observation: Observation,
+    ) -> None:
+        auth = config.http.auth
+        self._refused = observation.refused
+        self.sessions = SessionStore(
+            clock=_now, max_per_user=auth.max_sessions_per_user, on_ended=on_ended
+        )
+        self.tokens = TokenStore(auth.token_file, clock=_now, on_ended=on_ended)
+        self.users = UserStore(
+            auth.user_file,
+            clock=_now,
+            lockout=auth.max_failed_attempts_before_lockout,
+            on_gone=self.sessions.end_user,
+            on_locked=observation.locked,
+        )
+        self._bad_tokens = Limiter(auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds)
+        self._logins = Limiter(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
+        self.accounts = Accounts(self.users, self.sessions, self._logins)
+        watcher.watch(auth.token_file, observation.reloading("tokens", self.tokens.reload))
+        watcher.watch(auth.user_file, observation.reloading("users", self.users.reload))
+        watcher.every(SWEEP_SECONDS, self.sweep, "credentials")
+        self.tokens.start()
+        self.users.start()
+        _log_limits(auth)
+
+    def gate(self, config: Config) -> ObservedGate:
+        """The gate to the databases of a configuration."""
+        gate = Gate(
+            self.tokens,
+            self.sessions,
+            databases={d.name: d.available_to_users for d in config.databases},
+            bad_tokens=self._bad_tokens,
+            subjects=dict(config.http.tls.client_subjects),
+        )
+        return ObservedGate(gate, self._refused)
+
+    def change(self, auth: Auth) -> None:
+        """Hold everybody to other limits from now on."""
+        self._bad_tokens.change(auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds)
+        self._logins.change(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
+        self.sessions.max_per_user = auth.max_sessions_per_user
+        self.users.lockout = auth.max_failed_attempts_before_lockout
+
+    def sweep(self) -> None:
+        """End what has expired."""
+        self.tokens.sweep()
+        self.sessions.sweep()
+
+
+def _log_limits(auth: Auth) -> None:
+    if auth.rate_limit_max_attempts:
+        _log.info(
+            "Rate limiting enabled: %d failed attempts per %d minutes and address",
+            auth.rate_limit_max_attempts,
+            auth.rate_limit_window_seconds // 60,
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,195 @@
+"""The HTTP side of a running server: its door, its certificate, its listening sockets.
+
+The rule: a reload prepares whatever can fail first, and then swaps what cannot.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pgmcp
+from pgmcp import measure
+from pgmcp.auth.gate import OpenGate
+from pgmcp.auth.principal import Principal
+from pgmcp.call import Call
+from pgmcp.config.model import Address, Tls
+from pgmcp.db.pools import Pools
+from pgmcp.errors import ConfigError
+from pgmcp.front_door import FrontDoor
+from pgmcp.mcp.feature import Context
+from pgmcp.mcp.server import NAME
+from pgmcp.metrics import Family
+from pgmcp.observe import Observation
+from pgmcp.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
+from pgmcp.serving import Serving
+from pgmcp.transport import origin
+from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
+from pgmcp.transport.http import HttpServer
+from pgmcp.transport.inflight import InFlight
+from pgmcp.transport.tls import ServerTls, files
+from pgmcp.watch import Unwatch, Watcher
+
+GRACE_SECONDS = 10.0
+OPERATOR = "operator"
+"""Whose connections look at the databases on nobody's behalf."""
+
+_log = logging.getLogger("pgmcp.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A certificate that can be used, and is watched already."""
+
+    tls: ServerTls
+    unwatch: Unwatch
+
+
+class HttpFront:
+    """Serves over HTTP what it is given last. `listeners` are sockets that listen already.
+
+    `on_ended` is told the key and the reason when a credential is over. ConfigError, FileError.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        watcher: Watcher,
+        on_ended: Callable[[str, str], None],
+        observation: Observation,
+        listeners: Sequence[socket.socket] = (),
+    ) -> None:
+        http = serving.config.http
+        self._watcher = watcher
+        self.addresses = tuple(map(_address, listeners)) or (http.address,)
+        self._local = all(origin.is_loopback(address.host) for address in self.addresses)
+        self._inflight = InFlight()
+        self._observation = observation
+        self._certificate = self.prepare(http.tls)
+        self._door = (
+            FrontDoor(serving.config, watcher, on_ended, observation) if http.auth.enabled else None
+        )
+        tls = self._certificate.tls.context if self._certificate else None
+        self._server = HttpServer(
+            http.address, self._endpoint(serving), tls=tls, listeners=listeners
+        )
+        self._warn()
+
+    @property
+    def urls(self) -> str:
+        """Where it is served, for people."""
+        scheme = "https" if self._certificate else "http"
+        return ", ".join(f"{scheme}://{address}" for address in self.addresses)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._server.start()
+        _log.info("Listening on %s", self.urls)
+
+    def answers(self) -> bool:
+        """Whether the server has moved since this was last asked."""
+        return self._server.answers()
+
+    def stop(self) -> None:
+        """Let running requests end, and cancel what takes too long."""
+        _log.info("Stopping")
+        stopped = self._server.stop(GRACE_SECONDS, self._inflight.cancel_all)
+        _log.info("Stopped: %d finished, %d cancelled", stopped.finished, stopped.cancelled)
+
+    def prepare(self, config: Tls) -> Prepared | None:
+        """Load and watch the files of a certificate, None without TLS; ConfigError."""
+        if not config.enabled:
+            return None
+        reload = self._observation.reloading("certificate", self._reload_certificate)
+        unwatch = self._watcher.watch_together(files(config), reload)
+        try:
+            return Prepared(ServerTls(config), unwatch)
+        except ConfigError:
+            unwatch()
+            raise
+
+    def take(self, serving: Serving, prepared: Prepared | None) -> None:
+        """Serve this from the next request on."""
+        if self._door is not None:
+            self._door.change(serving.config.http.auth)
+        self._server.endpoint = self._endpoint(serving)
+        if self._certificate is not None and prepared is not None:
+            asked = self._certificate.tls.asks_clients
+            self._certificate.unwatch()
+            self._certificate.tls.take(prepared.tls)
+            self._certificate = Prepared(self._certificate.tls, prepared.unwatch)
+            if asked or prepared.tls.asks_clients:
+                self._server.renew()
+
+    def _reload_certificate(self) -> None:
+        if self._certificate is not None:
+            self._certificate.tls.reload()
+            if self._certificate.tls.asks_clients:
+                self._server.renew()
+
+    def _endpoint(self, serving: Serving) -> Endpoint:
+        door = self._door
+
+        def context(principal: Principal, call: Call, client: ClientInfo) -> Context:
+            accounts = door.accounts.for_request(client.address, principal) if door else None
+            return serving.context(principal, call, client.address, accounts)
+
+        return Endpoint(
+            door.gate(serving.config) if door else OpenGate(serving.everybody),
+            serving.dispatcher,
+            context,
+            inflight=self._inflight,
+            call_timeout_seconds=serving.call_timeout_seconds,
+            health={"status": "ok", "server": NAME, "version": pgmcp.__version__},
+            local=self._local,
+            trusted=origin.networks(serving.config.http.trusted_proxies),
+            pages=self._pages(serving),
+        )
+
+    def _pages(self, serving: Serving) -> dict[str, Page]:
+        names, databases = tuple(serving.databases.sources), serving.databases
+        ready = ReadyPage(names, lambda name, call: databases.database(OPERATOR, name, call))
+        pages: dict[str, Page] = {READY_PATH: ready}
+        metrics = serving.config.metrics
+        if metrics.enabled:
+            pages[METRICS_PATH] = MetricsPage(
+                metrics.token_file,
+                lambda: self._families(databases.pools),
+                trusted=origin.networks(serving.config.http.trusted_proxies),
+            )
+        return pages
+
+    def _families(self, pools: Pools) -> Iterator[Family]:
+        yield from self._observation.families()
+        yield from measure.pools(pools)
+        yield from measure.server(
+            in_flight=self._inflight.count,
+            connections=self._server.open_connections,
+            threads=self._server.threads,
+            sessions=len(self._door.sessions) if self._door else None,
+        )
+
+    def _warn(self) -> None:
+        if self._local:
+            if not self._door:
+                _log.warning("Authentication is off: serving this machine only")
+            return
+        if not self._door:
+            _log.warning(
+                "AUTHENTICATION IS OFF and %s is not loopback: everybody who reaches this "
+                "address can read your databases",
+                self.urls,
+            )
+        elif not self._certificate:
+            _log.warning(
+                "Serving plain HTTP on %s: tokens and passwords travel in the clear. "
+                "Use -tls, or a proxy that does TLS",
+                self.urls,
+            )
+
+
+def _address(listener: socket.socket) -> Address:
+    host, port = listener.getsockname()[:2]
+    return Address(host, port)

@@ -1,0 +1,135 @@
+"""What one configuration comes to: the features, the databases, and who may use them.
+
+The rule: a value, never changed. A reload makes another, and a call keeps the one it began with.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pgmcp
+from pgmcp import prompts, resources, tools
+from pgmcp.auth.accounts import RequestAccounts
+from pgmcp.auth.principal import Principal, local
+from pgmcp.call import Call
+from pgmcp.config.model import Config, Features
+from pgmcp.db.pools import Databases
+from pgmcp.db.port import Database
+from pgmcp.db.witness import WitnessedDatabase
+from pgmcp.errors import DatabaseRefusedError
+from pgmcp.mcp.dispatch import Answering, Dispatcher
+from pgmcp.mcp.feature import Context, Model
+from pgmcp.mcp.observed import Observed, Observer
+from pgmcp.mcp.registry import Registry
+from pgmcp.observe import ObservedAccounts
+from pgmcp.trail import Trail
+
+_CALL_MARGIN_SECONDS = 5.0
+
+
+def known_features() -> Features:
+    """The names that a configuration may switch off."""
+    return Features(
+        frozenset(tool.name for tool in tools.ALL),
+        frozenset(name for r in resources.ALL for name in (r.name, r.uri)),
+        frozenset(prompt.name for prompt in prompts.ALL),
+    )
+
+
+def registry(config: Config) -> Registry:
+    """Every feature that the configuration did not switch off."""
+    hidden = config.hidden_resources
+    return Registry(
+        [tool for tool in tools.ALL if tool.name not in config.hidden_tools],
+        [r for r in resources.ALL if r.name not in hidden and r.uri not in hidden],
+        [prompt for prompt in prompts.ALL if prompt.name not in config.hidden_prompts],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The databases of one principal, within one call."""
+
+    databases: Databases
+    principal: Principal
+    call: Call
+    trail: Trail
+
+    def names(self) -> tuple[str, ...]:
+        """Their names, the default first."""
+        return self.principal.databases
+
+    def get(self, name: str | None = None) -> Database:
+        """One of them, the default without a name; ToolError when it is not there."""
+        names = self.names()
+        if not names:
+            raise DatabaseRefusedError(
+                "no database is available to you",
+                "The operator binds tokens to databases, and reserves databases for users.",
+            )
+        if name is not None and name not in names:
+            raise DatabaseRefusedError(
+                f"there is no database {name!r} that you may use",
+                f"You may use: {', '.join(names)}",
+            )
+        self.trail.database = name or names[0]
+        database = self.databases.database(self.principal.key, name or names[0], self.call)
+        return WitnessedDatabase(database, self.trail)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A configuration, ready to answer."""
+
+    config: Config
+    databases: Databases
+    registry: Registry
+    dispatcher: Answering
+    model: Model | None
+
+    @classmethod
+    def of(
+        cls, config: Config, databases: Databases, observer: Observer, model: Model | None
+    ) -> Serving:
+        """What a configuration comes to, with its databases and, where one is configured, the
+        model that is asked; `observer` is told of each call."""
+        features = registry(config)
+        dispatcher = Dispatcher(features, server_version=pgmcp.__version__)
+        observed = Observed(dispatcher, features, observer, clock=time.monotonic)
+        return cls(config, databases, features, observed, model)
+
+    @property
+    def everybody(self) -> Principal:
+        """The caller of a server that asks nobody who they are."""
+        return local(tuple(database.name for database in self.config.databases))
+
+    @property
+    def call_timeout_seconds(self) -> float:
+        """Room for the slowest statement of any database, and for getting to it."""
+        llm = self.config.llm
+        asking_seconds = llm.timeout_seconds if llm else 0.0
+        return (
+            _CALL_MARGIN_SECONDS
+            + asking_seconds
+            + max(
+                (
+                    database.statement_timeout_seconds + database.connect_timeout_seconds
+                    for database in self.config.databases
+                ),
+                default=0.0,
+            )
+        )
+
+    def context(
+        self,
+        principal: Principal,
+        call: Call,
+        address: str,
+        accounts: RequestAccounts | None = None,
+    ) -> Context:
+        """What a feature gets for one call, which came from `address`."""
+        trail = Trail(call.request_id, principal, address)
+        reach = Reach(self.databases, principal, call, trail)
+        observed = None if accounts is None else ObservedAccounts(accounts, trail)
+        return Context(principal, call, reach, observed, self.registry.resources, trail, self.model)

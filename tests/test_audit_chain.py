@@ -1,0 +1,199 @@
+"""The audit's chain: whatever is done to a record, the first broken one is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pgmcp.audit_chain import GENESIS, Head, Verification, fingerprint, read, torn, write
+
+KEY = bytes(range(32))
+FIELDS = {
+    "time": "2026-01-01T00:00:00.000Z",
+    "event": "call",
+    "request": "ab12",
+    "kind": "token",
+    "principal": "token-1",
+    "address": "127.0.0.1",
+    "method": "tools/call",
+    "name": "query_database",
+    "database": "main",
+    "sql_fingerprints": ["00"],
+    "outcome": "ok",
+    "error": None,
+    "sqlstate": None,
+    "gate": None,
+    "rows": 3,
+    "seconds": 0.25,
+}
+
+
+def chain(count: int, head: Head = GENESIS) -> list[bytes]:
+    """A file with this many calls after its beginning."""
+    lines = []
+    for number in range(count + 1):
+        event = {"event": "call" if number else "begin"}
+        line, head = write(KEY, head, {**FIELDS, **event, "request": f"r{number}"})
+        lines.append(line)
+    return lines
+
+
+def end(lines: list[bytes]) -> Head:
+    entry = read(KEY, lines[-1])
+    assert entry is not None
+    return entry.head
+
+
+def problem(*files: list[bytes], key: bytes = KEY) -> str | None:
+    verification = Verification(key)
+    for number, lines in enumerate(files, 1):
+        if not verification.check(f"file{number}", lines):
+            break
+    return verification.problem
+
+
+def test_what_was_written_is_whole() -> None:
+    lines = chain(5)
+    assert problem(lines) is None
+    assert problem(chain(0)) is None
+
+
+def test_a_record_is_one_line_of_ascii_that_ends_with_its_mac() -> None:
+    line, head = write(KEY, GENESIS, {"event": "call", "name": "é\n\u2028"})
+    assert line.isascii()
+    assert line.count(b"\n") == 1
+    assert line.endswith(f',"mac":"{head.mac}"}}\n'.encode())
+    assert json.loads(line)["name"] == "é\n\u2028"
+
+
+@pytest.mark.parametrize("field", ["seq", *FIELDS, "prev", "mac"])
+def test_a_change_to_any_field_is_found(field: str) -> None:
+    lines = chain(4)
+    record = json.loads(lines[2])
+    value = record[field]
+    if isinstance(value, str):
+        record[field] = value[:-1] + ("1" if value[-1:] != "1" else "2")
+    else:
+        record[field] = value + 1 if isinstance(value, int | float) else "x"
+    lines[2] = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    found = problem(lines)
+    assert found is not None
+    assert found.startswith("file1, line 3: record ")
+    assert "was changed: its MAC is wrong" in found
+
+
+def test_a_field_that_is_added_or_taken_away_is_found() -> None:
+    for change in ({"rows": ...}, {"extra": 1}):
+        lines = chain(3)
+        record = {**json.loads(lines[1]), **change}
+        mac = record.pop("mac")
+        record = {name: value for name, value in record.items() if value is not ...}
+        lines[1] = json.dumps(record | {"mac": mac}, separators=(",", ":")).encode() + b"\n"
+        assert (problem(lines) or "").startswith("file1, line 2: record 2 was changed")
+
+
+def test_another_spelling_of_the_same_record_is_found() -> None:
+    lines = chain(3)
+    lines[1] = lines[1].replace(b'"rows":3', b'"rows": 3')
+    assert "line 2: record 2 was changed" in (problem(lines) or "")
+
+
+def test_records_that_are_taken_out_are_named() -> None:
+    lines = chain(6)
+    assert problem(lines[:2] + lines[3:]) == (
+        "file1, line 3: record 4 follows record 2: 3 is missing"
+    )
+    assert "3 to 5 is missing" in (problem(lines[:2] + lines[5:]) or "")
+
+
+def test_records_in_another_order_or_twice_are_named() -> None:
+    lines = chain(4)
+    swapped = [*lines[:2], lines[3], lines[2], lines[4]]
+    assert "line 3: record 4 follows record 2" in (problem(swapped) or "")
+    doubled = [*lines[:3], lines[2], *lines[3:]]
+    assert problem(doubled) == (
+        "file1, line 4: record 3 follows record 3: out of order, or there twice"
+    )
+
+
+def test_a_record_of_another_chain_under_the_same_key_does_not_fit() -> None:
+    ours, others = chain(3), chain(3, Head(0, "1" * 64))
+    assert "does not belong to the record" in (problem([*ours[:2], *others[2:]]) or "")
+    assert problem(others) is not None, "the first record of all hangs on the genesis"
+
+
+def test_what_stood_first_cannot_be_cut_off() -> None:
+    assert problem(chain(3)[1:]) == (
+        "file1, line 1: record 2 does not begin a file: what stood before is gone"
+    )
+
+
+def test_a_beginning_inside_a_file_is_found() -> None:
+    first = chain(2)
+    assert "begins a file, and stands inside one" in (problem(first + chain(2, end(first))) or "")
+
+
+def test_several_files_are_one_chain() -> None:
+    first = chain(3)
+    second = chain(2, end(first))
+    third = chain(1, end(second))
+    assert problem(first, second, third) is None
+    assert problem(second, third) is None, "the oldest may have been put away"
+    assert "5 to 7 is missing" in (problem(first, third) or "")
+    assert "out of order" in (problem(second, first) or "")
+    assert "4 is missing" in (problem(first[:-1], second) or "")
+
+
+def test_another_key_is_found_and_suspected() -> None:
+    assert problem(chain(2), key=b"x" * 32) == (
+        "file1, line 1: record 1 was changed: its MAC is wrong, or this is not the key that it "
+        "was written with"
+    )
+
+
+@pytest.mark.parametrize("cut", [1, 70, 200, -1])
+def test_a_last_line_that_was_cut_is_named(cut: int) -> None:
+    lines = chain(3)
+    lines[3] = lines[3][:cut]
+    found = problem(lines)
+    if cut == -1:
+        assert found is None, "only the line's end is missing"
+    else:
+        assert (found or "").startswith("file1, line 4: the last record is unfinished")
+
+
+@pytest.mark.parametrize("foreign", [b"hello\n", b"{}\n", b"\n", b'{"seq":1}\n', b"[1]\n"])
+def test_a_line_that_is_no_record_is_named(foreign: bytes) -> None:
+    lines = chain(3)
+    assert problem([*lines[:2], foreign, *lines[2:]]) == "file1, line 3: no record"
+    assert problem([*lines, foreign]) == "file1, line 5: no record"
+
+
+def test_an_unfinished_line_is_vouched_for_by_the_next_record() -> None:
+    lines = chain(3)
+    half = lines[3][:90]
+    event = {"event": "recovered", **torn(half)}
+    recovered, head = write(KEY, end(lines[:3]), event)
+    whole = [*lines[:3], half + b"\n", recovered, *chain(1, head)[1:]]
+    verification = Verification(KEY)
+    assert not verification.check("file1", whole), "chain() begins a file"
+    call, _ = write(KEY, head, FIELDS)
+    whole = [*lines[:3], half + b"\n", recovered, call]
+    verification = Verification(KEY)
+    assert verification.check("file1", whole)
+    assert verification.notes == ["file1, line 4: unfinished, and the next record says so"]
+    for other in (half[:-1], half + b"x", b"{}"):
+        assert problem([*lines[:3], other + b"\n", recovered, call]) == "file1, line 4: no record"
+    assert problem([*lines[:3], half + b"\n", call]) is not None
+
+
+def test_an_empty_file_is_not_whole() -> None:
+    assert problem([]) == "file1, line 1: the file is empty"
+
+
+def test_a_fingerprint_is_of_the_text_without_what_surrounds_it() -> None:
+    assert fingerprint(KEY, "  SELECT 1 ;\n") == fingerprint(KEY, "SELECT 1")
+    assert fingerprint(KEY, "SELECT 1") != fingerprint(KEY, "select 1")
+    assert fingerprint(KEY, "SELECT 1") != fingerprint(b"x" * 32, "SELECT 1")
+    assert len(fingerprint(KEY, "\ud800")) == 64

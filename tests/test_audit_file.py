@@ -1,0 +1,257 @@
+"""Appending to an audit: restarts, kills, rotation, other processes, and disks that are full."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgmcp.audit_chain import Verification
+from pgmcp.audit_file import AuditFile
+from pgmcp.audit_read import chain_files, load_key
+from pgmcp.errors import FileError
+from tests.serving import until
+from tools.serving import ROOT
+
+KEY = bytes(range(32))
+CALL = {"event": "call", "name": "query_database"}
+
+
+def opened(path: Path, max_bytes: int = 1 << 20, *, durable: bool = False) -> AuditFile:
+    return AuditFile(path, KEY, max_bytes=max_bytes, durable=durable)
+
+
+def verified(path: Path) -> Verification:
+    """The verification of a chain that is whole."""
+    found = Verification(KEY)
+    for file in chain_files(path, KEY):
+        with file.open("rb") as stream:
+            assert found.check(file.name, stream), found.problem
+    return found
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    files = chain_files(path, KEY)
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines() if line]
+
+
+def names(path: Path) -> list[str]:
+    return [event["event"] for event in events(path)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def test_a_restart_continues_the_chain(path: Path) -> None:
+    for _ in range(3):
+        file = opened(path)
+        file.append(CALL)
+        file.close()
+    assert names(path) == ["begin", "call", "call", "call"]
+    assert verified(path).records == 4
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_line_that_a_killed_process_left_unfinished_is_vouched_for(path: Path) -> None:
+    opened(path).append(CALL, CALL)
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size - 30)
+    opened(path).append(CALL)
+    assert b"recovered" in path.read_bytes()
+    found = verified(path)
+    assert found.notes == ["audit.jsonl, line 3: unfinished, and the next record says so"]
+
+
+def test_a_file_with_nothing_but_an_unfinished_line_is_begun(path: Path) -> None:
+    path.write_bytes(b'{"seq":1,"ti')
+    opened(path).append(CALL)
+    assert verified(path).records == 2
+
+
+def test_a_last_line_without_its_end_is_completed(path: Path) -> None:
+    opened(path).append(CALL)
+    path.write_bytes(path.read_bytes()[:-1])
+    opened(path).append(CALL)
+    assert names(path) == ["begin", "call", "call"]
+    assert verified(path).notes == []
+
+
+def test_a_process_that_dies_between_records_leaves_a_whole_chain(path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from pgmcp.audit_file import AuditFile\n"
+        "file = AuditFile(Path(sys.argv[1]), bytes(range(32)), max_bytes=20000, durable=False)\n"
+        "while True: file.append({'event': 'call', 'filler': 'x' * 500})"
+    )
+    for size in (2_000, 30_000):
+        process = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=ROOT)
+        try:
+            until(partial(_is_larger, path, size))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    opened(path).append(CALL)
+    assert verified(path).records > 30
+
+
+def _is_larger(path: Path, size: int) -> bool:
+    return sum(file.stat().st_size for file in path.parent.glob("audit.jsonl*")) > size
+
+
+def test_a_file_that_is_full_gets_the_number_of_its_last_record(path: Path) -> None:
+    file = opened(path, 4096)
+    for _ in range(60):
+        file.append(CALL)
+    rotated = [other.name for other in chain_files(path, KEY)]
+    assert len(rotated) > 2
+    assert rotated == [*sorted(rotated[:-1]), "audit.jsonl"]
+    assert all(other.stat().st_size <= 4096 for other in path.parent.glob("audit.jsonl*"))
+    first = (path.parent / rotated[0]).read_bytes().splitlines()
+    assert rotated[0] == f"audit.jsonl.{len(first):012d}"
+    found = verified(path)
+    assert found.first == 1
+    assert found.records == 60 + len(rotated)
+
+
+def test_a_restart_after_a_rotation_continues_even_without_the_newest_file(path: Path) -> None:
+    file = opened(path, 4096)
+    for _ in range(30):
+        file.append(CALL)
+    before = file.head
+    file.close()
+    path.rename(path.with_name("audit.jsonl.old"))
+    later = opened(path)
+    later.append(CALL)
+    assert verified(path).head == later.head
+    assert later.head.seq == before.seq + 2
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_file_renamed_by_others_is_followed_by_a_new_one(path: Path, first: bool) -> None:
+    one, other = opened(path), opened(path)
+    one.append(CALL)
+    other.append(CALL)
+    path.rename(path.with_name("audit.jsonl.1"))
+    for file in (one, other) if first else (other, one):
+        file.append(CALL)
+    assert names(path) == ["begin", "call", "call", "begin", "call", "call"]
+    assert verified(path).records == 6
+
+
+def test_what_was_cut_off_while_running_leaves_a_gap(path: Path) -> None:
+    file = opened(path)
+    file.append(CALL, CALL, CALL)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]))
+    file.append(CALL)
+    found = Verification(KEY)
+    assert not found.check("audit.jsonl", path.read_bytes().splitlines(keepends=True))
+    assert found.problem == ("audit.jsonl, line 3: record 5 follows record 2: 3 to 4 is missing")
+
+
+def test_processes_and_threads_write_one_chain(path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from pgmcp.audit_file import AuditFile\n"
+        "file = AuditFile(Path(sys.argv[1]), bytes(range(32)), max_bytes=9000, durable=False)\n"
+        "for _ in range(100): file.append({'event': 'call'})"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=ROOT) for _ in range(2)
+    ]
+    file = opened(path, 9000, durable=True)
+
+    def append() -> None:
+        for _ in range(50):
+            file.append(CALL)
+
+    threads = [threading.Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [process.wait(60) for process in processes] == [0, 0]
+    verified(path)
+    assert names(path).count("call") == 400
+
+
+def test_a_write_that_fails_half_way_leaves_no_half_record(path: Path) -> None:
+    file = opened(path)
+    file.append(CALL)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            file.append(CALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert names(path) == ["begin", "call"]
+    file.append(CALL)
+    assert verified(path).records == 3
+
+
+def test_a_file_whose_end_cannot_be_verified_is_not_continued(path: Path) -> None:
+    opened(path).append(CALL)
+    with pytest.raises(FileError, match="last record cannot be verified"):
+        AuditFile(path, b"x" * 32, max_bytes=1 << 20, durable=False).append(CALL)
+    path.write_bytes(path.read_bytes() + b"hello\n")
+    with pytest.raises(FileError, match="last record cannot be verified"):
+        opened(path).append(CALL)
+
+
+def test_a_last_record_longer_than_what_is_read_at_once_is_found(path: Path) -> None:
+    opened(path, 10 << 20).append(CALL, {"event": "call", "sql": ["x" * 900_000]})
+    opened(path, 10 << 20).append(CALL)
+    assert verified(path).records == 4
+
+
+def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    key = load_key(path, create=True)
+    assert len(key) == 32
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_key(path, create=True) == load_key(path, create=False) == key
+    path.chmod(0o644)
+    load_key(path, create=False)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "00", "x" * 64, "é" * 64])
+def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "key"
+    path.write_text(text)
+    with pytest.raises(FileError, match="not a key"):
+        load_key(path, create=True)
+    with pytest.raises(FileError, match="there is no key"):
+        load_key(tmp_path / "other", create=False)
+
+
+def test_a_lock_that_another_holds_is_not_waited_for_without_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgmcp.audit_file.LOCK_WAIT_SECONDS", 0.05)
+    program = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    lock = path.with_name(".audit.jsonl.lock")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(lock)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(FileError, match="another process keeps it locked"):
+            opened(path).append(CALL)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert not path.exists() or path.stat().st_size == 0
