@@ -126,7 +126,8 @@ class Verification:
                 broken = stray[0] if stray is not None else number
                 return self._broken(name, broken, wrong)
             if stray is not None:
-                self.notes.append(f"{name}, line {stray[0]}: unfinished, and the next record says so")
+                note = f"{name}, line {stray[0]}: unfinished, and the next record says so"
+                self.notes.append(note)
                 stray = None
             self._take(entry)
         if number == 0:

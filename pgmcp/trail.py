@@ -12,7 +12,8 @@ from typing import Literal
 from pgmcp.auth.principal import Principal
 from pgmcp.errors import CallEndedError, PgmcpError, StatementError
 
-Outcome = Literal["ok", "refused", "cancelled", "error"]
+Outcome = Literal["ok", "refused", "ended", "error"]
+"""`refused` by a gate; `ended` before it was done: cancelled, out of time, or its right lost."""
 
 OTHER = "other"
 """A method, tool, resource or prompt that is none of ours."""
@@ -70,4 +71,4 @@ class Trail:
         if error.gate:
             self.outcome = "refused"
         else:
-            self.outcome = "cancelled" if isinstance(error, CallEndedError) else "error"
+            self.outcome = "ended" if isinstance(error, CallEndedError) else "error"

@@ -32,6 +32,7 @@ def test_debug_logs_each_request_with_its_duration_under_the_clients_id(tmp_path
     mine = [line for line in lines if f"request={reply.headers['x-request-id']}" in line]
     assert all(LINE.fullmatch(line) for line in lines)
     assert len(mine) == 3, "who was admitted, the call, the answer"
+    assert not any("slow call" in line for line in lines)
     assert re.search(r"\[CALL\] call request=\w+ seconds=0\.\d+ principal=token:", mine[1])
     assert "name=read_resource outcome=ok" in mine[1]
     assert re.search(r"\[HTTP\] 127\.0\.0\.1: POST '/mcp/v1' 200 .*seconds=0\.\d+", mine[2])
@@ -61,13 +62,13 @@ def test_a_slow_call_says_how_long_it_took_and_for_whom(postgres: Server, tmp_pa
         slow = call(program, "query_database", query=f"SELECT pg_sleep(0.3), '{VALUE}'")
         page = get(program, "/metrics").body
         found = [event for event in events(program.log) if event["message"] == "slow call"]
-    assert len(found) == 1
-    assert found[0]["request"] == slow.headers["x-request-id"]
-    assert 0.3 <= found[0]["seconds"] < 5
-    assert found[0]["principal"].startswith("token:")
-    assert (found[0]["name"], found[0]["database"]) == ("query_database", "main")
-    assert "sql" not in found[0]
-    assert b"\npgmcp_slow_calls_total 1\n" in page
+    # On a busy machine the other call may have been slow too.
+    (mine,) = [event for event in found if event["request"] == slow.headers["x-request-id"]]
+    assert 0.3 <= mine["seconds"] < 5
+    assert mine["principal"].startswith("token:")
+    assert (mine["name"], mine["database"]) == ("query_database", "main")
+    assert "sql" not in mine
+    assert f"\npgmcp_slow_calls_total {len(found)}\n".encode() in page
 
 
 def test_sql_is_in_the_log_when_that_is_asked_for(postgres: Server, tmp_path: Path) -> None:

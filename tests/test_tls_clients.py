@@ -270,9 +270,11 @@ def test_other_files_are_followed_after_a_reload(tmp_path: Path) -> None:
         second = site.serial()
         assert second != first
         server.mark = server.log.stat().st_size
+        (tmp_path / "key.pem").write_text("nobody looks at this one any more")
         site.show(site.authority, other)
         server.expect("Reloaded")
         assert site.serial() != second
+        assert str(tmp_path / "key.pem") not in server.log.read_bytes()[server.mark :].decode()
 
 
 def test_new_pairs_under_load_break_no_request(tmp_path: Path) -> None:

@@ -82,21 +82,28 @@ class Accounts:
             user = self._users.get(name)
             usable = user.password_hash if user is not None and user.enabled else None
             right = matches(password, usable)
-        answer_at = time.monotonic() + _REFUSAL_SECONDS
-        problem = DISABLED if user is not None and not user.enabled else WRONG
-        if user is not None and user.enabled:
-            if right:
-                now = self._users.succeeded(user)
-                if now is not None and now.enabled and now.password_hash == user.password_hash:
-                    self._limiter.forgive(address)
-                    return now
-                problem = DISABLED if now is not None and not now.enabled else WRONG
-            else:
-                self._users.failed(user)
-        else:
-            self._users.pretend()
+            answer_at = time.monotonic() + _REFUSAL_SECONDS
+            # Still in turn: while the file is locked, the next ones are told that the server is
+            # busy, instead of waiting for it with every worker thread there is.
+            outcome = self._record(user, right)
+        if isinstance(outcome, User):
+            self._limiter.forgive(address)
+            return outcome
         time.sleep(max(0.0, answer_at - time.monotonic()))
-        raise LoginError(problem)
+        raise LoginError(outcome)
+
+    def _record(self, user: User | None, right: bool) -> User | str:
+        """Write down how a check ended: the account that may come in, or the words for it."""
+        if user is None or not user.enabled:
+            self._users.pretend()
+            return WRONG if user is None else DISABLED
+        if not right:
+            self._users.failed(user)
+            return WRONG
+        now = self._users.succeeded(user)
+        if now is not None and now.enabled and now.password_hash == user.password_hash:
+            return now
+        return DISABLED if now is not None and not now.enabled else WRONG
 
     def _refuse_blocked(self, wait: int | None) -> None:
         if wait is not None:
