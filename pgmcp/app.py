@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Literal
 
 import pgmcp
 from pgmcp import log
-from pgmcp.audit import Audit
 from pgmcp.call import Call
 from pgmcp.config.changes import changed_databases, changed_keys, taken_over
 from pgmcp.config.model import Config, Database, Host
 from pgmcp.db import role
 from pgmcp.db.pools import Pools
 from pgmcp.errors import PgmcpError, ToolError
-from pgmcp.http_front import OPERATOR, HttpFront
-from pgmcp.observe import Observation
+from pgmcp.observe.audit import Audit
+from pgmcp.observe.observation import Observation
 from pgmcp.outbound import Outbound
-from pgmcp.serving import Serving
-from pgmcp.systemd import NOTHING, Handed
+from pgmcp.server.http_front import OPERATOR, HttpFront
+from pgmcp.server.serving import Serving
 from pgmcp.transport import stdio
+from pgmcp.transport.systemd import NOTHING, Handed
 from pgmcp.watch import Watcher
 
 if TYPE_CHECKING:

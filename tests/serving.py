@@ -31,17 +31,22 @@ HEALTH = {"status": "ok", "server": "pgedge-postgres-mcp", "version": "1"}
 
 
 class OneToken:
-    """A gate for one token, with another that blocks its address."""
+    """A gate for one token, with another that blocks its address; it counts whom it refused."""
+
+    def __init__(self) -> None:
+        self.refused = 0
 
     def check(self, authorization: Sequence[str], address: str) -> Principal:
         if tuple(authorization) == ("Bearer blocked",):
             raise TooManyAttemptsError("too many bad tokens", 17)
         if tuple(authorization) != (f"Bearer {TOKEN}",):
+            self.refused += 1
             raise UnauthorizedError
         return ALICE
 
     def visitor(self, method: str, params: object, address: str) -> Principal:
         if method != "login":
+            self.refused += 1
             raise UnauthorizedError
         return VISITOR
 

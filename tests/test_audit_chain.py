@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pgmcp.audit_chain import GENESIS, Head, Verification, fingerprint, read, torn, write
+from pgmcp.observe.audit_chain import GENESIS, Head, Verification, fingerprint, read, torn, write
 
 KEY = bytes(range(32))
 FIELDS = {

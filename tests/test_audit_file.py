@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pgmcp.audit_chain import Verification
-from pgmcp.audit_file import AuditFile
-from pgmcp.audit_read import chain_files, load_key
 from pgmcp.errors import FileError
+from pgmcp.observe.audit_chain import Verification
+from pgmcp.observe.audit_file import AuditFile
+from pgmcp.observe.audit_read import chain_files, load_key
 from tests.serving import until
 from tools.serving import ROOT
 

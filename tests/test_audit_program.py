@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pgmcp.audit_chain import fingerprint
-from pgmcp.audit_read import load_key
+from pgmcp.observe.audit_chain import fingerprint
+from pgmcp.observe.audit_read import load_key
 from tests.observing import (
     ALICE,
     add_user,

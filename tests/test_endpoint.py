@@ -14,7 +14,7 @@ from pgmcp.call import Call
 from pgmcp.errors import CallEndedError
 from pgmcp.mcp.dispatch import Answer
 from pgmcp.transport.origin import networks
-from tests.serving import HEALTH, Reply, Served, ask, post, rpc, serving, until
+from tests.serving import HEALTH, OneToken, Reply, Served, ask, post, rpc, serving, until
 
 UNAUTHORIZED = b'{"error": "Unauthorized"}'
 
@@ -116,12 +116,16 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("request_bytes", STRANGERS.values(), ids=STRANGERS.keys())
-def test_every_stranger_gets_the_same_bytes(request_bytes: bytes) -> None:
-    with serving() as served:
+def test_every_stranger_gets_the_same_bytes_and_the_gate_hears_of_it(
+    request_bytes: bytes,
+) -> None:
+    gate = OneToken()
+    with serving(gate=gate) as served:
         reply = ask(served, request_bytes)
         assert (reply.status, reply.body) == (401, UNAUTHORIZED)
         assert reply.headers["www-authenticate"] == "Bearer"
         assert served.script.seen == []
+        assert gate.refused == 1
 
 
 def test_a_stranger_may_log_in() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.subject import canonical, of_certificate
+from pgmcp.config.subject import canonical, of_certificate
 
 APP = ((("countryName", "DE"),), (("organizationName", "Ex, ample"),), (("commonName", "app1"),))
 

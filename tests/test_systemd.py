@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.systemd import Notifier, take
 from pgmcp.transport.limits import Limits
+from pgmcp.transport.systemd import Notifier, take
 from tests.operated import operated
 from tests.program import NOWHERE, command, write_config
 from tests.serving import Reader, post, rpc, serving, until

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgmcp.audit_chain import Verification
-from pgmcp.audit_read import chain_files, load_key
 from pgmcp.cli.command import Command
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import os_error
+from pgmcp.observe.audit_chain import Verification
+from pgmcp.observe.audit_read import chain_files, load_key
 
 VERB = "verify-audit"
 

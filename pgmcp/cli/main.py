@@ -75,9 +75,10 @@ def _run(options: flags.Options) -> int:
     import queue
     import threading
 
-    from pgmcp import log, systemd
+    from pgmcp import log
     from pgmcp.app import App, Command
-    from pgmcp.serving import known_features
+    from pgmcp.server.serving import known_features
+    from pgmcp.transport import systemd
 
     handed = systemd.take(os.environ)
     environ = dict(os.environ)
@@ -110,7 +111,7 @@ def _run(options: flags.Options) -> int:
 
 
 def _features() -> Features:
-    from pgmcp.serving import known_features
+    from pgmcp.server.serving import known_features
 
     return known_features()
 

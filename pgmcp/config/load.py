@@ -16,8 +16,8 @@ from pgmcp.config.key import Key
 from pgmcp.config.keys import KEYS
 from pgmcp.config.layers import Inputs, Layer, Setting, Settings, resolve
 from pgmcp.config.model import Address, Auth, ClientAuth, Config, Features, Http, Tls
+from pgmcp.config.subject import canonical
 from pgmcp.errors import ConfigError
-from pgmcp.subject import canonical
 
 Subjects = tuple[tuple[str, str], ...]
 

@@ -12,10 +12,21 @@ from pgmcp.db.catalog import Column
 from pgmcp.language import words
 from pgmcp.language.lexicon import stripped
 from pgmcp.language.match import values
-from pgmcp.language.question import Any, Condition, Flag, Missing, Not, OneOf, TableRef, columns_of
+from pgmcp.language.question import (
+    Any,
+    ColumnRef,
+    Condition,
+    Flag,
+    Missing,
+    Not,
+    OneOf,
+    TableRef,
+    columns_of,
+)
 from pgmcp.language.reading import Found, Reading, accept, remembered, starts
 from pgmcp.language.tokens import split_name, stems
 
+_LETTER_TYPES = frozenset({"character(1)", "character varying(1)", '"char"'})
 _STATUS_LIKE = frozenset(
     "status state type kind role stage phase condition sts stat level tier".split()
 )
@@ -73,6 +84,8 @@ def _stated(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition
         name = stems(column.name)
         if column.category == "B" and key in (name, stripped(name)):
             yield Flag(column.name)
+        elif column.category == "S" and (key == name or key == stripped(name)):
+            yield from (OneOf(column.name, (yes,)) for yes in _letter(reading, table, column))
         elif (
             is_date(column)
             and column.nullable
@@ -80,6 +93,20 @@ def _stated(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition
             and key == stripped(name)
         ):
             yield Not(Missing(column.name))
+
+
+def _letter(reading: Reading, table: TableRef, column: Column) -> Iterator[str]:
+    """What stands for "yes" in a column of letters that can only be a flag: Y and N, T and F."""
+    if column.type not in _LETTER_TYPES:
+        return
+    ref = ColumnRef(table.schema, table.table, column.name)
+    listed = reading.lexicon.known_values(table).get(column.name) or reading.values.get(ref)
+    if listed is None:
+        reading.wanted[ref] = None
+        return
+    for pair in words.FLAG_LETTERS:
+        if pair[0] in listed and set(listed) <= set(pair):
+            yield pair[0]
 
 
 def _deletions(reading: Reading, table: TableRef) -> list[str]:
@@ -97,7 +124,7 @@ def adjectives(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
     for first, j, cost in adjective(reading, i, table):
         for p in accept(reading, j, "or"):
             for rest, end, more in adjectives(reading, p, table):
-                one = either(first, rest)
+                one = either(first, rest, said_not=bool(accept(reading, i, "not")))
                 if one is not None:
                     found.append((one, end, cost + more))
     return found
@@ -108,10 +135,17 @@ def negated(condition: Condition) -> Condition:
     return condition.of if isinstance(condition, Not) else Not(condition)
 
 
-def either(first: Condition, second: Condition) -> Condition | None:
-    """One or the other; None when a "not" in front could mean both or the first alone."""
+def either(
+    first: Condition, second: Condition, *, said_not: bool = False
+) -> Condition | None:
+    """One or the other; None when a "not" in front could mean both or the first alone.
+
+    `said_not`: the first begins with the word, so "not paid or due" is not "unpaid or due".
+    """
     negative = isinstance(first, Not)
     same = columns_of(first) == columns_of(second) != frozenset()
+    if said_not and not (isinstance(first, Not) and isinstance(first.of, OneOf)):
+        return None
     if negative and isinstance(first, Not) and not isinstance(first.of, Missing | Flag):
         inner = either(first.of, second) if same and not isinstance(second, Not) else None
         return Not(inner) if inner is not None else None

@@ -11,8 +11,9 @@ from typing import get_args
 
 from pgmcp.db.catalog import Column
 from pgmcp.language import words
-from pgmcp.language.adjectives import is_date, negated
-from pgmcp.language.dates import Range, period
+from pgmcp.language.adjectives import either, is_date, negated
+from pgmcp.language.dates import Range, period, yearless
+from pgmcp.language.joins import is_plural
 from pgmcp.language.match import columns, literal, number, values
 from pgmcp.language.question import (
     Between,
@@ -28,7 +29,7 @@ from pgmcp.language.question import (
     TableRef,
 )
 from pgmcp.language.reading import Found, Reading, accept, maybe, remembered, starts, word
-from pgmcp.language.tokens import split_name, stem, stems
+from pgmcp.language.tokens import is_uuid, split_name, stem, stems
 
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
@@ -61,16 +62,25 @@ def _said(reading: Reading, j: int, table: TableRef, column: Column) -> Found[Co
             found.extend((Not(Flag(name)), end, 0) for end in accept(reading, p, "false"))
     elif is_date(column):
         for p in maybe(reading, j, "be"):
-            found.extend((Period(name, *span), end, cost) for span, end, cost in period(reading, p))
+            found.extend(_dated(reading, p, name))
             for q in accept(reading, p, "not"):
-                found.extend(
-                    (Not(Period(name, *span)), end, cost) for span, end, cost in period(reading, q)
-                )
+                found.extend((Not(one), end, cost) for one, end, cost in _dated(reading, q, name))
     elif column.category == "N":
         found.extend(_numeric(reading, j, column))
     elif column.category in "SEU":
         found.extend(_textual(reading, j, table, column))
     return found
+
+
+def _dated(reading: Reading, p: int, name: str) -> Found[Condition]:
+    """A phrase of time about a column; a month without a year is the last one, if it can be."""
+    parts = {*split_name(name), *stems(name)}
+    any_year = not parts.isdisjoint(words.PLANNED | words.BIRTH)
+    return [
+        (Period(name, *span), end, cost)
+        for span, end, cost in period(reading, p)
+        if not (any_year and yearless(reading, p, end))
+    ]
 
 
 def _numeric(reading: Reading, j: int, column: Column) -> Found[Condition]:
@@ -79,7 +89,7 @@ def _numeric(reading: Reading, j: int, column: Column) -> Found[Condition]:
     starts_at = [q for p in maybe(reading, j, "be") for q in maybe(reading, p, "of")]
     for p in dict.fromkeys(starts_at):
         found.extend((one, end, 0) for one, end in _bounded(reading, p, column))
-        if {"year"} & set(stems(name)):
+        if "year" in stems(name) or split_name(name)[-1] in words.YEARLY:
             for (start, end_day), end, cost in period(reading, p):
                 one = _years(name, (start, end_day))
                 if one is not None and p == j:
@@ -167,6 +177,8 @@ def _textual(reading: Reading, j: int, table: TableRef, column: Column) -> Found
 
     def typed(r: Reading, k: int) -> Iterator[tuple[str, int]]:
         for text, end, quoted in literal(r, k):
+            if column.category == "U" and not (column.type == "uuid" and is_uuid(text)):
+                continue
             if quoted or not any(stop == end for _, stop, _ in columns(r, k, table)):
                 yield text, end
 
@@ -304,20 +316,34 @@ def presence(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
     """ "without a city", "with no stock", "with a city"."""
     found: Found[Condition] = []
     for p in accept(reading, i, "have not"):
+        zero = reading.tokens[p - 1].lower in ("zero", "0")
         for name, end, cost in columns(reading, p, table):
             column = reading.lexicon.column(table, name)
-            if column.nullable:
-                found.append((Missing(name), end, cost))
-            elif _countable(reading, table, name):
-                found.append((Compare(name, "=", "0"), end, cost))
+            countable = _countable(reading, table, name)
+            if _may_be_empty(column) or (zero and not countable):
+                continue
+            none = Compare(name, "=", "0")
+            if column.nullable and not zero:
+                several = countable and is_plural(reading.tokens[end - 1].lower)
+                found.append((either(none, Missing(name)) if several else Missing(name), end, cost))
+            elif countable:
+                found.append((none, end, cost))
     for p in accept(reading, i, "have"):
         for name, end, cost in columns(reading, p, table):
-            if reading.lexicon.column(table, name).category != "B" and not _countable(
-                reading, table, name
+            column = reading.lexicon.column(table, name)
+            if (
+                column.category != "B"
+                and not _may_be_empty(column)
+                and not _countable(reading, table, name)
             ):
                 # "with status pending" is about the status, not about there being one.
                 found.append((Not(Missing(name)), end, cost + 2))
     return found
+
+
+def _may_be_empty(column: Column) -> bool:
+    """Whether there may be nothing in a value that is not NULL: an array, a document."""
+    return column.category == "A" or column.type in ("json", "jsonb", "hstore", "xml")
 
 
 @remembered
@@ -326,11 +352,9 @@ def moment(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
     found: Found[Condition] = []
     for p in [i, *accept(reading, i, "not")]:
         for q in [p, *word(reading, p, "placed", "made", "dated")]:
-            for span, end, cost in period(reading, q):
-                name = own_date(reading, table)
-                if name is not None:
-                    one: Condition = Period(name, *span)
-                    found.append((negated(one) if p != i else one, end, cost))
+            name = own_date(reading, table)
+            for one, end, cost in _dated(reading, q, name) if name is not None else []:
+                found.append((negated(one) if p != i else one, end, cost))
     return found
 
 

@@ -59,6 +59,14 @@ def period(reading: Reading, i: int) -> Found[Range]:
     return found
 
 
+def yearless(reading: Reading, start: int, end: int) -> bool:
+    """Whether these tokens name a month, and no year."""
+    said = reading.tokens[start:end]
+    return any(token.lower in words.MONTHS for token in said) and not any(
+        token.kind == "number" and len(token.text) == 4 for token in said
+    )
+
+
 def _one(start: date, end: date) -> bool:
     return end - start == timedelta(days=1)
 
@@ -125,7 +133,8 @@ def _relative(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int
         if unit and not tokens[p + 1].lower.endswith("s") and unit != "day":
             if head == "past":
                 yield (_back(today, unit, 1), today + timedelta(days=1)), p + 2, True
-            else:
+            elif head != "last" or p == 0 or tokens[p - 1].lower != "the":
+                # "the last year" may be the one up to today.
                 shift = {"this": 0, "current": 0, "next": 1}.get(head, -1)
                 start = _shift(floor(today, unit), unit, shift)
                 yield (start, _shift(start, unit, 1)), p + 2, True

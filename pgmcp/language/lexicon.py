@@ -91,7 +91,9 @@ class Lexicon:
         relation = self.relations[table]
         names = {column.name for column in relation.columns if column.category == "S"}
         own = tuple(f"{relation.name.rstrip('s')}_{part}" for part in ("name", "title"))
-        return next((name for name in (*words.LABELS, *own) if name in names), None)
+        _, spelt = self.columns(table).get(("name",), (NAME, ()))
+        likely = (*words.LABELS, *own, *(name for name in spelt if len(spelt) == 1))
+        return next((name for name in likely if name in names), None)
 
     def known_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
         """The values of columns that the catalogue itself holds."""
@@ -194,7 +196,7 @@ def stripped(key: Key) -> Key:
     """A column's stems without what only says its kind: `is_`, `_at`, `_minutes`."""
     if len(key) > 1 and key[0] in words.FLAG_PARTS:
         key = key[1:]
-    if len(key) > 1 and key[-1] in words.FACT_PARTS | _UNIT_STEMS:
+    if len(key) > 1 and key[-1] in _ENDINGS:
         key = key[:-1]
     return key
 
@@ -202,6 +204,9 @@ def stripped(key: Key) -> Key:
 _UNIT_STEMS = frozenset(
     stem(word) for unit, forms in words.UNIT_PARTS.items() for word in (unit, *forms)
 )
+
+
+_ENDINGS = words.FACT_PARTS | words.KIND_PARTS | _UNIT_STEMS
 
 
 def _comment_key(comment: str | None, longest: int) -> Key:

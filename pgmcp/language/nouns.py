@@ -32,6 +32,7 @@ from pgmcp.language.question import (
     both,
 )
 from pgmcp.language.reading import Found, Reading, accept, maybe, remembered, starts, word
+from pgmcp.language.tokens import is_uuid
 
 MAX_DEPTH = 2
 
@@ -229,7 +230,10 @@ def _apposition(
         found.append((OneOf(column, (value,)), end))
     label = lexicon.label(table)
     text_key = len(key) == 1 and lexicon.column(table, key[0]).category == "S"
-    if label is not None and not text_key and i < len(reading.tokens):
+    if i < len(reading.tokens) and is_uuid(reading.tokens[i].text):
+        if len(key) == 1 and lexicon.column(table, key[0]).type == "uuid":
+            found.append((OneOf(key[0], (reading.tokens[i].text,)), i + 1))
+    elif label is not None and not text_key and i < len(reading.tokens):
         quoted = reading.tokens[i].kind == "string"
         for text, end, _ in literal(reading, i, loose=False):
             known = any(stop == end for _, stop, _ in values(reading, i, table))
@@ -256,11 +260,14 @@ def clause(
 ) -> Found[Condition]:
     """One condition, or several joined by "or"."""
     found: Found[Condition] = []
+    said_not = any(
+        accept(reading, q, "not") for p in maybe(reading, i, "who") for q in maybe(reading, p, "be")
+    )
     for first, j, cost in _single(reading, i, table, depth, timeless):
         found.append((first, j, cost))
         for p in accept(reading, j, "or"):
             for rest, end, more in clause(reading, p, table, depth, timeless):
-                one = either(first, rest)
+                one = either(first, rest, said_not=said_not)
                 if one is not None:
                     found.append((one, end, cost + more))
     return found

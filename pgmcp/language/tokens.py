@@ -29,8 +29,10 @@ class Token:
     parts: tuple[str, ...] = ()
 
 
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _TOKEN = re.compile(
     r"""
+    (?P<uuid> (?<![\w-]) """ + _UUID + r""" (?![\w-]) ) |
     (?P<string> (?<!\w)'(?:[^']|''|'(?=\w))*'(?!\w) | "(?:[^"]|"")*" | “[^”]*” | ‘[^’]*’(?!\w) )
   | (?P<date> [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?![\w-]) )
   | (?P<number> (?<![\w.]) -?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? (?!\w|\.\w) )
@@ -54,6 +56,8 @@ def tokenise(text: str) -> tuple[Token, ...]:
             quote = raw[0]
             inner = raw[1:-1].replace(quote * 2, quote)
             tokens.append(Token(inner, "string", inner.lower()))
+        elif kind == "uuid":
+            tokens.append(Token(raw, "string", raw.lower()))
         elif kind == "number":
             plain = raw.replace(",", "")
             tokens.append(Token(plain, "number", plain, (plain,)))
@@ -87,6 +91,11 @@ def _words(raw: str) -> list[Token]:
 
 def _word(raw: str) -> Token:
     return Token(raw, "word", raw.lower(), stems(raw))
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID as PostgreSQL writes it; it needs no quotes."""
+    return re.fullmatch(_UUID, text) is not None
 
 
 @lru_cache(maxsize=16_384)

@@ -312,6 +312,8 @@ CREATION = frozenset(
     " booked rented started hired submitted".split()
 )
 """Words of a date column that say when the row came to be."""
+YEARLY = frozenset("founded established built opened released published".split())
+"""Words of a column of numbers that can only be years."""
 BOOKKEEPING = frozenset(
     "updated modified changed deleted removed archived synced imported checked edited".split()
 )
@@ -321,9 +323,13 @@ PLANNED = frozenset(
 )
 """Words of a date column that mostly look ahead, so that a month without a year says too little."""
 
-FACT_PARTS = frozenset({"at", "on", "date", "time", "timestamp", "ts", "dat", "datetime"})
+FACT_PARTS = frozenset({"at", "on", "date", "time", "timestamp", "ts", "dat", "datetime", "dt"})
 """The last word of a column that holds when something happened: `shipped_at`."""
 FLAG_PARTS = frozenset({"is", "has", "was", "can", "are", "ist", "hat"})
+FLAG_LETTERS = (("Y", "N"), ("y", "n"), ("J", "N"), ("T", "F"), ("t", "f"), ("1", "0"))
+"""How old schemas write yes and no."""
+KIND_PARTS = frozenset({"amt", "nm", "cd", "fl", "flg", "flag", "yn", "ind", "txt", "val"})
+"""The last word of a column that says only what kind of value it holds: `salary_amt`."""
 KEY_PARTS = frozenset({"id", "nr", "no", "key", "fk", "code", "uuid", "num", "number", "ref"})
 UNIT_PARTS: dict[str, tuple[str, ...]] = {
     "minutes": ("minute", "minutes", "min", "mins"), "hours": ("hour", "hours", "hr", "hrs"),
@@ -331,6 +337,7 @@ UNIT_PARTS: dict[str, tuple[str, ...]] = {
     "kg": ("kg", "kilo", "kilos",
     "kilogram", "kilograms"), "g": ("gram", "grams"), "cm": ("cm", "centimetres", "centimeters"),
     "m": ("metres", "meters", "metre", "meter"), "km": ("km", "kilometres", "kilometers"),
+    "ms": ("ms", "millisecond", "milliseconds", "millis"), "mg": ("mg", "milligram", "milligrams"),
     "percent": ("percent", "%", "pct"), "eur": ("euro", "euros", "eur", "€"),
     "cents": ("cent", "cents"),
     "usd": ("dollar", "dollars", "usd", "$"), "gbp": ("pound", "pounds", "gbp", "£"),
@@ -355,6 +362,7 @@ ABBREVIATIONS: dict[str, str] = {
     "min": "minimum",
     "yr": "year", "mon": "month", "stat": "status", "sts": "status", "pwd": "password",
     "ref": "reference",
+    "grp": "group", "est": "estimated", "nm": "name",
     "tot": "total", "bal": "balance", "curr": "currency", "dat": "date",
 }  # fmt: skip
 TABLE_PREFIXES = frozenset({"tbl", "tb", "t", "tab", "vw", "v", "dim", "fact", "fct", "app", "mv"})

@@ -25,7 +25,6 @@ from pgmcp.transport.head import Head
 from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.response import (
     ACCEPTED,
-    UNAUTHORIZED,
     Response,
     of_error,
     refusal,
@@ -139,7 +138,7 @@ class Endpoint:
         Raises `error` again when it is none that HTTP or JSON-RPC has words for: a defect.
         """
         if admission is not None and admission.principal is None and not _is_for_strangers(error):
-            return UNAUTHORIZED
+            error = self._turned_away(admission.client.address)
         response = of_error(error)
         if response is None:
             raise error
@@ -153,7 +152,7 @@ class Endpoint:
         )
         principal = self._principal(head, address, subject)
         if principal is None and not _is_json(head):
-            raise UnauthorizedError
+            raise self._turned_away(address)
         if not _is_json(head):
             raise HttpError(415, "send the message as application/json")
         body_bytes = STRANGER_BODY_BYTES if principal is None else self._body_bytes
@@ -208,8 +207,16 @@ class Endpoint:
 
     def _visitor(self, message: Message, address: str) -> Principal:
         if not isinstance(message, Request):
-            raise UnauthorizedError
+            raise self._turned_away(address)
         return self._gate.visitor(message.method, message.params, address)
+
+    def _turned_away(self, address: str) -> AuthError:
+        """The refusal for a stranger whose request cannot be a login; the gate takes note of it."""
+        try:
+            self._gate.visitor("", None, address)
+        except AuthError as error:
+            return error
+        return UnauthorizedError()
 
     def _take_note(self, message: Message, scope: str) -> None:
         if isinstance(message, Notification) and message.method == "notifications/cancelled":

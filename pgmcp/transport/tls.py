@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pgmcp.config.model import Tls
+from pgmcp.config.subject import of_certificate
 from pgmcp.errors import ConfigError
-from pgmcp.subject import of_certificate
 
 _LINE_END = b"\n"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"

@@ -16,7 +16,7 @@ from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.user_store import UserStore
 from pgmcp.config.model import Auth, Config
-from pgmcp.observe import Observation, ObservedGate
+from pgmcp.observe.observation import Observation, ObservedGate
 from pgmcp.watch import Watcher
 
 SWEEP_SECONDS = 1.0

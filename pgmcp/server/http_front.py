@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pgmcp
-from pgmcp import measure
 from pgmcp.auth.gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.call import Call
 from pgmcp.config.model import Address, Tls
 from pgmcp.db.pools import Pools
 from pgmcp.errors import ConfigError
-from pgmcp.front_door import FrontDoor
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.server import NAME
-from pgmcp.metrics import Family
-from pgmcp.observe import Observation
-from pgmcp.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
-from pgmcp.serving import Serving
+from pgmcp.observe import measure
+from pgmcp.observe.metrics import Family
+from pgmcp.observe.observation import Observation
+from pgmcp.observe.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
+from pgmcp.server.front_door import FrontDoor
+from pgmcp.server.serving import Serving
 from pgmcp.transport import origin
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pgmcp.metrics import Family, Sample, gauge, value
+from pgmcp.observe.metrics import Family, Sample, gauge, value
 
 _PROC = Path("/proc/self")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgmcp import process
 from pgmcp.db.pools import Pools
-from pgmcp.metrics import Family, gauge, value
+from pgmcp.observe import process
+from pgmcp.observe.metrics import Family, gauge, value
 
 STATES = ("idle", "leased", "connecting")
 

@@ -9,9 +9,10 @@ import os
 import secrets
 from pathlib import Path
 
-from pgmcp import audit_chain, files, replace
-from pgmcp.audit_chain import KEY_BYTES, Head
+from pgmcp import files, replace
 from pgmcp.errors import FileError
+from pgmcp.observe import audit_chain
+from pgmcp.observe.audit_chain import KEY_BYTES, Head
 
 _CHUNK_BYTES = 64 * 1024
 

@@ -18,7 +18,7 @@ from pgmcp import files
 from pgmcp.call import Call
 from pgmcp.db.port import Database
 from pgmcp.errors import ConfigError, FileError, HttpError, ToolError
-from pgmcp.metrics import CONTENT_TYPE, Family, render
+from pgmcp.observe.metrics import CONTENT_TYPE, Family, render
 from pgmcp.rpc import jsonrpc
 from pgmcp.transport import origin
 from pgmcp.transport.head import Head

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pgmcp.audit_chain import fingerprint
-from pgmcp.audit_file import AuditFile
-from pgmcp.audit_read import load_key
 from pgmcp.config import model
 from pgmcp.errors import AuditError, ConfigError, FileError
+from pgmcp.observe.audit_chain import fingerprint
+from pgmcp.observe.audit_file import AuditFile
+from pgmcp.observe.audit_read import load_key
 from pgmcp.trail import Trail
 
 METHODS = frozenset({"tools/call", "resources/read", "prompts/get"})

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pgmcp.audit import Audit
 from pgmcp.auth.gate import LOGIN_TOOL
 from pgmcp.auth.principal import Principal
 from pgmcp.config.model import Log
 from pgmcp.errors import PgmcpError, TooManyAttemptsError, UnauthorizedError
 from pgmcp.log import fields
 from pgmcp.mcp.feature import Accounts
-from pgmcp.metrics import Counter, Family, Histogram, gauge, value
+from pgmcp.observe.audit import Audit
+from pgmcp.observe.metrics import Counter, Family, Histogram, gauge, value
 from pgmcp.trail import Trail
 from pgmcp.transport.endpoint import Gate
 

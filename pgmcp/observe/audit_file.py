@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgmcp import audit_chain, replace
-from pgmcp.audit_chain import GENESIS, Head
-from pgmcp.audit_read import chain_files, end_of, last_record
+from pgmcp import replace
 from pgmcp.errors import FileError
+from pgmcp.observe import audit_chain
+from pgmcp.observe.audit_chain import GENESIS, Head
+from pgmcp.observe.audit_read import chain_files, end_of, last_record
 
 LOCK_WAIT_SECONDS = 5.0
 _RETRY_SECONDS = 0.001

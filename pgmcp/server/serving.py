@@ -22,7 +22,7 @@ from pgmcp.mcp.dispatch import Answering, Dispatcher
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.observed import Observed, Observer
 from pgmcp.mcp.registry import Registry
-from pgmcp.observe import ObservedAccounts
+from pgmcp.observe.observation import ObservedAccounts
 from pgmcp.trail import Trail
 
 _CALL_MARGIN_SECONDS = 5.0

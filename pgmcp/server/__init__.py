@@ -1,0 +1,1 @@
+"""What a configuration comes to while it is served: the features, the front door, HTTP."""
