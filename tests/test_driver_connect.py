@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
+import ssl
+import struct
 import threading
 import time
 from pathlib import Path
@@ -14,7 +17,9 @@ import pytest
 
 from pgmcp.call import Call
 from pgmcp.config.model import Host, Secret, Ssl, SslMode
+from pgmcp.db.driver import Connection
 from pgmcp.db.messages import Step
+from pgmcp.db.wire import Wire, WireClosedError
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError
 from tests.certificates import Authority
 from tests.conftest import StartPostgres
@@ -191,6 +196,56 @@ def test_something_that_is_not_postgresql_is_an_error() -> None:
         thread.start()
         with pytest.raises(DatabaseUnavailableError, match="cannot connect"):
             connect(unreachable(server.getsockname()[1], connect_timeout_seconds=2.0))
+
+
+def test_without_a_descriptor_left_the_database_is_unavailable_and_later_is_not(
+    postgres: Server,
+) -> None:
+    connection = connect(settings_for(postgres))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        for spare in range(2):  # none for the socket, and none for what wakes it
+            taken = descriptors(spare)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (taken, before[1]))
+            with pytest.raises(DatabaseUnavailableError, match="no socket to be had here"):
+                connect(settings_for(postgres))
+            with pytest.raises(CallEndedError):  # no CancelRequest can be sent either
+                cancelled_at_once(connection)
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            connection = connect(settings_for(postgres))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        connection.close()
+
+
+def descriptors(spare: int) -> int:
+    """The limit that leaves so many descriptors free."""
+    lowest = [os.open(os.devnull, os.O_RDONLY) for _ in range(spare + 1)]
+    for descriptor in lowest:
+        os.close(descriptor)
+    return lowest[-1]
+
+
+def cancelled_at_once(connection: Connection) -> None:
+    call = Call(10)
+    call.cancel("nobody wants it")
+    connection.run([Step("SELECT pg_sleep(1)")], call, limit_bytes=1000)
+
+
+# The ssl module itself leaves the socket that it could not wrap to be collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_peer_that_is_gone_before_the_handshake_is_a_closed_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    wire = Wire(sock)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    try:
+        with pytest.raises(WireClosedError):
+            wire.start_tls(ssl.create_default_context(), "localhost")
+    finally:
+        wire.close()
 
 
 def test_the_kind_of_server_can_be_asked_for(postgres: Server) -> None:

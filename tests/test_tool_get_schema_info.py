@@ -86,6 +86,14 @@ def test_comments_are_escaped_and_identity_is_named(call: Calls) -> None:
     assert (email["key"], email["comment"]) == ("unique", "Where to write.")
 
 
+def test_labels_that_run_into_each_other_are_quoted(postgres: Server) -> None:
+    sql = """create type mood as enum ('so so', 'a,b', '', ' c', 'it''s');
+    create table days (mood mood);"""
+    with fresh(postgres, sql) as call:
+        (row,) = titled(call(TOOL), "Columns")
+    assert row["values"] == "so so, 'a,b', '', ' c', 'it''s'"
+
+
 def test_indexes_checks_and_wide_references_are_listed(call: Calls) -> None:
     rows = titled(call(TOOL, schema_name="shop"), "Indexes and constraints")
     listed = [(row["table"], row["kind"], row["definition"]) for row in rows]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.tools import query_database
+from pgmcp.mcp.feature import Tool
+from pgmcp.rpc.schema import build
+from pgmcp.tools import count_rows, execute_explain, query_database
 from tests.tool_calls import Calls, calls, fresh
 from tools.postgres import Server
 
@@ -215,7 +217,38 @@ def test_an_error_has_sqlstate_hint_and_the_position_in_the_text_that_was_sent(
 
 
 def test_a_timeout_can_be_asked_for(call: Calls) -> None:
-    assert "57014" in call.failure(TOOL, query="select pg_sleep(15)", timeout_seconds=1)
+    failure = call.failure(TOOL, query="select pg_sleep(15)", timeout_seconds=1)
+    assert "ran out of time while PostgreSQL was working on it" in failure
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        (query_database.TOOL, {"query": "select 1"}),
+        (query_database.TOOL, {"query": "how many numbers are there?"}),
+        (execute_explain.TOOL, {"query": "select 1"}),
+        (count_rows.TOOL, {"table": "numbers"}),
+    ],
+)
+def test_a_timeout_is_the_deadline_of_the_whole_call(
+    call: Calls, tool: Tool, arguments: dict[str, str]
+) -> None:
+    context = call.context
+    tool.run(build(tool.args, arguments | {"timeout_seconds": 9}), context)
+    assert context.call.remaining() < 9
+
+
+def test_a_parameter_without_a_value_is_named(call: Calls) -> None:
+    failure = call.failure(TOOL, query="select * from paint where colour = $1")
+    assert failure == (
+        "the statement has a parameter such as $1, and nothing gives it a value\n"
+        "Hint: Write the value itself in its place."
+    )
+
+
+@pytest.mark.parametrize("comment", ["/* a /* nested */ one */", "-- ends with CR\r"])
+def test_a_comment_in_front_is_read_as_postgresql_reads_it(call: Calls, comment: str) -> None:
+    assert call(TOOL, query=f"{comment} select 7").endswith("\n7\n\n1 row.")
 
 
 @pytest.mark.parametrize("query", ["select '\0'", "select '\ud800'"])

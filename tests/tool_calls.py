@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -44,6 +45,20 @@ def configured(server: Server, database: str, user: str = "", password: str = ""
     )
 
 
+@dataclass(frozen=True)
+class Reach:
+    """The databases as one call reaches them."""
+
+    pools: Pools
+    call: Call
+
+    def names(self) -> tuple[str, ...]:
+        return ("main",)
+
+    def get(self, name: str | None = None) -> port.Database:
+        return self.pools.database(PRINCIPAL.key, name or "main", self.call)
+
+
 class Calls:
     """Runs tools; `context` is what they run in."""
 
@@ -51,16 +66,14 @@ class Calls:
         self._pools = pools
         self.database = database
 
-    def names(self) -> tuple[str, ...]:
-        return ("main",)
-
-    def get(self, name: str | None = None) -> port.Database:
-        return self._pools.database(PRINCIPAL.key, name or "main", Call(30))
+    def get(self) -> port.Database:
+        return Reach(self._pools, Call(30)).get()
 
     @property
     def context(self) -> Context:
         known = {resource.uri: resource for resource in resources.ALL}
-        return Context(PRINCIPAL, Call(30), self, resources=known)
+        call = Call(30)
+        return Context(PRINCIPAL, call, Reach(self._pools, call), resources=known)
 
     def __call__(self, tool: Tool, **arguments: Any) -> str:
         """The text of a call that succeeds."""

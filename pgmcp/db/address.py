@@ -85,15 +85,25 @@ def _lookup_in_time(host: Host, seconds: float) -> list[Endpoint]:
 
 
 def open_wire(endpoint: Endpoint, clock: Callable[[], float] = time.monotonic) -> Wire:
-    """A line that is not connected yet: `reach` does that, in the wire's time."""
-    sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+    """A line that is not connected yet: `reach` does that, in the wire's time.
+
+    UnreachableError when this machine has no socket left for it.
+    """
+    with contextlib.ExitStack() as on_failure:
+        try:
+            sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+            on_failure.callback(sock.close)
+            wire = Wire(sock, clock)
+        except OSError as error:
+            raise UnreachableError(f"no socket to be had here: {error.strerror}") from error
+        on_failure.pop_all()
     if not endpoint.local:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             with contextlib.suppress(AttributeError, OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return Wire(sock, clock)
+    return wire
 
 
 def reach(wire: Wire, endpoint: Endpoint, settings: TlsSettings, encrypted: bool | None) -> None:

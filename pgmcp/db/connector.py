@@ -76,7 +76,8 @@ class Connector:
     def _unavailable(self, reasons: list[str]) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
             f"cannot connect to {self.database.label}: {'; '.join(dict.fromkeys(reasons))}",
-            "Check that PostgreSQL is running there and accepts this user, then try again.",
+            "Check that PostgreSQL is running there, accepts this user and has connections left,"
+            " then try again.",
         )
 
     def _wanted(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ RESTED_SECONDS = 1.0
 _SYNTAX_ERROR = "42601"
 _READ_ONLY_VIOLATION = "25006"
 _QUERY_CANCELED = "57014"
+_PROTOCOL_VIOLATION = "08P01"
 # what the gate says of statements that are none: syntax, WITH … (INSERT …), cursor definition
 _GATE_REFUSALS = frozenset({_SYNTAX_ERROR, "0A000", "42P11"})
 
@@ -94,7 +95,6 @@ class ReadOnlyDatabase:
         *,
         max_rows: int,
         offset: int = 0,
-        timeout_seconds: float | None = None,
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on."""
         steps = [_gated(text, params)]
@@ -107,7 +107,7 @@ class ReadOnlyDatabase:
                 describe=True,
             )
         )
-        rows = self._read(text, steps, timeout_seconds)
+        rows = self._read(text, steps)
         more = len(rows.rows) > max_rows
         return Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes)
 
@@ -115,25 +115,18 @@ class ReadOnlyDatabase:
         """Run a caller's SHOW: the grammar has no other statement that begins with this word."""
         if sql.first_word(text) != "show":
             raise StatementRefusedError("Only SHOW is allowed here")
-        steps = [*self._opening(None), Step(text, describe=True)]
+        steps = [*self._opening(), Step(text, describe=True)]
         return self._rows(text, steps, self._run(steps, self._settings.max_result_bytes))
 
-    def explain(
-        self,
-        options: str,
-        text: str,
-        params: Params = (),
-        *,
-        timeout_seconds: float | None = None,
-    ) -> Rows:
+    def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a statement that the gate accepts; ANALYZE among them runs it."""
         head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"
         explain = Step(head + text, params, prefix=len(head), describe=True)
-        return self._read(text, [_gate_only(text), explain], timeout_seconds)
+        return self._read(text, [_gate_only(text), explain])
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
-        steps = [*self._opening(None), Step(text, params, describe=True)]
+        steps = [*self._opening(), Step(text, params, describe=True)]
         outcome = self._run(steps, OWN_RESULT_BYTES)
         if outcome.failure is not None:
             raise self._statement_error(outcome.failure, steps)
@@ -152,28 +145,24 @@ class ReadOnlyDatabase:
 
     # -- one transaction ---------------------------------------------------------------------------
 
-    def _read(self, text: str, steps: Sequence[Step], timeout_seconds: float | None) -> Rows:
+    def _read(self, text: str, steps: Sequence[Step]) -> Rows:
         """Run the steps of a caller's text, once it is judged; the last one brings the rows."""
         sql.encode(text)
 
         def work(connection: Connection) -> tuple[Sequence[Step], Outcome]:
-            return self._run_judged(connection, text, steps, timeout_seconds)
+            return self._run_judged(connection, text, steps)
 
         return self._rows(text, *self._leased(work))
 
     def _run_judged(
-        self,
-        connection: Connection,
-        text: str,
-        steps: Sequence[Step],
-        timeout_seconds: float | None,
+        self, connection: Connection, text: str, steps: Sequence[Step]
     ) -> tuple[Sequence[Step], Outcome]:
         """The steps' outcome, in one write if the text was judged in this state; else the
         examination, the judge's questions and the steps are one transaction in several."""
         call, limit = self._call, self._settings.max_result_bytes
         state = self._judge.known(text)
         if state is not None:
-            group = [*self._opening(timeout_seconds, state), *steps]
+            group = [*self._opening(state), *steps]
             outcome = connection.run(group, call, limit_bytes=limit)
             if not _altered(outcome):
                 return group, outcome
@@ -183,7 +172,7 @@ class ReadOnlyDatabase:
             return connection.run(questions, call, limit_bytes=OWN_RESULT_BYTES, last=False)
 
         examination = self._judge.examination(text, connection.server_major)
-        group = [*self._opening(timeout_seconds), _gate_only(text), *examination]
+        group = [*self._opening(), _gate_only(text), *examination]
         outcome = ask(group)
         try:
             if outcome.failure is not None:
@@ -203,14 +192,10 @@ class ReadOnlyDatabase:
         cut_bytes = self._settings.max_result_bytes if reply.cut else None
         return Rows(reply.columns, reply.rows, cut_bytes=cut_bytes)
 
-    def _opening(
-        self, timeout_seconds: float | None, state: str | None = None
-    ) -> tuple[Step, Step]:
+    def _opening(self, state: str | None = None) -> tuple[Step, Step]:
         """What each transaction begins with; with a state, it fails as ALTERED in another."""
         seconds = min(
-            self._settings.statement_timeout_seconds or float("inf"),
-            timeout_seconds or float("inf"),
-            self._call.remaining(),
+            self._settings.statement_timeout_seconds or float("inf"), self._call.remaining()
         )
         lock_seconds = min(self._settings.lock_timeout_seconds, seconds)
         limits = (_milliseconds(seconds), _milliseconds(lock_seconds))
@@ -265,6 +250,11 @@ class ReadOnlyDatabase:
             )
             stopped.gate = "transaction"
             return stopped
+        if failure.routine == "exec_bind_message" and server.sqlstate == _PROTOCOL_VIOLATION:
+            return StatementRefusedError(
+                "the statement has a parameter such as $1, and nothing gives it a value",
+                "Write the value itself in its place.",
+            )
         return self._statement_error(failure, steps)
 
     def _gate_refusal(self, text: str, failure: Failure) -> ToolError:
@@ -272,7 +262,7 @@ class ReadOnlyDatabase:
 
         If it is one, it is no read; if not, its own syntax error says more than ours could.
         """
-        bare = [*self._opening(None), Step(text, execute=False)]
+        bare = [*self._opening(), Step(text, execute=False)]
         asked = self._run(bare, OWN_RESULT_BYTES).failure
         if asked is not None and asked.step < _OPENING_STEPS:
             return self._statement_error(asked, bare)

@@ -337,16 +337,15 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         hanging up (protocol, "Canceling Requests in Progress"). It travels as this line does."""
         if self._backend_key_data is None:
             return
-        other = open_wire(self._endpoint, self._clock)
-        other.until = self._clock() + CANCEL_SECONDS
-        try:
+        # Without it, what is left is to hang up, which the statement notices when it next writes.
+        failures = (UnreachableError, WireClosedError, WireTimeoutError)
+        with contextlib.suppress(*failures), contextlib.ExitStack() as afterwards:
+            other = open_wire(self._endpoint, self._clock)
+            afterwards.callback(other.close)
+            other.until = self._clock() + CANCEL_SECONDS
             reach(other, self._endpoint, self._tls, self.wire.tls)
             other.send(messages.cancel_request(self._backend_key_data))
             other.receive()
-        except (UnreachableError, WireClosedError, WireTimeoutError):
-            pass  # what is left is to hang up, which the statement notices when it next writes
-        finally:
-            other.close()
 
 
 def open_connection(

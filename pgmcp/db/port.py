@@ -62,21 +62,13 @@ class Database(Protocol):
         *,
         max_rows: int,
         offset: int = 0,
-        timeout_seconds: float | None = None,
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH: everything else is refused."""
 
     def show(self, text: str) -> Rows:
         """Run a caller's SHOW."""
 
-    def explain(
-        self,
-        options: str,
-        text: str,
-        params: tuple[str | None, ...] = (),
-        *,
-        timeout_seconds: float | None = None,
-    ) -> Rows:
+    def explain(self, options: str, text: str, params: tuple[str | None, ...] = ()) -> Rows:
         """EXPLAIN (`options`) a caller's SELECT; `options` is our text, `text` the caller's."""
 
     def fetch(self, text: str, params: tuple[str | None, ...] = ()) -> Rows:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 
 from pgmcp.db import tsv
 from pgmcp.db.catalog import Column, Relation
+from pgmcp.db.sql import quote_literal
 
 Relations = Sequence[Relation]
 
 LIMIT_CHARS = 60_000
 _FIELD_CHARS = 1_000
 _SUMMARY_CHARS = 200
+_QUOTED = frozenset(",'\"\\")
 
 
 def describe(relations: Relations, *, compact: bool, limit_chars: int = LIMIT_CHARS) -> str:
@@ -103,9 +105,15 @@ def _column(relation: Relation, column: Column) -> tuple[str, ...]:
         _short(default),
         _key(relation, column.name),
         ", ".join(_references(relation, column.name)),
-        _short(", ".join(column.labels)),
+        _short(", ".join(map(_label, column.labels))),
         _short(column.comment),
     )
+
+
+def _label(label: str) -> str:
+    """An enum's label; as SQL where it could be taken for two, or for none."""
+    plain = label == label.strip() != "" and _QUOTED.isdisjoint(label)
+    return label if plain else quote_literal(label).strip()
 
 
 def _brief(relation: Relation, column: Column) -> str:

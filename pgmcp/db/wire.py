@@ -145,9 +145,14 @@ class Wire:
     def start_tls(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
         """Shake hands; ssl.SSLError when the two sides do not agree."""
         self._selector.unregister(self.sock)
-        self.sock = context.wrap_socket(
-            self.sock, server_hostname=server_hostname, do_handshake_on_connect=False
-        )
+        try:
+            self.sock = context.wrap_socket(
+                self.sock, server_hostname=server_hostname, do_handshake_on_connect=False
+            )
+        except ssl.SSLError:
+            raise
+        except OSError as error:  # gone already
+            raise WireClosedError(_reason(error)) from error
         self._selector.register(self.sock, self._waits_for)
         try:
             self._retry(self.sock.do_handshake)

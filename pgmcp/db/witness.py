@@ -41,34 +41,20 @@ class WitnessedDatabase:
         *,
         max_rows: int,
         offset: int = 0,
-        timeout_seconds: float | None = None,
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH."""
         self.trail.ran(text)
-        return self._noted(
-            self.database.query(
-                text, params, max_rows=max_rows, offset=offset, timeout_seconds=timeout_seconds
-            )
-        )
+        return self._noted(self.database.query(text, params, max_rows=max_rows, offset=offset))
 
     def show(self, text: str) -> Rows:
         """Run a caller's SHOW."""
         self.trail.ran(text)
         return self._noted(self.database.show(text))
 
-    def explain(
-        self,
-        options: str,
-        text: str,
-        params: tuple[str | None, ...] = (),
-        *,
-        timeout_seconds: float | None = None,
-    ) -> Rows:
+    def explain(self, options: str, text: str, params: tuple[str | None, ...] = ()) -> Rows:
         """EXPLAIN a caller's SELECT."""
         self.trail.ran(text)
-        return self._noted(
-            self.database.explain(options, text, params, timeout_seconds=timeout_seconds)
-        )
+        return self._noted(self.database.explain(options, text, params))
 
     def fetch(self, text: str, params: tuple[str | None, ...] = ()) -> Rows:
         """Run a statement of pgmcp's own."""

@@ -135,9 +135,7 @@ def negated(condition: Condition) -> Condition:
     return condition.of if isinstance(condition, Not) else Not(condition)
 
 
-def either(
-    first: Condition, second: Condition, *, said_not: bool = False
-) -> Condition | None:
+def either(first: Condition, second: Condition, *, said_not: bool = False) -> Condition | None:
     """One or the other; None when a "not" in front could mean both or the first alone.
 
     `said_not`: the first begins with the word, so "not paid or due" is not "unpaid or due".
@@ -166,3 +164,8 @@ def either(
 def is_date(column: Column) -> bool:
     """Whether a column holds a day, with or without a time (not a time of day, not a duration)."""
     return column.category == "D" and not column.type.startswith("time ") and column.type != "time"
+
+
+def may_be_empty(column: Column) -> bool:
+    """Whether there may be nothing in a value that is not NULL: an array, a document."""
+    return column.category == "A" or column.type in ("json", "jsonb", "hstore", "xml")

@@ -11,12 +11,14 @@ from typing import get_args
 
 from pgmcp.db.catalog import Column
 from pgmcp.language import words
-from pgmcp.language.adjectives import either, is_date, negated
+from pgmcp.language.adjectives import is_date, may_be_empty, negated
 from pgmcp.language.dates import Range, period, yearless
 from pgmcp.language.joins import is_plural
 from pgmcp.language.match import columns, literal, number, values
 from pgmcp.language.question import (
+    Any,
     Between,
+    ColumnRef,
     Compare,
     Condition,
     Flag,
@@ -306,9 +308,27 @@ def _named(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
     for p in accept(reading, i, "named"):
         column = reading.lexicon.column(table, label)
         for one, end, cost in _textual(reading, p, table, column):
-            if isinstance(one, OneOf):
+            if isinstance(one, OneOf) and not (one.fold and _first_names(reading, table, one)):
                 found.append((one, end, cost))
     return found
+
+
+def _first_names(reading: Reading, table: TableRef, named: OneOf) -> bool:
+    """Whether nothing is called so, but something begins or ends so: "Otto" of "Otto Braun"."""
+    column = ColumnRef(table.schema, table.table, named.column)
+    if any(" " in text for text in named.values):
+        return False
+    if column not in reading.values:
+        reading.wanted[column] = None
+        return False
+    stored = {value.lower(): value for value in reading.values[column]}
+    for text in named.values:
+        longer = [stored[value] for value in stored if text.lower() in value.split()]
+        if text.lower() not in stored and longer:
+            listed = ", ".join(f"'{value}'" for value in sorted(longer)[:3])
+            reading.notes[f"{table.table}.{named.column} has no '{text}', but {listed}"] = None
+            return True
+    return False
 
 
 @remembered
@@ -318,14 +338,14 @@ def presence(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
     for p in accept(reading, i, "have not"):
         zero = reading.tokens[p - 1].lower in ("zero", "0")
         for name, end, cost in columns(reading, p, table):
-            column = reading.lexicon.column(table, name)
+            column, none = reading.lexicon.column(table, name), Compare(name, "=", "0")
             countable = _countable(reading, table, name)
-            if _may_be_empty(column) or (zero and not countable):
+            if may_be_empty(column) or (zero and not countable):
                 continue
-            none = Compare(name, "=", "0")
             if column.nullable and not zero:
                 several = countable and is_plural(reading.tokens[end - 1].lower)
-                found.append((either(none, Missing(name)) if several else Missing(name), end, cost))
+                either = Any((none, Missing(name))) if several else Missing(name)
+                found.append((either, end, cost))
             elif countable:
                 found.append((none, end, cost))
     for p in accept(reading, i, "have"):
@@ -333,17 +353,12 @@ def presence(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
             column = reading.lexicon.column(table, name)
             if (
                 column.category != "B"
-                and not _may_be_empty(column)
+                and not may_be_empty(column)
                 and not _countable(reading, table, name)
             ):
                 # "with status pending" is about the status, not about there being one.
                 found.append((Not(Missing(name)), end, cost + 2))
     return found
-
-
-def _may_be_empty(column: Column) -> bool:
-    """Whether there may be nothing in a value that is not NULL: an array, a document."""
-    return column.category == "A" or column.type in ("json", "jsonb", "hstore", "xml")
 
 
 @remembered

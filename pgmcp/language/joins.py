@@ -59,9 +59,11 @@ def graph_of(catalogue: Catalogue) -> Graph:
 
 
 def noun(table: str) -> tuple[str, ...]:
-    """The stems of a table's name, a prefix such as `tbl_` taken off."""
+    """The stems of a table's name, a prefix such as `tbl_` or an ending `_tbl` taken off."""
     parts = stems(table)
-    return parts[1:] if len(parts) > 1 and parts[0] in words.TABLE_PREFIXES else parts
+    if len(parts) > 1 and parts[0] in words.TABLE_PREFIXES:
+        return parts[1:]
+    return parts[:-1] if len(parts) > 1 and parts[-1] in words.TABLE_ENDINGS else parts
 
 
 def role_of(columns: tuple[str, ...]) -> tuple[str, ...]:

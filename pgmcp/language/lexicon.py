@@ -91,8 +91,8 @@ class Lexicon:
         relation = self.relations[table]
         names = {column.name for column in relation.columns if column.category == "S"}
         own = tuple(f"{relation.name.rstrip('s')}_{part}" for part in ("name", "title"))
-        _, spelt = self.columns(table).get(("name",), (NAME, ()))
-        likely = (*words.LABELS, *own, *(name for name in spelt if len(spelt) == 1))
+        rank, spelt = self.columns(table).get(("name",), (NAME, ()))
+        likely = (*words.LABELS, *own, *(spelt if rank < PART and len(spelt) == 1 else ()))
         return next((name for name in likely if name in names), None)
 
     def known_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
@@ -153,7 +153,7 @@ def _table_keys(ref: TableRef, relation: Relation) -> dict[Key, int]:
     bare, full, schema = noun(ref.table), stems(ref.table), stems(ref.schema)
     for key in (bare, full, (stem("".join(split_name(ref.table))),), schema + bare, schema + full):
         keys.setdefault(key, NAME)
-    for key in (_comment_key(relation.comment, 3), _spelt_out(bare)):
+    for key in (_comment_key(relation.comment, 3), spelt_out(bare)):
         if key:
             keys.setdefault(key, ALIAS)
     if len(bare) > 1:
@@ -168,10 +168,10 @@ def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
     own = noun(relation.name)
     bare = full[len(own) :] if len(full) > len(own) and full[: len(own)] == own else full
     for key in (bare, stripped(full), stripped(bare), _comment_key(column.comment, 4)):
-        if key and not (refers and key != _comment_key(column.comment, 4)):
+        if key and key != own and not (refers and key != _comment_key(column.comment, 4)):
             keys.setdefault(key, ALIAS)
     for key in list(keys):
-        spelt = _spelt_out(key)
+        spelt = spelt_out(key)
         if spelt:
             keys.setdefault(spelt, ALIAS)
         if len(key) == 2 and key[1] == "year":
@@ -217,7 +217,8 @@ def _comment_key(comment: str | None, longest: int) -> Key:
     return key if len(key) <= longest else ()
 
 
-def _spelt_out(key: Key) -> Key:
+def spelt_out(key: Key) -> Key:
+    """A name with its abbreviations as words, () where it has none."""
     if not any(part in words.ABBREVIATIONS for part in key):
         return ()
     return stems(" ".join(words.ABBREVIATIONS.get(part, part) for part in key))

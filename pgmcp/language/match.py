@@ -11,7 +11,7 @@ from typing import Any
 
 from pgmcp.language import words
 from pgmcp.language.joins import describe, is_plural, ways
-from pgmcp.language.lexicon import Lexicon
+from pgmcp.language.lexicon import Lexicon, spelt_out
 from pgmcp.language.question import ColumnRef, Hop, Path, TableRef
 from pgmcp.language.reading import (
     _LONGEST,
@@ -127,7 +127,11 @@ def related(reading: Reading, i: int, table: TableRef) -> Found[Path]:
     graph = reading.lexicon.graph
     found: Found[Path] = []
     for key, _, end in _spans(reading, i):
-        roles = [hop for hop in graph.hops.get(table, ()) if not hop.to_many and hop.role == key]
+        roles = [
+            hop
+            for hop in graph.hops.get(table, ())
+            if not hop.to_many and key in (hop.role, spelt_out(hop.role))
+        ]
         comments = [
             hop
             for hop in graph.hops.get(table, ())
@@ -146,9 +150,10 @@ def related(reading: Reading, i: int, table: TableRef) -> Found[Path]:
         if way.path is not None:
             found.append((way.path, end, cost + len(way.path) - 1))
         elif way.others:
-            listed = "; ".join(describe(path) for path in way.others[:4])
-            note = f"{table.table} and {ref.table} are related in more than one way: {listed}"
-            reading.notes[note] = None
+            listed = tuple(dict.fromkeys(describe(path) for path in way.others[:4]))
+            if len(listed) > 1:  # a key from a table to itself is one, seen from both ends
+                note = f"{table.table} and {ref.table} are related in more than one way"
+                reading.notes[f"{note}: {'; '.join(listed)}"] = None
     return found
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pgmcp.language.adjectives import adjectives, either, is_date, negated
 from pgmcp.language.conditions import OPERATORS, comparison, moment, own_date, presence
 from pgmcp.language.dates import period
 from pgmcp.language.joins import is_plural
+from pgmcp.language.lexicon import NAME
 from pgmcp.language.match import is_count, literal, number, related, tables, values
 from pgmcp.language.phrase import Phrase, also, contradicts, mixed, nested, to_many
 from pgmcp.language.places import excepted, own_column, placed, related_values
@@ -30,6 +32,7 @@ from pgmcp.language.question import (
     Related,
     TableRef,
     both,
+    columns_of,
 )
 from pgmcp.language.reading import Found, Reading, accept, maybe, remembered, starts, word
 from pgmcp.language.tokens import is_uuid
@@ -60,6 +63,8 @@ def noun_phrase(
 ) -> Found[tuple[Phrase, Path]]:
     """The phrases that begin at `i`; seen from `source`, with the path that leads there."""
     found: Found[tuple[Phrase, Path]] = []
+    # "active users" where a view is called so: its name is plainer than a condition on users.
+    whole = [end for _, end, rank in tables(reading, i) if rank == NAME]
     for k in range(i, min(i + _REACH, len(reading.tokens))):
         if starts(reading, k) != (k,):
             continue
@@ -71,7 +76,8 @@ def noun_phrase(
                 (path[-1].target, path, end, cost)
                 for path, end, cost in related(reading, k, source)
             ]
-        for ref, path, end, cost in heads:
+        for ref, path, end, rank in heads:
+            cost = rank + (end in whole and k not in starts(reading, i))
             if depth == MAX_DEPTH and not _close(reading, path):
                 continue
             plural = is_plural(reading.tokens[end - 1].lower)
@@ -227,7 +233,8 @@ def _apposition(
                 )
                 found.append((one, end))
     for (column, value), end, _ in values(reading, i, table) if depth else []:
-        found.append((OneOf(column, (value,)), end))
+        if not lexicon.is_key(table, column):
+            found.append((OneOf(column, (value,)), end))
     label = lexicon.label(table)
     text_key = len(key) == 1 and lexicon.column(table, key[0]).category == "S"
     if i < len(reading.tokens) and is_uuid(reading.tokens[i].text):
@@ -266,6 +273,8 @@ def clause(
     for first, j, cost in _single(reading, i, table, depth, timeless):
         found.append((first, j, cost))
         for p in accept(reading, j, "or"):
+            if accept(reading, i, "have not") and not accept(reading, p, "have", "have not"):
+                continue  # "without a city or insured": with or without the insurance?
             for rest, end, more in clause(reading, p, table, depth, timeless):
                 one = either(first, rest, said_not=said_not)
                 if one is not None:
@@ -278,10 +287,16 @@ def _single(
     reading: Reading, i: int, table: TableRef, depth: int, timeless: bool
 ) -> Found[Condition]:
     found: Found[Condition] = []
+    is_key = partial(reading.lexicon.is_key, table)
     after_who = maybe(reading, i, "who")
     for p in after_who:
         for q in maybe(reading, p, "be"):
-            found.extend(adjectives(reading, q, table))
+            found.extend(
+                (one, end, cost)
+                for one, end, cost in adjectives(reading, q, table)
+                # "parent CAR" is not one whose own parent is CAR.
+                if not (depth and q == i and any(map(is_key, columns_of(one))))
+            )
             if not timeless:
                 found.extend(moment(reading, q, table))
         for q in maybe(reading, p, "have", "lead", "be"):

@@ -167,16 +167,11 @@ class _Writer:
         return quoted(f"{of}_{term.function}"[:63])
 
     def measure(self, term: Measure, alias: str) -> str:
-        target = term.path[-1].target
-        inner = self.alias(target)
+        source, inner, conditions = self.reached(term.path, alias, once=True)
         what = "*" if term.column is None else f"{inner}.{quoted(term.column)}"
-        conditions = self.reached(term.path, alias, inner)
         if term.where is not None:
-            conditions.append(self.condition(term.where, target, inner))
-        return (
-            f"(SELECT {term.function}({what}) FROM {self.from_item(target, inner)}"
-            f" WHERE {' AND '.join(conditions)})"
-        )
+            conditions.append(self.condition(term.where, term.path[-1].target, inner))
+        return f"(SELECT {term.function}({what}) FROM {source} WHERE {' AND '.join(conditions)})"
 
     def joined(self, path: Path, alias: str) -> tuple[list[str], str]:
         lines, here = [], alias
@@ -189,16 +184,29 @@ class _Writer:
 
     # -- conditions --
 
-    def reached(self, path: Path, alias: str, inner: str) -> list[str]:
-        """That the row `inner` is at the end of `path`, seen from the row `alias`."""
-        if len(path) == 1:
-            return [f"{inner}.{quoted(b)} = {alias}.{quoted(a)}" for a, b in path[0].on]
+    def reached(self, path: Path, alias: str, *, once: bool) -> tuple[str, str, list[str]]:
+        """The rows at the end of `path`, seen from the row `alias`: FROM, their alias, WHERE.
+
+        They are joined, which PostgreSQL can plan for large tables; where a row would come more
+        than once that way, and may not, each is asked whether it is reached.
+        """
         first, *rest = path
-        middle = self.alias(first.target)
-        on = [f"{middle}.{quoted(b)} = {alias}.{quoted(a)}" for a, b in first.on]
-        on += self.reached(tuple(rest), middle, inner)
-        source = self.from_item(first.target, middle)
-        return [f"EXISTS (SELECT FROM {source} WHERE {' AND '.join(on)})"]
+        if once and _repeats(path):
+            inner = self.alias(path[-1].target)
+            *others, last = rest
+            source, middle, conditions = self.reached((first, *others), alias, once=False)
+            conditions += [f"{inner}.{quoted(b)} = {middle}.{quoted(a)}" for a, b in last.on]
+            reached = f"EXISTS (SELECT FROM {source} WHERE {' AND '.join(conditions)})"
+            return self.from_item(last.target, inner), inner, [reached]
+        here = self.alias(first.target)
+        conditions = [f"{here}.{quoted(b)} = {alias}.{quoted(a)}" for a, b in first.on]
+        source = self.from_item(first.target, here)
+        for hop in rest:
+            there = self.alias(hop.target)
+            on = " AND ".join(f"{there}.{quoted(b)} = {here}.{quoted(a)}" for a, b in hop.on)
+            source += f" JOIN {self.from_item(hop.target, there)} ON {on}"
+            here = there
+        return source, here, conditions
 
     def condition(self, condition: Condition, table: TableRef, alias: str) -> str:
         """A condition on the row `alias`, in brackets where another could be joined to it."""
@@ -229,12 +237,12 @@ class _Writer:
 
     def related(self, condition: Related, alias: str) -> str:
         target = condition.path[-1].target
-        inner = self.alias(target)
-        conditions = self.reached(condition.path, alias, inner)
+        counted = condition.count is not None
+        source, inner, conditions = self.reached(condition.path, alias, once=counted)
         if condition.where is not None:
             parts = condition.where.of if isinstance(condition.where, All) else (condition.where,)
             conditions += [self.condition(one, target, inner) for one in parts]
-        source = f"FROM {self.from_item(target, inner)} WHERE {' AND '.join(conditions)}"
+        source = f"FROM {source} WHERE {' AND '.join(conditions)}"
         if condition.count is None:
             return f"EXISTS (SELECT {source})"
         operator, count = condition.count
@@ -313,6 +321,12 @@ def values_sql(column: ColumnRef, lexicon: Lexicon) -> Statement:
         f"SELECT DISTINCT value FROM (SELECT {name}::text AS value FROM {source}"
         f" WHERE {name} IS NOT NULL LIMIT {SAMPLE_ROWS}) AS sample LIMIT {MAX_VALUES + 1}"
     )
+
+
+def _repeats(path: Path) -> bool:
+    """Whether a row at the end may be reached over more than one row on the way."""
+    many = [hop.to_many for hop in path]
+    return True in many and False in many[many.index(True) :]
 
 
 def _spans_tables(question: Select) -> bool:

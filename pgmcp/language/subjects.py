@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pgmcp.language import words
+from pgmcp.language.adjectives import is_date
 from pgmcp.language.conditions import measuring, own_date
 from pgmcp.language.match import columns, is_count, number, related
 from pgmcp.language.nouns import Extension, follow, noun_phrase
 from pgmcp.language.phrase import Phrase, to_many
 from pgmcp.language.question import Field, Function, Measure, Order, Path, TableRef, both
 from pgmcp.language.reading import Found, Reading, accept, maybe, remembered, word
+from pgmcp.language.tokens import stems
 
 
 def _settle(phrase: Phrase) -> Phrase | None:
@@ -50,7 +52,7 @@ def _superlative(reading: Reading, p: int, table: TableRef) -> Found[Order]:
         for end in word(reading, p, *forms):
             if own is not None:
                 found.append((Order(Field(own), newest), end, 0))
-            elif reading.tokens[end - 1].lower == "first":
+            elif reading.tokens[end - 1].lower == "first" and not _dated(reading, table):
                 key = reading.lexicon.relations[table].primary_key
                 if len(key) == 1:
                     found.append((Order(Field(key[0])), end, 0))
@@ -59,6 +61,14 @@ def _superlative(reading: Reading, p: int, table: TableRef) -> Found[Order]:
             for name, sign in measuring(reading, table, adjective):
                 found.append((Order(Field(name), sign > 0), end, 0))
     return found
+
+
+def _dated(reading: Reading, table: TableRef) -> bool:
+    """Whether rows have times of their own, so that the first is not the one of the first key."""
+    return any(
+        is_date(column) and not words.BIRTH & set(stems(column.name))
+        for column in reading.lexicon.relations[table].columns
+    )
 
 
 def _arranged(reading: Reading, p: int, phrase: Phrase) -> Found[Phrase]:

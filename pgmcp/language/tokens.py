@@ -29,11 +29,10 @@ class Token:
     parts: tuple[str, ...] = ()
 
 
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _TOKEN = re.compile(
     r"""
-    (?P<uuid> (?<![\w-]) """ + _UUID + r""" (?![\w-]) ) |
-    (?P<string> (?<!\w)'(?:[^']|''|'(?=\w))*'(?!\w) | "(?:[^"]|"")*" | “[^”]*” | ‘[^’]*’(?!\w) )
+    (?P<uuid> (?<![\w-]) [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12} (?![\w-]) )
+  | (?P<string> (?<!\w)'(?:[^']|''|'(?=\w))*'(?!\w) | "(?:[^"]|"")*" | “[^”]*” | ‘[^’]*’(?!\w) )
   | (?P<date> [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?![\w-]) )
   | (?P<number> (?<![\w.]) -?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? (?!\w|\.\w) )
   | (?P<word> \w(?:[\w@]|[.'’+-](?=\w))* )
@@ -95,7 +94,8 @@ def _word(raw: str) -> Token:
 
 def is_uuid(text: str) -> bool:
     """Whether a text is a UUID as PostgreSQL writes it; it needs no quotes."""
-    return re.fullmatch(_UUID, text) is not None
+    found = _TOKEN.fullmatch(text)
+    return found is not None and found.lastgroup == "uuid"
 
 
 @lru_cache(maxsize=16_384)

@@ -330,7 +330,7 @@ FLAG_LETTERS = (("Y", "N"), ("y", "n"), ("J", "N"), ("T", "F"), ("t", "f"), ("1"
 """How old schemas write yes and no."""
 KIND_PARTS = frozenset({"amt", "nm", "cd", "fl", "flg", "flag", "yn", "ind", "txt", "val"})
 """The last word of a column that says only what kind of value it holds: `salary_amt`."""
-KEY_PARTS = frozenset({"id", "nr", "no", "key", "fk", "code", "uuid", "num", "number", "ref"})
+KEY_PARTS = frozenset({"id", "cd", "nr", "no", "key", "fk", "code", "uuid", "num", "number", "ref"})
 UNIT_PARTS: dict[str, tuple[str, ...]] = {
     "minutes": ("minute", "minutes", "min", "mins"), "hours": ("hour", "hours", "hr", "hrs"),
     "seconds": ("second", "seconds", "sec", "secs"), "days": ("day", "days"),
@@ -366,6 +366,8 @@ ABBREVIATIONS: dict[str, str] = {
     "tot": "total", "bal": "balance", "curr": "currency", "dat": "date",
 }  # fmt: skip
 TABLE_PREFIXES = frozenset({"tbl", "tb", "t", "tab", "vw", "v", "dim", "fact", "fct", "app", "mv"})
+
+TABLE_ENDINGS = frozenset({"tbl", "tab"})
 
 LONG_TEXT = frozenset(
     "description body text comment comments note notes content message password hash secret token"

@@ -75,6 +75,8 @@ class HttpFront:
         self._server = HttpServer(
             http.address, self._endpoint(serving), tls=tls, listeners=listeners
         )
+        if not listeners:  # port 0 has become a real one
+            self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
 
     @property

@@ -1,4 +1,4 @@
-"""What the database tools share: the argument `database`, and the lines above a result.
+"""What the database tools share: the database and the time of a call, and the lines above a result.
 
 The rule: a result's first lines say where it comes from and what was run, and a blank line ends
 them, whatever the SQL looks like.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from pgmcp.db.port import Database, Rows
+from pgmcp.mcp.feature import Context
 
 DATABASE = "Name of the database to use; default: the first that you may use."
 TIMEOUT_SECONDS = (
@@ -16,6 +17,16 @@ TIMEOUT_SECONDS = (
 )
 
 _CONTINUED = "\n     "  # the width of "SQL: ", so that a blank line inside SQL is never empty
+
+
+def database_of(context: Context, name: str | None, timeout_seconds: int | None) -> Database:
+    """The database that a call names; from here on the call takes no longer than it asks for.
+
+    All of it: the wait for a connection and an answer that does not come as much as the statement.
+    """
+    if timeout_seconds is not None:
+        context.call.shorten(timeout_seconds)
+    return context.databases.get(name)
 
 
 def heading(

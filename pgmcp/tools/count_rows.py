@@ -15,7 +15,7 @@ from pgmcp.db.sql import quote_identifier
 from pgmcp.errors import ToolError
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import arg
-from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, heading
+from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
 
 Operator = Literal[
     "=", "<>", "<", "<=", ">", ">=", "like", "not like", "ilike", "not ilike",
@@ -68,10 +68,10 @@ class Args:
 
 def run(args: Args, context: Context) -> str:
     """`count` and the number as TSV, below the SQL that was run and its parameters."""
-    database = context.databases.get(args.database)
+    database = database_of(context, args.database, args.timeout_seconds)
     relation = lookup.relation(database.fetch, args.table, args.schema)
     sql, params = counting(relation, args.filter)
-    rows = database.query(sql, params, max_rows=1, timeout_seconds=args.timeout_seconds)
+    rows = database.query(sql, params, max_rows=1)
     return f"{heading(database, sql, params)}\n\n{tsv.render(rows)}"
 
 

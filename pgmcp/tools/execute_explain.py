@@ -15,7 +15,7 @@ from pgmcp.db.sql import split_explain
 from pgmcp.errors import ToolError
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import arg
-from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, heading
+from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def run(args: Args, context: Context) -> str:
             "the query begins with EXPLAIN",
             "Leave it out: this tool adds it, with the options of its arguments.",
         )
-    database = context.databases.get(args.database)
+    database = database_of(context, args.database, args.timeout_seconds)
     try:
         shown, remarks = _answer(database, args)
     except RecursionError:  # hundreds of subqueries inside one another
@@ -70,7 +70,7 @@ def _answer(database: Database, args: Args) -> tuple[str, str]:
 def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> str:
     # PostgreSQL 18 turns BUFFERS on with ANALYZE, and older ones do not: say which is meant.
     options = f"FORMAT {form}, ANALYZE {analyze}, BUFFERS {args.buffers}"
-    rows = database.explain(options, args.query, timeout_seconds=args.timeout_seconds)
+    rows = database.explain(options, args.query)
     if rows.cut_bytes is not None:
         raise ToolError(f"the plan is larger than {rows.cut_bytes:,} bytes")
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)

@@ -12,7 +12,7 @@ from pgmcp.db.port import Database, Rows
 from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.mcp.feature import Annotations, Context, Tool
 from pgmcp.rpc.schema import arg
-from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, heading, row_note
+from pgmcp.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading, row_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,15 @@ def run(args: Args, context: Context) -> str:
     from pgmcp.language.prose import looks_like_sql
     from pgmcp.tools._plain_language import meant_as_prose
 
-    database = context.databases.get(args.database)
-    if looks_like_sql(args.query) is False:
+    database = database_of(context, args.database, args.timeout_seconds)
+    # Behind its comments, as PostgreSQL reads them: they nest.
+    text = args.query[sql.skip_space(args.query) :]
+    if looks_like_sql(text) is False:
         return _answer_prose(args, database, context)
     try:
         rows, offset = _answer(args, database)
     except (StatementError, StatementRefusedError) as error:
-        if not meant_as_prose(args.query, error, database):
+        if not meant_as_prose(text, error, database):
             raise
         return _answer_prose(args, database, context)
     return _text(heading(database, args.query), rows, offset)
@@ -71,13 +73,7 @@ def _answer_prose(args: Args, database: Database, context: Context) -> str:
     written = translate(args.query, database, context)
     head = heading(database, written.sql, written.params, written.author)
     try:
-        rows = database.query(
-            written.sql,
-            written.params,
-            max_rows=args.limit,
-            offset=args.offset,
-            timeout_seconds=args.timeout_seconds,
-        )
+        rows = database.query(written.sql, written.params, max_rows=args.limit, offset=args.offset)
     except ToolError as error:
         raise ToolError(f"{head}\n\n{error.for_client()}") from error
     return _text(head, rows, args.offset)
@@ -92,13 +88,8 @@ def _answer(args: Args, database: Database) -> tuple[Rows, int]:
         # Blanks instead of the EXPLAIN, so that the position of an error is the caller's.
         explained = " " * explain.offset + args.query[explain.offset :]
         options = sql.explain_options(explain.options)
-        return database.explain(options, explained, timeout_seconds=args.timeout_seconds), 0
-    rows = database.query(
-        args.query,
-        max_rows=args.limit,
-        offset=args.offset,
-        timeout_seconds=args.timeout_seconds,
-    )
+        return database.explain(options, explained), 0
+    rows = database.query(args.query, max_rows=args.limit, offset=args.offset)
     return rows, args.offset
 
 
