@@ -165,4 +165,4 @@ def _bearer(header: str) -> str | None:
     secret = rest.strip(" \t")
     if scheme.lower() != "bearer" or not secret or len(secret) > _MAX_SECRET_CHARACTERS:
         return None
-    return secret if secret.isascii() and not any(c.isspace() for c in secret) else None
+    return secret if secret.isascii() and len(secret.split()) == 1 else None

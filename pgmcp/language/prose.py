@@ -79,7 +79,9 @@ def is_prose(text: str, sqlstate: str | None, lexicon: Callable[[], Lexicon]) ->
     if sqlstate in (UNDEFINED_COLUMN, UNDEFINED_TABLE):
         marked = bool(_MARKS.search(bare)) or "," in bare or "(" in bare
         bare_words = "from" not in rest or bool({"the", "my", "our", "me"} & set(rest[:1]))
-        return first == "select" and bare_words and not marked
+        if first != "select" or marked or not bare_words:
+            return False
+        return any(_is_known(word, lexicon()) for word in rest)
     if sqlstate != SYNTAX_ERROR:
         return False
     return _reads_as_prose(bare, first, rest)

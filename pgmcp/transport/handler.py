@@ -35,6 +35,7 @@ from pgmcp.transport.tls import ClientCertificate, client_certificate
 log = logging.getLogger("pgmcp.http")
 
 _REQUESTS_PER_TURN = 16
+_STAY_SECONDS = 0.002
 
 
 class Serving(Protocol):
@@ -54,6 +55,9 @@ class Serving(Protocol):
 
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
+
+    def quiet(self) -> bool:
+        """Whether there is a thread for every connection."""
 
     def rest(self, handler: RequestHandler, wait: Wait | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
@@ -92,6 +96,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         """Take a turn: go on until there is something to wait for, then let the server wait."""
         try:
             wait = next(self._conversation)
+            while self._stays(wait):
+                wait = next(self._conversation)
         except StopIteration:
             self._end()
         except Exception:  # the one place that catches a defect on the HTTP side
@@ -102,6 +108,19 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._end()
         else:
             self._server.rest(self, wait)
+
+    def _stays(self, wait: Wait | None) -> bool:
+        """Whether the next request came while the thread stayed for it a moment.
+
+        Few clients, each with its next request soon after the answer: handing the connection to
+        the waiting thread and back costs more than the request.
+        """
+        return (
+            wait is not None
+            and wait.idle
+            and self._server.quiet()
+            and self._connection.readable_within(_STAY_SECONDS)
+        )
 
     def _end(self) -> None:
         self._connection.close()
