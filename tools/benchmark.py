@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from pgmcp import __version__
-from tools import bare, gate_cost
+from tools import bare, gate_cost, inside_cost
 from tools.binaries import available
 from tools.child import spawn
 from tools.postgres import Server, free_port, running
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str]) -> int:
             return 1
         _print_driver(postgres, options.seconds)
         _print_gate(postgres, options.seconds)
+        _print_inside()
     return 0
 
 
@@ -201,6 +202,13 @@ def _print_gate(postgres: Server, seconds: float) -> None:
     print("\n| One read, in this process | p50 µs | Without gate and judge | Ratio |")
     print("|---|--:|--:|--:|")
     for kind, ours, base in gate_cost.measure(postgres, seconds):
+        print(f"| {kind} | {ours:.0f} | {base:.0f} | {ours / base:.2f} |", flush=True)
+
+
+def _print_inside() -> None:
+    print("\n| Pure work, in this process | best µs | Yardstick µs | Ratio |")
+    print("|---|--:|--:|--:|")
+    for kind, ours, base in inside_cost.measure():
         print(f"| {kind} | {ours:.0f} | {base:.0f} | {ours / base:.2f} |", flush=True)
 
 

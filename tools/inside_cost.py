@@ -1,0 +1,76 @@
+"""What two pieces of pure work cost: rendering rows, and understanding a question.
+
+The rule: in this process and without a database, beside the same amount of plain work done in
+turns, so that the ratio says what pgmcp adds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from pgmcp.db import port, tsv
+from pgmcp.db.catalog import Catalogue, Column, Relation
+from pgmcp.language.lexicon import Lexicon
+from pgmcp.language.understand import understand
+
+_WORDS = "item log entry batch team task file plan note part site unit rate zone lane".split()
+_ROW = (b"12345", b"some text", b"2024-01-01 00:00:00.123456", None, b"t", b"3.14")
+_QUESTION = "can you please show me the city of all active users, sorted by city"
+
+
+def measure() -> Iterator[tuple[str, float, float]]:
+    """Kinds of work, each with its best time in microseconds and that of its yardstick."""
+    rows: list[tuple[port.Value, ...]] = [_ROW] * 1000
+    answer = port.Rows(tuple(port.Column(f"c{n}", 25) for n in range(len(_ROW))), rows)
+
+    def joined() -> None:
+        b"\n".join(b"\t".join(value or b"" for value in row) for row in rows).decode()
+
+    yield "1,000 rows of 6 as TSV, beside a bare join", *_best(lambda: tsv.render(answer), joined)
+    lexicon = Lexicon.of(_thousand_tables())
+    today = date(2025, 3, 15)
+    yield (
+        "a question among 1,000 tables, beside splitting it 1,000 times",
+        *_best(
+            lambda: understand(_QUESTION, lexicon, today=today),
+            lambda: [_QUESTION.split() for _ in range(1000)],
+        ),
+    )
+
+
+def _thousand_tables() -> Catalogue:
+    users = Relation(
+        "public",
+        "users",
+        "table",
+        (
+            Column("id", "integer", "N"),
+            Column("city", "text", "S"),
+            Column("active", "boolean", "B"),
+        ),
+    )
+    others = [
+        Relation(
+            "public",
+            f"{one}_{other}_{n}s",
+            "table",
+            tuple(Column(f"{one}_{word}", "text", "S") for word in _WORDS),
+        )
+        for n in range(5)
+        for one in _WORDS
+        for other in _WORDS
+    ]
+    return Catalogue((users, *others[:999]))
+
+
+def _best(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
+    taken: tuple[list[float], list[float]] = [], []
+    for _ in range(50):
+        for run, into in zip((first, second), taken, strict=True):
+            at = time.perf_counter()
+            run()
+            into.append(time.perf_counter() - at)
+    ours, base = (min(times) * 1e6 for times in taken)
+    return ours, base
