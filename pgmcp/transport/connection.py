@@ -56,14 +56,6 @@ class Connection:
         """The descriptor, -1 once closed."""
         return self._socket.fileno()
 
-    def readable_within(self, seconds: float) -> bool:
-        """Whether there is something to read, at the latest after this time."""
-        if not hasattr(select, "poll"):
-            return False
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
-
     def shake_hands(self, context: ssl.SSLContext, deadline: float) -> Steps[None]:
         """Turn to TLS as the server. ConnectionLostError when that fails."""
         try:

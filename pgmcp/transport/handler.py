@@ -35,7 +35,6 @@ from pgmcp.transport.tls import ClientCertificate, client_certificate
 log = logging.getLogger("pgmcp.http")
 
 _REQUESTS_PER_TURN = 16
-_STAY_SECONDS = 0.002
 
 
 class Serving(Protocol):
@@ -55,9 +54,6 @@ class Serving(Protocol):
 
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
-
-    def quiet(self) -> bool:
-        """Whether there is a thread for every connection."""
 
     def rest(self, handler: RequestHandler, wait: Wait | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
@@ -96,8 +92,6 @@ class RequestHandler(BaseHTTPRequestHandler):
         """Take a turn: go on until there is something to wait for, then let the server wait."""
         try:
             wait = next(self._conversation)
-            while self._stays(wait):
-                wait = next(self._conversation)
         except StopIteration:
             self._end()
         except Exception:  # the one place that catches a defect on the HTTP side
@@ -108,19 +102,6 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._end()
         else:
             self._server.rest(self, wait)
-
-    def _stays(self, wait: Wait | None) -> bool:
-        """Whether the next request came while the thread stayed for it a moment.
-
-        Few clients, each with its next request soon after the answer: handing the connection to
-        the waiting thread and back costs more than the request.
-        """
-        return (
-            wait is not None
-            and wait.idle
-            and self._server.quiet()
-            and self._connection.readable_within(_STAY_SECONDS)
-        )
 
     def _end(self) -> None:
         self._connection.close()

@@ -243,10 +243,6 @@ class HttpServer(ThreadingHTTPServer):
         """Whether another connection waits for a thread."""
         return self._crew.waiting()
 
-    def quiet(self) -> bool:
-        """Whether there is a thread for every connection."""
-        return len(self._handlers) <= self.limits.workers and not self.stopping
-
     @contextmanager
     def watch(self, connection: Connection, call: Call) -> Iterator[None]:
         """Cancel `call` if the client hangs up inside the block."""
