@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pgmcp.cli import admin
 from pgmcp.cli.console import Console
-from pgmcp.config.model import Address, Auth, Config, Database, Host, Http, Ssl, Tls
+from pgmcp.config.model import Address, Auth, Config, Http, Tls
+from tests.databases import unreachable
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
 
@@ -37,30 +38,12 @@ def configuration(folder: Path, databases: tuple[str, ...] = ()) -> Config:
             auth=auth,
             trusted_proxies=(),
         ),
-        databases=tuple(_database(name) for name in databases),
+        databases=tuple(unreachable(5432, name=name, database=name) for name in databases),
         hidden_tools=frozenset(),
         hidden_resources=frozenset(),
         hidden_prompts=frozenset(),
         max_connections_total=50,
         debug=False,
-    )
-
-
-def _database(name: str) -> Database:
-    return Database(
-        name=name,
-        hosts=(Host("localhost", 5432),),
-        database=name,
-        user="postgres",
-        passwords=(None,),
-        ssl=Ssl("disable", None, None, None),
-        available_to_users=(),
-        pool_max_conns=4,
-        pool_min_conns=0,
-        pool_max_conn_idle_seconds=1800.0,
-        connect_timeout_seconds=5.0,
-        statement_timeout_seconds=30.0,
-        target_session_attrs="any",
     )
 
 

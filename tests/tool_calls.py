@@ -13,12 +13,13 @@ import pytest
 from pgmcp import resources
 from pgmcp.auth.principal import Principal, local
 from pgmcp.call import Call
-from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.config.model import Database, Secret, Ssl
 from pgmcp.db import port
 from pgmcp.db.pools import Pools
 from pgmcp.errors import ToolError
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import build
+from tests.databases import settings_for
 from tools.postgres import Server
 
 _numbers = itertools.count(1)
@@ -28,20 +29,14 @@ PRINCIPAL: Principal = local(("main",))
 
 def configured(server: Server, database: str, user: str = "", password: str = "") -> Database:
     """The server's database as a configuration describes it, named "main"."""
-    return Database(
-        name="main",
-        hosts=(Host(server.host, server.port),),
-        database=database,
+    return settings_for(
+        server,
+        database,
         user=user or server.user,
         passwords=(Secret(password or server.password),),
         ssl=Ssl("disable", None, None, None),
-        available_to_users=(),
         pool_max_conns=2,
-        pool_min_conns=0,
-        pool_max_conn_idle_seconds=60.0,
-        connect_timeout_seconds=5.0,
         statement_timeout_seconds=20.0,
-        target_session_attrs="any",
     )
 
 
