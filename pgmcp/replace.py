@@ -27,17 +27,12 @@ def update(path: Path, change: Callable[[bytes | None], bytes | None]) -> bool:
     content, or None to leave things as they are. A symlink stays, its target is replaced; the
     owner stays. FileError says what was in the way.
     """
-    target = Path(os.path.realpath(path))
-    try:
-        with _locked(target):
-            old = files.read(target)
-            new = change(old)
-            if new is None:
-                return False
-            _replace(target, new)
-    except OSError as error:
-        raise files.os_error(target, error) from error
-    return True
+    return _change(path, change, keep=True)
+
+
+def rehearse(path: Path, change: Callable[[bytes | None], bytes | None]) -> None:
+    """Do and wait for all that `update` does, but for the last step: the file stays as it is."""
+    _change(path, change, keep=False)
 
 
 def tighten(path: Path) -> bool:
@@ -63,7 +58,21 @@ def tighten(path: Path) -> bool:
     return True
 
 
-def _replace(target: Path, content: bytes) -> None:
+def _change(path: Path, change: Callable[[bytes | None], bytes | None], *, keep: bool) -> bool:
+    target = Path(os.path.realpath(path))
+    try:
+        with _locked(target):
+            old = files.read(target)
+            new = change(old)
+            if new is None:
+                return False
+            _write(target, new, keep=keep)
+    except OSError as error:
+        raise files.os_error(target, error) from error
+    return True
+
+
+def _write(target: Path, content: bytes, *, keep: bool) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     # Only the lock's holder gets here, so one that lies around belongs to a writer that died.
     temporary.unlink(missing_ok=True)
@@ -75,7 +84,8 @@ def _replace(target: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(target)
+        if keep:
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(target.parent)

@@ -24,8 +24,8 @@ WRONG = "authentication failed: invalid username or password"
 DISABLED = "authentication failed: user account is disabled"
 BLOCKED = "too many failed authentication attempts from this IP address, please try again later"
 
-# A failure of a known user is written to the disk, which takes some milliseconds; every refusal
-# waits this long after the check, so that a clock does not tell which names exist.
+# Every refusal does the same work, and ends no sooner than this after the check, so that a clock
+# does not tell what little differs.
 _REFUSAL_SECONDS = 0.05
 
 _log = logging.getLogger("pgmcp.auth")

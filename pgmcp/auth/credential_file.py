@@ -92,3 +92,7 @@ class CredentialFile(Generic[T]):
         A file that is not there is not made.
         """
         return replace.update(self.path, lambda data: None if data is None else change(data))
+
+    def rehearse(self, change: Callable[[bytes], bytes]) -> None:
+        """Spend what `rewrite` spends, disk included, and keep the file; FileError likewise."""
+        replace.rehearse(self.path, lambda data: None if data is None else change(data))

@@ -80,18 +80,16 @@ class UserStore:
         return user
 
     def pretend(self) -> None:
-        """Take the time that `failed` takes, and change nothing: for a name that is nobody's.
+        """Do what `failed` does, and change nothing: for a name that is nobody's.
 
-        Writing takes longer the more users there are, so no fixed delay can hide it.
+        Writing takes longer the more users there are and the slower the disk is, so no fixed
+        delay can hide it.
         """
-
-        def rehearsed(data: bytes) -> None:
-            self._file.parsed(data).dump()
-
         if self.lockout:
             # What is in the way of writing is in the way of `failed` too, which says so.
             with contextlib.suppress(FileError):
-                self._file.rewrite(rehearsed)
+                self._file.rehearse(lambda data: self._file.parsed(data).dump())
+                self.reload()
 
     def _record(self, checked: User, change: Callable[[User], User]) -> User | None:
         """Change the account in the file, then in memory, unless it is not what was checked."""
