@@ -1,6 +1,7 @@
 """The one place where the objects of a running server meet: build, start, reload, stop.
 
-The rule: every other module gets what it needs as an argument; only this one knows them all.
+The rule: every other module gets what it needs as an argument; only this one knows them all. What
+only some servers need, or none before its first answer, is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -13,22 +14,19 @@ from typing import TYPE_CHECKING, Literal
 import pgmcp
 from pgmcp import log
 from pgmcp.call import Call
-from pgmcp.config.changes import changed_databases, changed_keys, taken_over
 from pgmcp.config.model import Config, Database, Host
-from pgmcp.db import role
 from pgmcp.db.pools import Pools
 from pgmcp.errors import PgmcpError, ToolError
-from pgmcp.observe.audit import Audit
 from pgmcp.observe.observation import Observation
 from pgmcp.outbound import Outbound
-from pgmcp.server.http_front import OPERATOR, HttpFront
-from pgmcp.server.serving import Serving
-from pgmcp.transport import stdio
+from pgmcp.server.serving import OPERATOR, Serving
 from pgmcp.transport.systemd import NOTHING, Handed
 from pgmcp.watch import Watcher
 
 if TYPE_CHECKING:
     from pgmcp.llm.client import ModelEndpoint
+    from pgmcp.observe.audit import Audit
+    from pgmcp.server.http_front import HttpFront
 
 SWEEP_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
@@ -60,15 +58,21 @@ class App:
             fixed=[notify] if notify else (),
             names=[config.http.address.host],
         )
-        audit = Audit(config.audit, version=pgmcp.__version__) if config.audit else None
-        self._audit = audit
-        self._observation = Observation(config.log, audit)
+        self._audit = self._audit_of(config)
+        self._observation = Observation(config.log, self._audit)
         self._serving = Serving.of(
             config, self._pools.current, self._observation, self._model(config)
         )
         self._ending = threading.Event()
         self._watcher = Watcher()
         self._watcher.every(SWEEP_SECONDS, self._pools.tick, "pools")
+
+    def _audit_of(self, config: Config) -> Audit | None:
+        if config.audit is None:
+            return None
+        from pgmcp.observe.audit import Audit
+
+        return Audit(config.audit, version=pgmcp.__version__)
 
     def _model(self, config: Config) -> ModelEndpoint | None:
         if config.llm is None:
@@ -84,6 +88,8 @@ class App:
 
     def serve_stdio(self, stop: threading.Event) -> int:
         """Serve standard input and output until it ends or `stop` is set; the exit status."""
+        from pgmcp.transport import stdio
+
         reader, writer = stdio.own_streams()
         serving = self._serving
         self._start()
@@ -102,6 +108,8 @@ class App:
     def serve_http(self, command: Callable[[], Command], load: Callable[[], Config]) -> int:
         """Serve HTTP; the exit status. `command` waits for what to do next, and to reload is to
         take over what `load` then returns."""
+        from pgmcp.server.http_front import HttpFront
+
         front = HttpFront(
             self._serving, self._watcher, self._end, self._observation, self._handed.listeners
         )
@@ -130,6 +138,8 @@ class App:
 
     def _reload(self, front: HttpFront, load: Callable[[], Config]) -> None:
         """Take over a newer configuration, whole or not at all."""
+        from pgmcp.config.changes import changed_databases, changed_keys, taken_over
+
         before = self._serving.config
         try:
             config, stays = taken_over(before, load())
@@ -169,9 +179,11 @@ class App:
 
     def _report_roles(self, databases: Sequence[Database]) -> None:
         """Say what each database's role could do beyond reading: only the role is a wall."""
-        # After the first answers: loading the driver would hold them up.
+        # After the first answers: loading what asks a database would hold them up.
         if self._ending.wait(_REPORT_AFTER_SECONDS):
             return
+        from pgmcp.db import role
+
         for database in databases:
             try:
                 reader = self._pools.database(OPERATOR, database.name, Call(_REPORT_SECONDS))

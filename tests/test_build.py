@@ -152,9 +152,29 @@ def test_it_starts_with_an_empty_environment(built: Path) -> None:
 def test_the_version_is_told_before_anything_is_loaded(built: Path) -> None:
     command = [sys.executable, "-X", "importtime", str(built / NAME), "-version"]
     ended = subprocess.run(command, env={}, capture_output=True, text=True, check=True)
-    after = ended.stderr.partition("| bundle_importer\n")[2]
+    after = ended.stderr.partition(f"| bundle_importer-{sys.implementation.cache_tag}\n")[2]
     loaded = {line.rpartition("|")[2].strip() for line in after.splitlines()}
     assert loaded - {"collections.abc"} == {"pgmcp", "pgmcp.cli", "pgmcp.cli.main"}
+
+
+def test_no_start_compiles_what_the_build_has_compiled(built: Path) -> None:
+    program = (
+        "import builtins, runpy, sys\n"
+        "genuine, texts = exec, []\n"
+        "def noted(code, *namespaces):\n"
+        "    if isinstance(code, str): texts.append(code)\n"
+        "    genuine(code, *namespaces)\n"
+        "builtins.exec = noted\n"
+        f"sys.argv = ['x', '-help']; sys.path.insert(0, {str(built / NAME)!r})\n"
+        "try: runpy.run_path(sys.path[0], run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "import pgmcp.app, pgmcp.config.model as model\n"
+        "print(model.Host('h', 1) == model.Host('h', 1), texts, file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == "True []\n"
 
 
 def test_it_is_executable_by_itself(built: Path) -> None:
@@ -399,7 +419,7 @@ def test_this_machine_is_one_of_those_that_are_built_for() -> None:
 def test_the_importer_and_the_compiler_agree_on_the_name_of_byte_code() -> None:
     from tools.bundle.bundle_importer import bytecode_tag
 
-    made = bytecode.compile_with(sys.executable, {"x": ("x.py", b"x = {1, 2}")})
+    made = bytecode.compile_with(sys.executable, {"x": ("x.py", b"x = {1, 2}")}, "x")
     assert made.tag == bytecode_tag() != SOURCE_TAG
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.auth.gate import OpenGate
+from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import local
 from pgmcp.call import Call
 from pgmcp.errors import CallEndedError

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pgmcp import replace
-from pgmcp.auth.gate import Gate, OpenGate
+from pgmcp.auth.gate import Gate
 from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import VISITOR, Principal, local
 from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.token_store import TokenStore

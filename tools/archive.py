@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import marshal
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,8 @@ def gather(root: Path, license_file: Path, wheels: Sequence[Wheel]) -> Contents:
     contents = Contents()
     for path in sorted(root.rglob("*.py")):
         contents.sources[path.relative_to(root.parent).as_posix()] = path.read_bytes()
-    contents.sources["bundle_native.py"] = (_BUNDLE / "bundle_native.py").read_bytes()
+    for name in ("bundle_importer.py", "bundle_native.py"):
+        contents.sources[name] = (_BUNDLE / name).read_bytes()
     contents.papers["LICENSE"] = license_file.read_bytes()
     for wheel in wheels:
         contents.versions[wheel.name] = wheel.version
@@ -83,6 +85,8 @@ def build(contents: Contents, compiled: Sequence[Compiled], epoch: int) -> bytes
         writer = _Writer(archive, epoch)
         for name in ("__main__.py", "bundle_importer.py"):
             writer.add(name, (_BUNDLE / name).read_bytes())
+        for made in compiled:
+            writer.add(*_importer(made))
         source = {
             _module(path): writer.add(f"lib/{path}", contents.sources[path])
             for path in sorted(contents.sources)
@@ -100,8 +104,10 @@ def build(contents: Contents, compiled: Sequence[Compiled], epoch: int) -> bytes
         packages = {_module(path) for path in contents.sources if path.endswith("/__init__.py")}
         codes = {SOURCE_TAG: source}
         codes |= {made.tag: writer.add_code(made) for made in compiled}
+        methods = {made.tag: [writer.add_methods(made)] for made in compiled}
         for tag, code in codes.items():
-            lines = [*_module_lines(code, source, packages), *common, ""]
+            modules = _module_lines(code, source, packages)
+            lines = [*modules, *methods.get(tag, ()), *common, ""]
             writer.add(f"index/{tag}", "\n".join(lines).encode())
     return stream.getvalue()
 
@@ -132,6 +138,11 @@ class _Writer:
             start += len(made.code[name])
         return places
 
+    def add_methods(self, made: Compiled) -> str:
+        """Add the code of data classes' methods as one member; its line in the index."""
+        places = self.add(f"methods/{made.tag}", marshal.dumps(made.methods, 2))
+        return " ".join(map(str, ("methods", *places)))
+
 
 def _module_lines(
     code: Mapping[str, tuple[int, int]], source: Mapping[str, tuple[int, int]], packages: set[str]
@@ -139,6 +150,14 @@ def _module_lines(
     for name in sorted(code):
         kind = "package" if name in packages else "module"
         yield " ".join(map(str, (kind, name, *code[name], *source[name])))
+
+
+def _importer(made: Compiled) -> tuple[str, bytes]:
+    """The importer's byte code as zipimport takes it (PEP 552, unchecked), under the name that
+    `__main__.py` tries first."""
+    cache_tag, _, magic = made.tag.rpartition("-")
+    head = bytes.fromhex(magic) + (1).to_bytes(4, "little") + bytes(8)
+    return f"bundle_importer-{cache_tag}.pyc", head + made.code["bundle_importer"]
 
 
 def _module(path: str) -> str:

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 def make(output: Path, locked: Sequence[wheels.Wheel], pythons: Sequence[str]) -> None:
     """Write the three files into the folder `output` and say what they are."""
     contents = archive.gather(ROOT / "pgmcp", ROOT / "LICENSE", locked)
-    compiled = [bytecode.compile_with(python, contents.modules()) for python in pythons]
+    compiled = [bytecode.compile_with(python, contents.modules(), "pgmcp") for python in pythons]
     epoch = source_date_epoch()
     data = archive.build(contents, compiled, epoch)
     digest = hashlib.sha256(data).hexdigest()

@@ -11,14 +11,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.principal import LOGIN_TOOL, VISITOR, Principal
 from pgmcp.auth.sessions import Session, SessionStore
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import Token
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.log import quote
 
-LOGIN_TOOL = "authenticate_user"
 _MAX_SECRET_CHARACTERS = 1024
 _MAX_SEEN = 10_000
 
@@ -138,25 +137,6 @@ class Gate:
         _log.info(
             "admitted address=%s %s=%s", quote(address), principal.kind, quote(principal.name)
         )
-
-
-class OpenGate:
-    """The gate of a server without authentication: everybody is `principal`."""
-
-    def __init__(self, principal: Principal) -> None:
-        self._principal = principal
-
-    def check(self, authorization: Sequence[str], address: str) -> Principal:  # noqa: ARG002
-        """The one principal."""
-        return self._principal
-
-    def visitor(self, method: str, params: object, address: str = "-") -> Principal:  # noqa: ARG002
-        """The one principal."""
-        return self._principal
-
-    def certified(self, subject: str, address: str) -> Principal | None:  # noqa: ARG002
-        """The one principal."""
-        return self._principal
 
 
 def _bearer(header: str) -> str | None:

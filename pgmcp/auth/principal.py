@@ -25,6 +25,8 @@ class Principal:
     databases: tuple[str, ...] = ()
 
 
+LOGIN_TOOL = "authenticate_user"
+"""The one tool that a visitor may call."""
 VISITOR = Principal("visitor", "visitor", "visitor")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
 _LOOK_SECONDS = 0.2
+_GARBAGE_OBJECTS = 50_000  # what is loaded is no garbage, and to look for some takes time
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,9 +73,11 @@ def _run(options: flags.Options) -> int:
         config = load(options.values, os.environ, program_dir(), features)
         return _administer(options.verb, options.values, config)
     import contextlib
+    import gc
     import queue
     import threading
 
+    gc.set_threshold(_GARBAGE_OBJECTS)
     from pgmcp import log
     from pgmcp.app import App, Command
     from pgmcp.server.serving import known_features

@@ -6,7 +6,6 @@ than a start that fails.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import stat
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from pgmcp.config.keys import FILE_NAME
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.files import load_yaml
 
 SYSTEM_FILE = Path("/etc/pgedge") / FILE_NAME
 _MAX_BYTES = 1 << 20
@@ -56,6 +54,8 @@ def read(file: Path) -> object:
         ) from None
     if len(text) > _MAX_BYTES:
         raise FileError("larger than 1 MiB", "Name a YAML file.", origin=str(file))
+    from pgmcp.files import load_yaml  # here, because many a start has no file to parse
+
     return load_yaml(text, str(file))
 
 
@@ -129,6 +129,8 @@ class _Shape:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What the writer of a name that nobody knows may have meant."""
+    import difflib  # here: no other start needs it
+
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."

@@ -6,7 +6,6 @@ quoted; what is not there is answered with the names that come closest.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -88,7 +87,9 @@ def closest(name: str, names: Iterable[str]) -> list[str]:
         by_lower.setdefault(candidate.lower(), candidate)
     wanted = name.lower()
     alike = sorted(by_lower, key=lambda candidate: abs(len(candidate) - len(wanted)))
-    near = difflib.get_close_matches(wanted, alike[:_COMPARED_NAMES], _SHOWN_NAMES, cutoff=0.5)
+    from difflib import get_close_matches  # here: no start needs it
+
+    near = get_close_matches(wanted, alike[:_COMPARED_NAMES], _SHOWN_NAMES, cutoff=0.5)
     near += [c for c in by_lower if (wanted in c or c in wanted) and c not in near]
     return [by_lower[lower] for lower in (near or list(by_lower))[:_SHOWN_NAMES]]
 

@@ -1,6 +1,7 @@
 """All pools: one for each owner and database, and together no more connections than allowed.
 
-The rule: nothing is opened before it is used, and nothing is kept of an owner who is gone.
+The rule: nothing is opened before it is used, and nothing is kept of an owner who is gone. That
+goes for code as well: what asks a database is loaded with the first call that does.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pgmcp.call import Call
 from pgmcp.config.model import Database, Host
-from pgmcp.db.catalog_cache import CatalogueCache
-from pgmcp.db.connector import Connector, Found
-from pgmcp.db.database import ReadOnlyDatabase
-from pgmcp.db.judge import Judge
-from pgmcp.db.pool import Pool, PoolClosedError
 from pgmcp.db.slots import Slots
 from pgmcp.errors import ToolError
+
+if TYPE_CHECKING:
+    from pgmcp.db.catalog_cache import CatalogueCache
+    from pgmcp.db.connector import Connector, Found
+    from pgmcp.db.database import ReadOnlyDatabase
+    from pgmcp.db.judge import Judge
+    from pgmcp.db.pool import Pool
 
 CLOSE_SECONDS = 3.0
 """How long an owner's running calls may take to end before their lines are cut."""
@@ -26,14 +31,34 @@ FORGET_SECONDS = 3600.0
 """How long a closed owner is remembered, for calls that were under way: longer than any call."""
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
-    """One configured database: how it is connected to, who judges what is asked of it, and what
-    is known of its tables."""
+    """One configured database. Its parts are made when they are first asked for."""
 
-    connector: Connector
-    judge: Judge
-    catalogues: CatalogueCache
+    def __init__(self, database: Database, clock: Callable[[], float], on_found: Found) -> None:
+        self.database = database
+        self._clock = clock
+        self._on_found = on_found
+
+    @cached_property
+    def connector(self) -> Connector:
+        """How it is connected to."""
+        from pgmcp.db.connector import Connector
+
+        return Connector(self.database, self._clock, self._on_found)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who judges what is asked of it."""
+        from pgmcp.db.judge import Judge
+
+        return Judge(self.database.trusted_functions)
+
+    @cached_property
+    def catalogues(self) -> CatalogueCache:
+        """What is known of its tables."""
+        from pgmcp.db.catalog_cache import CatalogueCache
+
+        return CatalogueCache()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +98,7 @@ class Pools:
         self._clock = clock
         self._on_found = on_found
         self._slots = Slots(max_connections_total)
-        self._pools: dict[tuple[str, Connector], Pool] = {}
+        self._pools: dict[tuple[str, Source], Pool] = {}
         self.current = Databases(self, {d.name: self._source(d) for d in databases})
         self._closed_owners: dict[str, tuple[float, str]] = {}
         self._closed: str | None = None
@@ -90,15 +115,14 @@ class Pools:
     def counts(self) -> dict[str, Counter[str]]:
         """By database, over all owners: connections by state, and callers who wait (`waiting`)."""
         found = {name: Counter[str]() for name in self.current.sources}
-        for (_, connector), pool in list(self._pools.items()):
-            found.setdefault(connector.database.name, Counter()).update(pool.counts)
+        for (_, source), pool in list(self._pools.items()):
+            found.setdefault(source.database.name, Counter()).update(pool.counts)
         return found
 
     def hosts(self) -> Iterable[Host]:
         """Every place that a connection may be made to now, for calls on older settings too."""
-        connectors = [source.connector for source in self.current.sources.values()]
-        connectors += [connector for _, connector in list(self._pools)]
-        return (host for connector in connectors for host in connector.database.hosts)
+        sources = [*self.current.sources.values(), *(source for _, source in list(self._pools))]
+        return (host for source in sources for host in source.database.hosts)
 
     def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
         """That of the current configuration; see `Databases.database`."""
@@ -106,14 +130,14 @@ class Pools:
 
     def open(self, owner: str, source: Source, call: Call) -> ReadOnlyDatabase:
         """The database of a source for one call of `owner`."""
+        from pgmcp.db.database import ReadOnlyDatabase
+
         began = self._clock()
 
         def pool() -> Pool:
-            return self._pool(owner, source.connector, began)
+            return self._pool(owner, source, began)
 
-        return ReadOnlyDatabase(
-            source.connector.database, pool, source.judge, source.catalogues, call
-        )
+        return ReadOnlyDatabase(source.database, pool, source.judge, source.catalogues, call)
 
     def replace(self, databases: Sequence[Database], *, max_connections_total: int) -> None:
         """Serve these from now on. What did not change keeps its connections, and reads its
@@ -125,12 +149,12 @@ class Pools:
         kept = {
             database.name: before[database.name]
             for database in databases
-            if database.name in before and before[database.name].connector.database == database
+            if database.name in before and before[database.name].database == database
         }
         sources = {d.name: kept.get(d.name) or self._source(d) for d in databases}
         for source in kept.values():
             source.connector.renew()
-        current = {source.connector for source in sources.values()}
+        current = set(sources.values())
         with self._slots.lock:
             self.current = Databases(self, sources)
             self._slots.maximum = max_connections_total
@@ -141,24 +165,25 @@ class Pools:
             connection.close()
 
     def _source(self, database: Database) -> Source:
-        connector = Connector(database, self._clock, self._on_found)
-        return Source(connector, Judge(database.trusted_functions), CatalogueCache())
+        return Source(database, self._clock, self._on_found)
 
-    def _pool(self, owner: str, connector: Connector, began: float) -> Pool:
+    def _pool(self, owner: str, source: Source, began: float) -> Pool:
         """The pool for a call that began at this time; PoolClosedError when the owner is gone."""
+        from pgmcp.db.pool import Pool, PoolClosedError
+
+        connect = source.connector.connect
         with self._slots.lock:
             if self._closed is not None:
                 raise PoolClosedError(self._closed)
             closed = self._closed_owners.get(owner)
             if closed is not None and began <= closed[0]:
                 raise PoolClosedError(closed[1])
-            key = (owner, connector)
+            key = (owner, source)
             pool = self._pools.get(key)
             if pool is None:
-                pool = Pool(connector.database, connector.connect, self._slots, clock=self._clock)
+                pool = Pool(source.database, connect, self._slots, clock=self._clock)
                 self._pools[key] = pool
-                if all(connector is not s.connector for s in self.current.sources.values()):
-                    pool.fading = True
+                pool.fading = source not in self.current.sources.values()
             return pool
 
     def tick(self) -> None:

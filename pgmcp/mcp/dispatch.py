@@ -7,7 +7,6 @@ error" with an id, and the log holds its traceback under that id.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -88,6 +87,8 @@ class Dispatcher:
         except AuthError:
             raise
         except Exception:  # noqa: BLE001 - a defect in one request must not end the server
+            import secrets  # here: it loads OpenSSL, which a start over stdio does without
+
             incident = trail.incident = secrets.token_hex(4)
             defect = InternalError(incident)
             trail.failed(defect)

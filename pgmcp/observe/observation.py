@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pgmcp.auth.gate import LOGIN_TOOL
-from pgmcp.auth.principal import Principal
+from pgmcp.auth.principal import LOGIN_TOOL, Principal
 from pgmcp.config.model import Log
 from pgmcp.errors import PgmcpError, TooManyAttemptsError, UnauthorizedError
 from pgmcp.log import fields
-from pgmcp.mcp.feature import Accounts
-from pgmcp.observe.audit import Audit
 from pgmcp.observe.metrics import Counter, Family, Histogram, gauge, value
-from pgmcp.trail import Trail
-from pgmcp.transport.endpoint import Gate
+
+if TYPE_CHECKING:
+    # Loaded by whoever makes one; over standard input there is no gate.
+    from pgmcp.mcp.feature import Accounts
+    from pgmcp.observe.audit import Audit
+    from pgmcp.trail import Trail
+    from pgmcp.transport.endpoint import Gate
 
 _USER_CHARACTERS = 80
 

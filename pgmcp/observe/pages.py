@@ -11,10 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pgmcp import files
 from pgmcp.call import Call
 from pgmcp.db.port import Database
 from pgmcp.errors import ConfigError, FileError, HttpError, ToolError
@@ -126,6 +124,8 @@ class ReadyPage:
     def _ask(self) -> int:
         if not self._names:
             return 0
+        from concurrent.futures import ThreadPoolExecutor  # here: many a server is never asked
+
         with ThreadPoolExecutor(len(self._names), "ready") as threads:
             return sum(threads.map(self._answers, self._names))
 
@@ -143,6 +143,8 @@ def _is_from_here(head: Head, peer: str) -> bool:
 
 
 def _token(file: Path) -> str:
+    from pgmcp import files  # here: many a server has no such file
+
     text = files.read(file)
     if text is None:
         raise ConfigError(f"metrics.token_file: {file}: there is no such file", "Write a token.")

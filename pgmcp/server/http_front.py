@@ -9,22 +9,19 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pgmcp
-from pgmcp.auth.gate import OpenGate
+from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.call import Call
-from pgmcp.config.model import Address, Tls
-from pgmcp.db.pools import Pools
+from pgmcp.config.model import Address, Config, Tls
 from pgmcp.errors import ConfigError
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.server import NAME
-from pgmcp.observe import measure
-from pgmcp.observe.metrics import Family
 from pgmcp.observe.observation import Observation
 from pgmcp.observe.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
-from pgmcp.server.front_door import FrontDoor
-from pgmcp.server.serving import Serving
+from pgmcp.server.serving import OPERATOR, Serving
 from pgmcp.transport import origin
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer
@@ -32,9 +29,12 @@ from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.tls import ServerTls, files
 from pgmcp.watch import Unwatch, Watcher
 
+if TYPE_CHECKING:
+    from pgmcp.db.pools import Pools
+    from pgmcp.observe.metrics import Family
+    from pgmcp.server.front_door import FrontDoor
+
 GRACE_SECONDS = 10.0
-OPERATOR = "operator"
-"""Whose connections look at the databases on nobody's behalf."""
 
 _log = logging.getLogger("pgmcp.server")
 
@@ -68,9 +68,7 @@ class HttpFront:
         self._inflight = InFlight()
         self._observation = observation
         self._certificate = self.prepare(http.tls)
-        self._door = (
-            FrontDoor(serving.config, watcher, on_ended, observation) if http.auth.enabled else None
-        )
+        self._door = self._door_of(serving.config, on_ended) if http.auth.enabled else None
         tls = self._certificate.tls.context if self._certificate else None
         self._server = HttpServer(
             http.address, self._endpoint(serving), tls=tls, listeners=listeners
@@ -78,6 +76,11 @@ class HttpFront:
         if not listeners:  # port 0 has become a real one
             self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
+
+    def _door_of(self, config: Config, on_ended: Callable[[str, str], None]) -> FrontDoor:
+        from pgmcp.server.front_door import FrontDoor  # here: an open server needs none
+
+        return FrontDoor(config, self._watcher, on_ended, self._observation)
 
     @property
     def urls(self) -> str:
@@ -164,6 +167,8 @@ class HttpFront:
         return pages
 
     def _families(self, pools: Pools) -> Iterator[Family]:
+        from pgmcp.observe import measure
+
         yield from self._observation.families()
         yield from measure.pools(pools)
         yield from measure.server(

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pgmcp
 from pgmcp import prompts, resources, tools
-from pgmcp.auth.accounts import RequestAccounts
 from pgmcp.auth.principal import Principal, local
 from pgmcp.call import Call
 from pgmcp.config.model import Config, Features
@@ -25,6 +25,11 @@ from pgmcp.mcp.registry import Registry
 from pgmcp.observe.observation import ObservedAccounts
 from pgmcp.trail import Trail
 
+if TYPE_CHECKING:
+    from pgmcp.auth.accounts import RequestAccounts
+
+OPERATOR = "operator"
+"""Whose connections look at the databases on nobody's behalf."""
 _CALL_MARGIN_SECONDS = 5.0
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from pgmcp.auth.gate import OpenGate
+from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.call import Call
 from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError

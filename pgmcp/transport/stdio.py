@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import secrets
 import sys
 import threading
 import time
@@ -197,6 +196,8 @@ class _Loop:
             answer = self._dispatcher.answer(request, lambda: self._context_of(job.call), None)
             body = answer.body
         except Exception:  # noqa: BLE001 - a defect in one request must not end the others
+            import secrets  # here: it loads OpenSSL, which a start can do without
+
             incident = secrets.token_hex(4)
             _log.exception("internal error %s in %a", incident, request.method[:100])
             body = jsonrpc.error(request.id, InternalError(incident))

@@ -13,10 +13,14 @@ if sys.version_info < (3, 11):  # noqa: UP036
     )
 
 if __name__ == "__main__":
-    # From the top of the file: only there it has this name.
-    from bundle_importer import install  # type: ignore[import-not-found]
+    # From the top of the file: only there it has this name. Its byte code, where that is there
+    # for this Python: to compile it takes longer than to look up all the rest.
+    try:
+        importer = __import__("bundle_importer-" + str(sys.implementation.cache_tag))
+    except ImportError:
+        importer = __import__("bundle_importer")
 
-    install(__loader__)  # type: ignore[name-defined]
+    importer.install(__loader__)  # type: ignore[name-defined]
     from pgmcp.cli.main import main
 
     sys.exit(main())

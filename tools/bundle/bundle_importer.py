@@ -7,8 +7,12 @@ The file is a zip archive whose members are stored as they are, so that a positi
 a length name any of them. `index/TAG` has a line for each thing that Python TAG can import:
 
     module|package NAME CODE_OFFSET CODE_BYTES SOURCE_OFFSET SOURCE_BYTES
+    methods OFFSET BYTES
     native NAME PLATFORM FILE OFFSET BYTES SHA256
     version DISTRIBUTION VERSION
+
+`dataclass` writes the methods of a class as text and has Python compile it, at each start again,
+which takes as long as loading all else; `methods` are that text with the code it comes to.
 
 zipimport of the standard library finds its way by the path: after an upgrade in place it reads the
 new file with the old one's table of contents. It also knows the byte code of one Python only.
@@ -20,6 +24,7 @@ import marshal
 import os
 import sys
 from _thread import allocate_lock
+from importlib.machinery import PathFinder
 from importlib.util import MAGIC_NUMBER, spec_from_loader
 
 TYPE_CHECKING = False
@@ -63,12 +68,15 @@ class Importer:
         self._modules: dict[str, tuple[bool, int, int, int, int]] = {}
         self._natives: dict[str, list[list[str]]] = {}
         self._versions: dict[str, str] = {}
+        self._methods: tuple[int, int] | None = None
         for line in index.splitlines():
             kind, name, *rest = line.split(" ")
             if kind == "native":
                 self._natives.setdefault(name, []).append(rest)
             elif kind == "version":
                 self._versions[name] = rest[0]
+            elif kind == "methods":
+                self._methods = (int(name), int(rest[0]))
             else:
                 code, code_size, source, source_size = map(int, rest)
                 self._modules[name] = (kind == "package", code, code_size, source, source_size)
@@ -90,12 +98,32 @@ class Importer:
             assert spec is not None
             spec.has_location = True
             return spec
+        if name == "dataclasses" and self._methods is not None:
+            return self._with_methods(name, *self._methods)
         if name in self._natives:
             from bundle_native import find  # type: ignore[import-not-found]
 
             native: ModuleSpec = find(name, self._natives[name], self._read)
             return native
         return None
+
+    def _with_methods(self, name: str, offset: int, size: int) -> ModuleSpec:
+        """The standard library's `dataclasses`, which then finds the code of its texts here."""
+        spec: Any = PathFinder.find_spec(name)
+        known: dict[str, bytes] = marshal.loads(self._read(offset, size))
+        load = spec.loader.exec_module
+
+        def run(text: str, *namespaces: dict[str, object]) -> None:
+            code = known.get(text)
+            exec(text if code is None else marshal.loads(code), *namespaces)
+
+        def exec_module(module: Any) -> None:
+            load(module)
+            module.exec = run  # its own, in front of the built-in one
+
+        spec.loader.exec_module = exec_module
+        found: ModuleSpec = spec
+        return found
 
     def find_distributions(self, context: Any) -> Iterator[Any]:
         """The distributions for importlib.metadata, which pg8000 and scramp ask for a version."""
