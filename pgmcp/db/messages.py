@@ -144,7 +144,9 @@ def columns(body: bytes) -> tuple[Column, ...]:
     found = []
     at = 2
     for _ in range(_SHORT.unpack_from(body)[0]):
-        end = body.index(b"\0", at)
+        end = body.find(b"\0", at)
+        if end < 0:
+            raise ProtocolError("a column's name that does not end")
         type_oid = _FIELD.unpack_from(body, end + 1)[2]
         found.append(Column(body[at:end].decode(errors="replace"), type_oid & 0xFFFFFFFF))
         at = end + 1 + _FIELD.size
@@ -163,22 +165,24 @@ def rows(data: bytes, at: int, keep: list[tuple[Value, ...]], budget: int) -> tu
         size = long(data, at + 1)[0] + 1
         if size > budget:
             return at, -1
-        if at + size > end:
+        stop = at + size
+        if stop > end:
             break
         budget -= size
         place = at + 7
         values: list[Value] = []
-        for _ in range(data[at + 5] << 8 | data[at + 6]):
-            length = long(data, place)[0]
+        while place < stop:  # the loop that a large result's time is spent in
+            (length,) = long(data, place)
             place += 4
-            if length == -1:
+            if length >= 0:
+                values.append(data[place : (place := place + length)])
+            elif length == -1:
                 values.append(None)
             else:
-                values.append(data[place : place + length])
-                place += length
-        at += size
-        if place != at:
+                raise ProtocolError("a value of impossible length")
+        if place != stop or len(values) != data[at + 5] << 8 | data[at + 6]:
             raise ProtocolError("a row that does not fill its message")
+        at = stop
         keep.append(tuple(values))
     return at, budget
 
