@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -281,6 +282,41 @@ def test_at_the_limit_with_nobody_idle_a_new_client_is_turned_away() -> None:
         assert (reply.status, reply.closes) == (503, True)
         release.set()
         assert [reader.reply().status for _, reader in busy] == [200, 200]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="only 127.0.0.1 is an address there")
+def test_one_address_with_slow_requests_does_not_keep_out_others() -> None:
+    with serving(Limits(connections=6)) as served, ExitStack() as stack:
+        crowd = [stack.enter_context(connected(served)) for _ in range(6)]
+        for sock, _ in crowd:
+            sock.sendall(b"POST /mcp/v1 HT")
+        until(lambda: all(handler.connection.buffer for handler in served.server._handlers))
+        for _ in range(3):
+            other = stack.enter_context(socket.socket())
+            other.settimeout(10)
+            other.bind(("127.0.0.2", 0))
+            other.connect(("127.0.0.1", served.server.port))
+            other.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            until(lambda: served.server.open_connections == 6)
+            other.sendall(b"\r\n")
+            assert Reader(other).reply().status == 200
+        # The crowd has half as many now as it had, and gets no more of them.
+        assert ask(served, HEALTH).status == 503
+        assert len(select.select([sock for sock, _ in crowd], [], [], 0)[0]) == 3
+
+
+def test_bodies_that_do_not_fit_together_are_turned_away_and_leave_no_mark() -> None:
+    with serving(Limits(bodies_bytes=1000)) as served, ExitStack() as stack:
+        first, _ = stack.enter_context(connected(served))
+        first.sendall(post(b"", length=900))
+        until(lambda: served.server.room._free_bytes == 100)
+        refused = ask(served, post(rpc("echo", {"text": "x" * 200})))
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert ask(served, post(rpc())).status == 200
+        first.close()
+        until(lambda: served.server.room._free_bytes == 1000)
+        for _ in range(3):
+            assert ask(served, post(rpc("echo", {"text": "x" * 700}))).status == 200
 
 
 def test_running_out_of_descriptors_neither_spins_nor_ends_the_server(

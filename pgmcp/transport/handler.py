@@ -27,9 +27,10 @@ from pgmcp.transport.connection import (
     Wait,
 )
 from pgmcp.transport.endpoint import Admission, Endpoint
-from pgmcp.transport.head import Head, body_length, head_end, parse
+from pgmcp.transport.head import CHUNKED, Head, body_length, head_end, parse
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.response import CONTINUE, Response, refusal, render
+from pgmcp.transport.room import Room
 from pgmcp.transport.tls import ClientCertificate, client_certificate
 
 log = logging.getLogger("pgmcp.http")
@@ -42,6 +43,7 @@ class Serving(Protocol):
 
     endpoint: Endpoint
     limits: Limits
+    room: Room
     clock: Callable[[], float]
     stopping: bool
     generation: int
@@ -81,7 +83,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.connection: Any = request
         self._connection = request
         self._server = server
-        self._peer = str(client_address[0])
+        self.peer = str(client_address[0])
         self._request_id = "-"
         self._began = 0.0
         self._certificate: ClientCertificate | None = None
@@ -119,7 +121,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 if served % _REQUESTS_PER_TURN == 0 or self._server.busy():
                     yield None
         except ConnectionLostError as error:
-            log.debug("%s: connection lost: %s", self._peer, error)
+            log.debug("%s: connection lost: %s", self.peer, error)
 
     def _shake_hands(self, context: ssl.SSLContext) -> Steps[bool]:
         deadline = self._server.clock() + self._server.limits.handshake_seconds
@@ -130,7 +132,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             if isinstance(cause, ssl.SSLError) and cause.reason == "HTTP_REQUEST":
                 answer = refusal(400, "this port speaks HTTPS: use https://")
                 self._connection.send_now(self._render(answer, close=True))
-            log.debug("%s: TLS handshake failed: %s", self._peer, error)
+            log.debug("%s: TLS handshake failed: %s", self.peer, error)
             return False
         self._certificate = client_certificate(self._connection.peer_certificate)
         return True
@@ -154,9 +156,11 @@ class RequestHandler(BaseHTTPRequestHandler):
                 response = self._open(endpoint, head)
             if isinstance(response, Admission):
                 admission = response
-                body = yield from self._read_body(head, length, admission)
-                with during(self._request_id):
-                    response = endpoint.serve(admission, body, self._request_id, self._watch)
+                most = min(self._server.limits.body_bytes, admission.body_bytes)
+                with self._server.room.hold(most if length == CHUNKED else min(length, most)):
+                    body = yield from self._read_body(head, Body(length, most))
+                    with during(self._request_id):
+                        response = endpoint.serve(admission, body, self._request_id, self._watch)
                 close = not head.keep_alive
             else:
                 close = not (head.keep_alive and self._drop_body(head, length))
@@ -169,7 +173,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:
             return refusal(503, "the server is stopping", (("Retry-After", "1"),))
-        return endpoint.open(head, self._peer, self._subject())
+        return endpoint.open(head, self.peer, self._subject())
 
     def _subject(self) -> str | None:
         """That of the certificate the client showed, as long as it holds."""
@@ -204,12 +208,11 @@ class RequestHandler(BaseHTTPRequestHandler):
             if not begun:
                 begun, deadline = True, clock() + limits.head_seconds
 
-    def _read_body(self, head: Head, length: int, admission: Admission) -> Steps[bytes]:
+    def _read_body(self, head: Head, body: Body) -> Steps[bytes]:
         """The whole body. HttpError when it is too long or too slow, and ConnectionLostError
         when it breaks off."""
         limits, connection = self._server.limits, self._connection
         deadline = self._server.clock() + limits.body_seconds
-        body = Body(length, min(limits.body_bytes, admission.body_bytes))
         data = body.feed(connection.buffer)
         if data is None and head.expects_continue:
             yield from connection.send(CONTINUE, deadline)
@@ -239,7 +242,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             request = f"{head.method} {head.path!r}" if head else "unreadable request"
             seconds = clock() - self._began if head else None
             event = fields(request=self._request_id, seconds=seconds)
-            log.debug("%s: %s %d", self._peer, request, response.status, extra=event)
+            log.debug("%s: %s %d", self.peer, request, response.status, extra=event)
         if close:
             yield from self._connection.finish(clock() + limits.linger_seconds)
 

@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from pgmcp.transport.limits import Limits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.response import refusal, render
+from pgmcp.transport.room import Room
 from pgmcp.transport.workers import STALL_SECONDS, Crew
 
 log = logging.getLogger("pgmcp.http")
@@ -69,6 +71,7 @@ class HttpServer(ThreadingHTTPServer):
         self.endpoint = endpoint
         self.limits = limits or Limits()
         self.clock = clock
+        self.room = Room(self.limits.bodies_bytes)
         self.stopping = False
         self.generation = 0
         self._tls = tls
@@ -180,10 +183,10 @@ class HttpServer(ThreadingHTTPServer):
         self._accepting_again_at = self.clock() + 10 * TICK_SECONDS
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Park a new connection. At the limit the one that is idle longest makes room for it."""
+        """Park a new connection. At the limit another makes room for it."""
         sock: socket.socket = request
         if len(self._handlers) >= self.limits.connections:
-            self._close(self._parking.take_idle(1))
+            self._make_room(str(client_address[0]))
         if len(self._handlers) >= self.limits.connections:
             self._turn_away(sock)
             return
@@ -194,6 +197,23 @@ class HttpServer(ThreadingHTTPServer):
             self._handlers.add(handler)
         seconds = self.limits.head_seconds if self._tls is None else self.limits.handshake_seconds
         self._parking.park(connection.fileno(), handler, Wait(self.clock() + seconds, idle=True))
+
+    def _make_room(self, newcomer: str) -> None:
+        """Close a connection of the address that has the most, the newcomer's counted.
+
+        Or one address with slow requests could keep out all others. Its idle ones go first; its
+        requests under way go for another address only, so clients of one proxy cost each other
+        nothing.
+        """
+        with self._handlers_lock:
+            counts = Counter([newcomer, *(handler.peer for handler in self._handlers)])
+        crowd = max(counts, key=lambda peer: (counts[peer], peer == newcomer))
+        if crowd == newcomer:
+            leaving = self._parking.take_one(lambda h, wait: wait.idle and h.peer == crowd)
+        else:
+            leaving = self._parking.take_one(lambda h, _: h.peer == crowd)
+            leaving = leaving or self._parking.take_idle(1)
+        self._close(leaving)
 
     def _turn_away(self, sock: socket.socket) -> None:
         if self._tls is None:

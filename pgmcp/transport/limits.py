@@ -16,13 +16,15 @@ class Limits:
 
     `connections` open at once; `head_seconds` from a request's first byte (on a new connection,
     from the connect) to the end of its head; `idle_seconds` between two requests;
-    `linger_seconds` for a client to take an answer that ends its connection early.
+    `linger_seconds` for a client to take an answer that ends its connection early;
+    `bodies_bytes` in all bodies together.
     """
 
     head: HeadLimits = field(default_factory=HeadLimits)
     connections: int = 512
     backlog: int = 512
     body_bytes: int = 10 * 1024 * 1024
+    bodies_bytes: int = 256 * 1024 * 1024
     handshake_seconds: float = 10.0
     head_seconds: float = 10.0
     body_seconds: float = 30.0

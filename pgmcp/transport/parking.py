@@ -83,9 +83,21 @@ class Parking(Generic[T]):
 
     def take_idle(self, count: int | None = None) -> list[T]:
         """Up to `count` idle items, those nearest to their deadline first, out of the parking."""
+        return self._take_first(count, lambda _, wait: wait.idle)
+
+    def take_one(self, chosen: Callable[[T, Wait], bool]) -> list[T]:
+        """One of these items, if there are any, out of the parking: the idle ones first, then
+        those nearest to their deadline."""
+        return self._take_first(1, chosen)
+
+    def _take_first(self, count: int | None, chosen: Callable[[T, Wait], bool]) -> list[T]:
         with self._waits_lock:
-            idle = [(wait.deadline, fd) for fd, (_, wait) in self._waits.items() if wait.idle]
-            return [self._take(fd) for _, fd in sorted(idle)[:count]]
+            found = [
+                (not wait.idle, wait.deadline, fd)
+                for fd, (item, wait) in self._waits.items()
+                if chosen(item, wait)
+            ]
+            return [self._take(fd) for *_, fd in sorted(found)[:count]]
 
     def take_all(self) -> list[T]:
         """Every item, out of the parking."""
