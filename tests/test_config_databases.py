@@ -68,6 +68,21 @@ def test_without_a_list_there_is_one_with_libpqs_defaults(start: Load) -> None:
     assert database.available_to_users == ()
 
 
+def test_a_user_id_without_a_name_hinders_only_what_connects(
+    start: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs as any number."""
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert load({}, {}, tmp_path, None, system_file=tmp_path / "none").databases[0].user == ""
+    with pytest.raises(ConfigError, match="which role to connect as"):
+        start()
+    assert start(PGUSER="ann").databases[0].user == "ann"
+
+
 def test_libpqs_variables_count_behind_ours_and_only_without_a_list(start: Load) -> None:
     libpq = {
         "PGHOST": "pg",

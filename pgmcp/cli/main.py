@@ -69,7 +69,7 @@ def _run(options: flags.Options) -> int:
     from pgmcp.config.load import load
 
     if options.verb is not None:
-        features = _features() if options.verb == "check" else None
+        features = _features() if options.verb in ("check", "self-test") else None
         config = load(options.values, os.environ, program_dir(), features)
         return _administer(options.verb, options.values, config)
     import contextlib

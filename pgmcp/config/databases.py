@@ -49,10 +49,19 @@ def entries(listed: object, inputs: Inputs) -> list[dict[str, Setting]]:
     return found
 
 
-def build(settings: Settings, inputs: Inputs) -> tuple[Database, dict[str, str]]:
-    """A Database, and the sources of its settings. It reads password files and no other."""
+def build(
+    settings: Settings, inputs: Inputs, *, connects: bool = True
+) -> tuple[Database, dict[str, str]]:
+    """A Database, and the sources of its settings. It reads password files and no other.
+
+    A command that does not connect needs no role to connect as.
+    """
     _check_pool(settings)
-    user = settings["user"].value or _system_user(settings["user"], inputs.environ)
+    user = settings["user"].value or _system_user(inputs.environ)
+    if connects and not user:
+        settings["user"].refuse(
+            "nobody says which role to connect as", "Set it, or PGEDGE_DB_USER."
+        )
     database = settings["database"].value or user
     hosts = _hosts(settings)
     passwords, password_source = _passwords(settings, inputs, hosts, database, user)
@@ -196,14 +205,11 @@ def _default_root(home: Path | None) -> Path | None:
         return None
 
 
-def _system_user(setting: Setting, environ: Mapping[str, str]) -> str:
-    """The name of the operating system's user, as libpq takes it for a default."""
+def _system_user(environ: Mapping[str, str]) -> str:
+    """The name of the operating system's user, as libpq takes it for a default; "" without one."""
     try:
         import pwd
 
         return pwd.getpwuid(os.geteuid()).pw_name
     except (ImportError, KeyError):  # Windows; a user id without an entry, as in containers
-        name = environ.get("USER") or environ.get("USERNAME")
-        if not name:
-            setting.refuse("nobody says which role to connect as", "Set it, or PGEDGE_DB_USER.")
-        return name
+        return environ.get("USER") or environ.get("USERNAME") or ""

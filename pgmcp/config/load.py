@@ -53,7 +53,8 @@ def load(
     http, changed = _http(settings, subjects)
     hidden, hiding = _hidden(said, features, inputs)
     entries = databases.entries(said.get("databases"), inputs)
-    built = [databases.build(entry, inputs) for entry in entries]
+    connects = features is not None
+    built = [databases.build(entry, inputs, connects=connects) for entry in entries]
     sources = (
         {path: setting.source for path, setting in settings.items()} | changed | naming | hiding
     )
