@@ -16,6 +16,7 @@ from pgmcp.cli.certificate import valid_until
 from pgmcp.cli.command import Command
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding, error, ok, render, warning
+from pgmcp.cli.observing_findings import observing_findings
 from pgmcp.config.model import Config, Tls
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import read
@@ -49,6 +50,7 @@ def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
         yield file_findings("user file", auth.user_file, _users, "-add-user", required=False)
     if config.http.enabled and config.http.tls.enabled:
         yield certificate_findings(config.http.tls, now)
+    yield observing_findings(config)
     for database in config.databases:
         yield database_findings(database)
 

@@ -18,7 +18,7 @@ from pgmcp.config import model
 from pgmcp.errors import AuditError, ConfigError, FileError
 from pgmcp.observe.audit_chain import fingerprint
 from pgmcp.observe.audit_file import AuditFile
-from pgmcp.observe.audit_read import load_key
+from pgmcp.observe.audit_read import begun, load_key
 from pgmcp.trail import Trail
 
 METHODS = frozenset({"tools/call", "resources/read", "prompts/get"})
@@ -45,9 +45,7 @@ class Audit:
                 f"audit.file: {settings.file}: there is no such folder", "Make the folder first."
             )
         try:
-            # An existing file without its key is not given a new one: nobody could verify both.
-            existing = settings.file.exists() and settings.file.stat().st_size > 0
-            self._key = load_key(settings.key_file, create=not existing)
+            self._key = load_key(settings.key_file, create=not begun(settings.file))
             self._file = AuditFile(
                 settings.file,
                 self._key,

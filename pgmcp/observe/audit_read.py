@@ -17,15 +17,27 @@ from pgmcp.observe.audit_chain import KEY_BYTES, Head
 _CHUNK_BYTES = 64 * 1024
 
 
+def begun(path: Path) -> bool:
+    """Whether an audit has records already: then it is not given a new key, for nobody could
+    verify both."""
+    return path.exists() and path.stat().st_size > 0
+
+
 def load_key(path: Path, *, create: bool) -> bytes:
     """The key in a file of mode 0600; with `create` a new one when there is no file. FileError."""
-    if create:
+    if create and not path.exists():
         new = secrets.token_hex(KEY_BYTES).encode() + b"\n"
         replace.update(path, lambda old: new if old is None else None)
+    key = read_key(path)
+    replace.tighten(path)
+    return key
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file, which is left as it is; FileError when there is none."""
     text = files.read(path)
     if text is None:
         raise FileError("there is no key", "Put the audit's key back.", origin=str(path))
-    replace.tighten(path)
     try:
         key = bytes.fromhex(text.decode("ascii").strip())
     except ValueError:

@@ -1,0 +1,145 @@
+"""What `-check` finds out about the files of the log, the audit and the metrics.
+
+The rule: nothing is made or changed, not even a mode; it is said what the server would do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pgmcp.cli.finding import Finding, error, ok, warning
+from pgmcp.config.model import Audit, Config
+from pgmcp.errors import ConfigError, FileError
+from pgmcp.files import os_error
+from pgmcp.observe.audit_chain import KEY_BYTES
+from pgmcp.observe.audit_read import begun, chain_files, end_of, read_key
+
+_OTHERS = 0o077
+_EVERYBODY = 0o007  # a log is often read by a group
+_NO_KEY = bytes(KEY_BYTES)  # verifies what a new key does: nothing
+_ELSEWHERE = "Name a file in a folder that pgmcp may write to."
+
+
+def observing_findings(config: Config) -> Iterator[Finding]:
+    """Whether what happens can be written down, and read by those who may."""
+    if config.log.file is not None:
+        yield from log_findings(config.log.file)
+    if config.audit is not None:
+        yield from audit_findings(config.audit)
+    metrics = config.metrics
+    if config.http.enabled and metrics.enabled and metrics.token_file is not None:
+        yield from metrics_findings(metrics.token_file)
+
+
+def log_findings(path: Path) -> Iterator[Finding]:
+    """Whether the log can be opened, as the server opens it."""
+    try:
+        there = _writable(path)
+        yield ok("log file", f"{path}: {'can be written' if there else 'will be made'}")
+        if there:
+            yield from _mode("log file", path, _EVERYBODY)
+    except OSError as failure:
+        yield error("log file", os_error(path, failure).message, _ELSEWHERE)
+
+
+def metrics_findings(path: Path) -> Iterator[Finding]:
+    """Whether the token for the metrics can be read, and by nobody else."""
+    from pgmcp.observe.pages import MetricsPage  # here: few servers have one
+
+    try:
+        MetricsPage(path, tuple)
+        yield ok("metrics token", f"{path}: holds a token")
+        yield from _mode("metrics token", path, _OTHERS)
+    except (ConfigError, FileError) as failure:
+        yield error("metrics token", failure.message, failure.hint or "Mend the file.")
+
+
+def audit_findings(audit: Audit) -> Iterator[Finding]:
+    """Whether the audit can be begun, or its chain continued, as the server's start does it."""
+    try:
+        yield from _key_and_chain(audit)
+    except FileError as failure:
+        yield error("audit", failure.message, failure.hint or _ELSEWHERE)
+    except OSError as failure:
+        path = Path(failure.filename or audit.file)
+        yield error("audit", os_error(path, failure).message, _ELSEWHERE)
+
+
+def _key_and_chain(audit: Audit) -> Iterator[Finding]:
+    file = Path(os.path.realpath(audit.file))
+    there = _writable(file)
+    _see_folder(file.parent)  # a lock is made beside it, and it is renamed there when it is full
+    key = _NO_KEY
+    if begun(file) or audit.key_file.exists():
+        key = read_key(audit.key_file)
+        yield from _key_of_mode(audit.key_file)
+    files = chain_files(file, key)
+    newest, unfinished = 0, b""
+    for other in files[-2:] if there else files[-1:]:
+        head, unfinished = end_of(key, other)
+        newest = head.seq if head is not None else newest
+    if key is _NO_KEY:
+        _writable(audit.key_file)
+        yield ok("audit key", f"{audit.key_file}: will be made")
+    yield ok("audit file", f"{audit.file}: {_prospect(audit.file, there, newest)}")
+    if unfinished:
+        yield warning(
+            "audit file",
+            f"{audit.file}: its last line is unfinished; the next record will say so",
+            "Nothing to do: a program that was killed leaves this behind.",
+        )
+    if there:
+        yield from _mode("audit file", file, _OTHERS)
+
+
+def _prospect(file: Path, there: bool, newest: int) -> str:
+    begins = "can be written" if there else "will be made"
+    if newest == 0:
+        return f"{begins}, and begins a chain"
+    return f"{begins}, and goes on from record {newest}; -verify-audit {file} checks those before"
+
+
+def _key_of_mode(path: Path) -> Iterator[Finding]:
+    """The key's mode: the server tightens it, and does not start when it may not."""
+    found = path.stat()
+    foreign = hasattr(os, "geteuid") and os.geteuid() not in (0, found.st_uid)
+    if found.st_mode & _OTHERS and foreign:
+        yield error(
+            "audit key",
+            f"{path} has mode {found.st_mode & 0o777:04o}, and belongs to somebody else: the "
+            "server cannot take it from others, and does not start",
+            f"Give it to the server's user, and: chmod 600 {path}",
+        )
+        return
+    yield ok("audit key", f"{path}: can be read")
+    yield from _mode("audit key", path, _OTHERS)
+
+
+def _mode(what: str, path: Path, others: int) -> Iterator[Finding]:
+    mode = path.stat().st_mode & 0o777
+    if os.name == "posix" and path.is_file() and mode & others:
+        yield warning(what, f"{path} has mode {mode:04o}: others can use it", f"chmod 600 {path}")
+
+
+def _writable(path: Path) -> bool:
+    """Whether there is a file to write to, False when it would be made; OSError when neither."""
+    target = Path(os.path.realpath(path))
+    try:
+        # O_NONBLOCK: opening a FIFO would wait for a reader that never comes.
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+        os.close(os.open(target, flags))
+    except FileNotFoundError:
+        _see_folder(target.parent)
+        return False
+    return True
+
+
+def _see_folder(folder: Path) -> None:
+    """OSError when nothing can be made in a folder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "nothing can be made in this folder", str(folder))
