@@ -11,6 +11,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -414,6 +416,86 @@ def test_a_machine_that_bcrypt_is_not_there_for_is_named() -> None:
 
 def test_this_machine_is_one_of_those_that_are_built_for() -> None:
     assert bundle_native.machine() in wheels.PLATFORMS
+
+
+def test_what_a_wheel_brings_along_is_inside_and_nobody_looks_for_it_in_folders(
+    built: Path,
+) -> None:
+    # musl would, and fail: what is loaded from memory has no folder.
+    with zipfile.ZipFile(built / NAME) as file:
+        lines = [line.split(" ") for line in file.read(f"index/{SOURCE_TAG}").decode().split("\n")]
+        brought = [line[2:4] for line in lines if line[0] == "library"]
+        assert [platform for platform, _ in brought] == ["linux-musl-aarch64", "linux-musl-x86_64"]
+        for platform, library in brought:
+            module = file.read(f"native/{platform}/_bcrypt.abi3.so")
+            assert library.encode() not in module
+            assert file.read(f"native/{platform}/{library}").startswith(b"\x7fELF")
+
+
+_LIBRARY = "int answer(void) { return 42; }"
+_MODULE = """
+#include <Python.h>
+int answer(void);
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "needing", NULL, -1, NULL};
+PyMODINIT_FUNC PyInit_needing(void) {
+    PyObject *module = PyModule_Create(&definition);
+    PyModule_AddIntConstant(module, "answer", answer());
+    return module;
+}
+"""
+_LOAD = """
+import hashlib, importlib.util, pathlib, sys
+from tools.bundle import bundle_native
+files = [pathlib.Path(name).read_bytes() for name in sys.argv[1:3]]
+def line(number):
+    digest = hashlib.sha256(files[number]).hexdigest()
+    return [bundle_native.machine(), f"{number}.so", str(number), "0", digest]
+flags = sys.getdlopenflags()
+spec = bundle_native.find("needing", [line(1)], lambda number, _: files[number], [line(0)])
+print(importlib.util.module_from_spec(spec).answer, sys.getdlopenflags() == flags)
+"""
+_HEADERS = Path(sysconfig.get_path("include"))
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("cc") or not (_HEADERS / "Python.h").exists(),
+    reason="needs a C compiler and Python's headers",
+)
+@pytest.mark.parametrize("home", ["here", "nowhere"])
+def test_a_module_finds_the_library_that_was_loaded_before_it(tmp_path: Path, home: str) -> None:
+    (tmp_path / "here").mkdir(mode=0o700)
+    made = []
+    for name, source in (("library", _LIBRARY), ("module", _MODULE)):
+        made.append(tmp_path / f"{name}.so")
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-Wl,-z,now", f"-I{_HEADERS}", "-xc", "-", "-o", made[-1]],
+            input=source,
+            text=True,
+            check=True,
+        )
+    ended = subprocess.run(
+        [sys.executable, "-c", _LOAD, *made],
+        cwd=CLONE,
+        env={"HOME": str(tmp_path / home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("42 True\n", "")
+    kept = sorted(path.name for path in (tmp_path / "here").rglob("*.so"))
+    assert kept == (["0.so", "1.so"] if home == "here" else [])
+
+
+def test_a_library_that_only_another_loader_knows_is_not_built_in(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bcrypt-5.0.0-cp39-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("bcrypt/_bcrypt.abi3.so", "")
+        file.writestr("bcrypt.libs/libx.so", "")
+    wheel = wheels.Wheel(path, "")
+    with pytest.raises(wheels.WheelError, match=r"libx\.so: say how it is loaded"):
+        archive.gather(CLONE / "pgmcp", CLONE / "LICENSE", [wheel])
 
 
 def test_the_importer_and_the_compiler_agree_on_the_name_of_byte_code() -> None:

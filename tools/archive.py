@@ -14,10 +14,11 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tools.bundle.bundle_importer import SOURCE_TAG, shown_name
 from tools.bytecode import Compiled
-from tools.wheels import Wheel
+from tools.wheels import Wheel, WheelError
 
 _BUNDLE = Path(__file__).resolve().parent / "bundle"
 _SHEBANG = b"#!/usr/bin/env python3\n"
@@ -26,12 +27,13 @@ _OLDEST = (1980, 1, 1, 0, 0, 0)  # zip knows no time before
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """A compiled module for one platform."""
+    """A compiled module for one platform, or with kind "library" what the module `name` needs."""
 
     name: str
     platform: str
     file_name: str
     content: bytes
+    kind: Literal["native", "library"] = "native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,35 @@ def gather(root: Path, license_file: Path, wheels: Sequence[Wheel]) -> Contents:
             elif ".dist-info/" in name and _is_paper(file_name):
                 contents.papers[name] = content
             elif wheel.platform and file_name.startswith(f"_{package}."):
-                module = f"{package}._{package}"
-                contents.natives.append(Native(module, wheel.platform, file_name, content))
-    contents.natives.sort(key=lambda native: native.platform)
+                contents.natives.extend(_natives(wheel, f"{package}._{package}", name))
+    contents.natives.sort(key=lambda native: (native.platform, native.kind))
     return contents
+
+
+def _natives(wheel: Wheel, module: str, name: str) -> Iterator[Native]:
+    """A wheel's compiled module, and the libraries that it brings along beside it."""
+    assert wheel.platform is not None
+    content = wheel.files[name]
+    for other, library in wheel.files.items():
+        folder, _, file_name = other.partition("/")
+        if folder.endswith(".libs") and file_name:
+            if "-musl-" not in wheel.platform:
+                raise WheelError(f"{wheel.path.name} brings {file_name}: say how it is loaded")
+            content = _not_asking_for(file_name, content)
+            yield Native(module, wheel.platform, file_name, library, "library")
+    yield Native(module, wheel.platform, name.partition("/")[2], content)
+
+
+def _not_asking_for(library: str, content: bytes) -> bytes:
+    """A module that does not name a library to the system, which would look for it in folders only.
+
+    Its functions are found all the same once it is loaded; `bundle_native` does that. The name that
+    takes its place is musl's for itself.
+    """
+    name = b"\0" + library.encode() + b"\0"
+    if content.count(name) != 1:
+        raise WheelError(f"{library} is not named once by the module that comes with it")
+    return content.replace(name, b"\0libc.so".ljust(len(name), b"\0"))
 
 
 def build(contents: Contents, compiled: Sequence[Compiled], epoch: int) -> bytes:
@@ -98,7 +125,7 @@ def build(contents: Contents, compiled: Sequence[Compiled], epoch: int) -> bytes
             place = writer.add(f"native/{native.platform}/{native.file_name}", native.content)
             digest = hashlib.sha256(native.content).hexdigest()
             common.append(
-                f"native {native.name} {native.platform} {native.file_name} "
+                f"{native.kind} {native.name} {native.platform} {native.file_name} "
                 f"{place[0]} {place[1]} {digest}"
             )
         packages = {_module(path) for path in contents.sources if path.endswith("/__init__.py")}

@@ -9,6 +9,7 @@ a length name any of them. `index/TAG` has a line for each thing that Python TAG
     module|package NAME CODE_OFFSET CODE_BYTES SOURCE_OFFSET SOURCE_BYTES
     methods OFFSET BYTES
     native NAME PLATFORM FILE OFFSET BYTES SHA256
+    library NAME_OF_NATIVE PLATFORM FILE OFFSET BYTES SHA256
     version DISTRIBUTION VERSION
 
 `dataclass` writes the methods of a class as text and has Python compile it, at each start again,
@@ -67,12 +68,15 @@ class Importer:
         self._file_lock = allocate_lock()
         self._modules: dict[str, tuple[bool, int, int, int, int]] = {}
         self._natives: dict[str, list[list[str]]] = {}
+        self._libraries: dict[str, list[list[str]]] = {}
         self._versions: dict[str, str] = {}
         self._methods: tuple[int, int] | None = None
         for line in index.splitlines():
             kind, name, *rest = line.split(" ")
             if kind == "native":
                 self._natives.setdefault(name, []).append(rest)
+            elif kind == "library":
+                self._libraries.setdefault(name, []).append(rest)
             elif kind == "version":
                 self._versions[name] = rest[0]
             elif kind == "methods":
@@ -103,7 +107,8 @@ class Importer:
         if name in self._natives:
             from bundle_native import find  # type: ignore[import-not-found]
 
-            native: ModuleSpec = find(name, self._natives[name], self._read)
+            libraries = self._libraries.get(name, ())
+            native: ModuleSpec = find(name, self._natives[name], self._read, libraries)
             return native
         return None
 

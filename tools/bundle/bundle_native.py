@@ -36,15 +36,44 @@ class NotThisWayError(Exception):
     """A way of loading is closed, and why."""
 
 
+class Part:
+    """A file of the archive that the operating system is to load."""
+
+    def __init__(self, file_name: str, digest: str, read: Callable[[], bytes]) -> None:
+        self.file_name = file_name
+        self.digest = digest
+        self._read = read
+
+    def content(self) -> bytes:
+        """Its bytes; ImportError when they are not those that it was built with."""
+        content = self._read()
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            raise ImportError("the program's file has changed while it ran: start it again")
+        return content
+
+
 def find(
-    name: str, choices: Sequence[Sequence[str]], read: Callable[[int, int], bytes]
+    name: str,
+    choices: Sequence[Sequence[str]],
+    read: Callable[[int, int], bytes],
+    libraries: Sequence[Sequence[str]] = (),
 ) -> ModuleSpec:
-    """The specification of a compiled module; ImportError when it is not there for this machine."""
+    """The specification of a compiled module; ImportError when it is not there for this machine.
+
+    `libraries` are what it needs loaded before it.
+    """
     wanted = machine()
-    for platform, file_name, offset, size, digest in choices:
-        if platform == wanted:
-            loader = NativeLoader(file_name, digest, partial(read, int(offset), int(size)))
-            return ModuleSpec(name, loader, origin=f"{platform}/{file_name}")  # type: ignore[arg-type]
+
+    def parts(lines: Sequence[Sequence[str]]) -> list[Part]:
+        return [
+            Part(file_name, digest, partial(read, int(offset), int(size)))
+            for platform, file_name, offset, size, digest in lines
+            if platform == wanted
+        ]
+
+    for part in parts(choices):
+        loader = NativeLoader(part, parts(libraries))
+        return ModuleSpec(name, loader, origin=f"{wanted}/{part.file_name}")  # type: ignore[arg-type]
     known = ", ".join(choice[0] for choice in choices)
     raise ImportError(f"{name} is not in this file for {wanted}, only for: {known}", name=name)
 
@@ -76,26 +105,26 @@ def _is_glibc() -> bool:
 class NativeLoader:
     """Loads one compiled module in the first way that works."""
 
-    def __init__(self, file_name: str, digest: str, read: Callable[[], bytes]) -> None:
-        self._file_name = file_name
-        self._digest = digest
-        self._read = read
+    def __init__(self, part: Part, libraries: Sequence[Part] = ()) -> None:
+        self._part = part
+        self._libraries = libraries
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Load it; ImportError says why no way worked."""
-        content = self._read()
-        if hashlib.sha256(content).hexdigest() != self._digest:
-            raise ImportError("the program's file has changed while it ran: start it again")
+        part, content = self._part, self._part.content()
+        libraries = [(library, library.content()) for library in self._libraries]
         reasons = []
         for way in (_in_cache, _in_memory, _in_temporary_folder):
             try:
-                with way(self._file_name, content, self._digest) as path:
-                    loader = ExtensionFileLoader(spec.name, path)
-                    found = spec_from_file_location(spec.name, path, loader=loader)
-                    assert found is not None
-                    module: ModuleType = loader.create_module(found)
+                # Open together: a system that saw a path before may not look at what is there now.
+                with contextlib.ExitStack() as opened:
+                    for library, data in libraries:
+                        path = opened.enter_context(way(library.file_name, data, library.digest))
+                        _load_library(spec.name, path)
+                    path = opened.enter_context(way(part.file_name, content, part.digest))
+                    module = _load(spec.name, path)
                     # Its file is gone, or is not where its name says.
-                    module.__file__ = f"{self._digest}/{self._file_name}"
+                    module.__file__ = f"{part.digest}/{part.file_name}"
                     return module
             except (NotThisWayError, ImportError, OSError) as error:
                 reasons.append(f"{way.__name__.strip('_').replace('_', ' ')}: {error}")
@@ -104,6 +133,31 @@ class NativeLoader:
     def exec_module(self, module: ModuleType) -> None:
         """Run its initialisation."""
         _imp.exec_dynamic(module)
+
+
+def _load(name: str, path: str) -> ModuleType:
+    loader = ExtensionFileLoader(name, path)
+    found = spec_from_file_location(name, path, loader=loader)
+    assert found is not None
+    module: ModuleType = loader.create_module(found)
+    return module
+
+
+def _load_library(name: str, path: str) -> None:
+    """Load what is no module, so that modules loaded after it find its functions.
+
+    Python loads a file before it looks for a module in it, and keeps it when there is none. ctypes
+    would do, but is not everywhere, and may want memory that is writable and executable.
+    """
+    before = sys.getdlopenflags()
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
+    try:
+        _load(name, path)
+    except ImportError as error:
+        if "PyInit" not in str(error):
+            raise
+    finally:
+        sys.setdlopenflags(before)
 
 
 @contextlib.contextmanager
