@@ -52,6 +52,29 @@ def test_the_commands_in_the_comments_are_understood(name: str) -> None:
         flags.parse(shlex.split(command, comments=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("pgedge-postgres-mcp.service", "systemctl enable --now"),
+        ("Containerfile", "podman run --name"),
+    ],
+)
+def test_the_comments_make_a_token_before_the_first_start(name: str, start: str) -> None:
+    # Without a token file the server refuses to start, and nothing can be run inside a container
+    # that has ended.
+    text = _comments((_DEPLOY / name).read_text())
+    state, token, started = (
+        text.index(part) for part in ("/var/lib/pgedge-postgres-mcp", "-add-token", start)
+    )
+    assert state < token < started
+
+
+def test_the_commands_keep_the_health_check() -> None:
+    text = (_DEPLOY / "Containerfile").read_text()
+    assert "\nHEALTHCHECK" in text
+    assert "podman build --format docker" in text, "OCI's format has none, and podman drops it"
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     copies = []
