@@ -107,6 +107,18 @@ def test_the_bill_of_materials_is_valid_and_names_every_wheel(built: Path) -> No
     direct = [name.split("@")[0] for name in needs[f"pkg:generic/{NAME}"]]
     assert direct == ["pkg:pypi/bcrypt", "pkg:pypi/pg8000", "pkg:pypi/pyyaml"]
     assert [name.split("@")[0] for name in needs["pkg:pypi/scramp"]] == ["pkg:pypi/asn1crypto"]
+    brought = [
+        library["hashes"][0]["content"]
+        for component in bill["components"]
+        for library in component.get("components", ())
+    ]
+    with zipfile.ZipFile(built / NAME) as archive:
+        inside = [
+            hashlib.sha256(archive.read(name)).hexdigest()
+            for name in archive.namelist()
+            if name.startswith("native/") and "/_bcrypt." not in name
+        ]
+    assert sorted(brought) == sorted(inside) != []
 
 
 def test_a_wheel_with_other_contents_is_refused(built: Path, tmp_path: Path) -> None:

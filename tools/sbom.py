@@ -6,6 +6,7 @@ would differ in a second build of the same commit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 
 from tools.wheels import Wheel, requirements
 
+_LIBRARIES = {"libgcc_s": "GPL-3.0-or-later WITH GCC-exception-3.1"}
+"""The licences of what wheels bring along without a word about it."""
 _SPDX = {"MIT": "MIT", "Apache-2.0": "Apache-2.0", "BSD 3-Clause License": "BSD-3-Clause"}
 
 
@@ -80,6 +83,7 @@ def _properties(product: Product) -> Iterator[dict[str, str]]:
 def _component(wheels: Sequence[Wheel]) -> dict[str, Any]:
     """One distribution; its wheels, one for each platform, are where it came from."""
     first = wheels[0]
+    brought = [library for wheel in wheels for library in _brought_along(wheel)]
     return {
         "type": "library",
         "bom-ref": _purl(first),
@@ -95,7 +99,23 @@ def _component(wheels: Sequence[Wheel]) -> dict[str, Any]:
             }
             for wheel in wheels
         ],
+        **({"components": brought} if brought else {}),
     }
+
+
+def _brought_along(wheel: Wheel) -> Iterator[dict[str, Any]]:
+    """The libraries of others that its compiled module needs beside it."""
+    for path, content in sorted(wheel.files.items()):
+        folder, _, name = path.partition("/")
+        if folder.endswith(".libs") and name:
+            digest = hashlib.sha256(content).hexdigest()
+            yield {
+                "type": "library",
+                "bom-ref": f"{_purl(wheel)}?file_name={wheel.path.name}#{path}",
+                "name": name,
+                "licenses": [{"expression": _LIBRARIES[name.partition("-")[0]]}],
+                "hashes": [_hash(digest)],
+            }
 
 
 def _license(wheel: Wheel) -> dict[str, Any]:
