@@ -26,6 +26,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.now = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
+        self.step = timedelta()
         self.path = folder / "tokens.yaml"
         self.ended: list[tuple[str, str]] = []
         self.path.write_bytes(TokenFile().dump())
@@ -45,7 +46,8 @@ class World:
     def store(self) -> TokenStore:
         return TokenStore(
             self.path,
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.step,
+            elapsed=lambda: self.now.timestamp(),
             on_ended=lambda *end: self.ended.append(end),
         )
 
@@ -166,6 +168,41 @@ def test_a_broken_empty_or_deleted_file_keeps_the_tokens(world: World, broken: s
         world.tokens.reload()
     assert world.ask("Bearer secret").kind == "token"
     assert world.ended == []
+
+
+@pytest.mark.parametrize("step", [timedelta(days=-400), timedelta(days=400)])
+def test_setting_the_clock_destroys_no_token(world: World, step: timedelta) -> None:
+    token = world.add("s", lifetime=timedelta(days=365))
+    world.step = step
+    world.tokens.sweep()
+    assert world.ended == ([(token.key, "token expired")] if step > timedelta() else [])
+    assert (world.tokens.find("s") is None) == (step > timedelta())
+    world.tokens.reload()
+    world.now += timedelta(minutes=50)
+    world.tokens.sweep()
+    world.step = timedelta()
+    world.tokens.sweep()
+    assert world.tokens.find("s") == token
+    assert "hash" in world.path.read_text()
+
+
+def test_a_clock_that_stays_set_counts(world: World) -> None:
+    world.add("s", lifetime=timedelta(days=365))
+    world.step = timedelta(days=400)
+    world.tokens.sweep()
+    world.now += timedelta(hours=1)
+    world.tokens.sweep()
+    assert "hash" not in world.path.read_text()
+
+
+def test_a_token_that_expires_again_after_the_clock_was_right_is_announced_again(
+    world: World,
+) -> None:
+    token = world.add("s", lifetime=timedelta(days=365))
+    for step in (timedelta(days=400), timedelta(), timedelta(days=400)):
+        world.step = step
+        world.tokens.sweep()
+    assert world.ended == [(token.key, "token expired")] * 2
 
 
 def test_the_start_says_what_it_loaded_and_removes_what_has_expired(

@@ -1,19 +1,22 @@
 """The server's tokens: who a bearer token is, right now, and who has just stopped being anybody.
 
 The rule: a lookup takes no lock and asks the clock; a token that goes, for whatever reason, is
-announced to `on_ended` with the key of its connections.
+announced to `on_ended` with the key of its connections. A token that has expired by a clock that
+was just set is refused, and kept.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from pgmcp.auth.credential_file import CredentialFile
 from pgmcp.auth.tokens import Token, digest, missing_token_file, parse_tokens
+from pgmcp.auth.wall_clock import WallClock
 from pgmcp.errors import FileError
 from pgmcp.log import quote
 
@@ -24,13 +27,24 @@ Ended = Callable[[str, str], None]
 
 
 class TokenStore:
-    """The tokens of one file. `clock` is the wall clock, aware of its zone."""
+    """The tokens of one file. `clock` is the wall clock, aware of its zone, and `elapsed` a
+    monotonic one that tells when the other is set."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime], on_ended: Ended) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], datetime],
+        on_ended: Ended,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
         self._clock = clock
+        self._wall_clock = WallClock(clock, elapsed)
         self._on_ended = on_ended
-        self._file: CredentialFile[Mapping[str, Token]] = CredentialFile(path, self._parse, {})
+        self._file: CredentialFile[Mapping[str, Token]] = CredentialFile(path, _parse, {})
+        self._expired: frozenset[str] = frozenset()
+        self._to_remove = False
         self._by_id: tuple[Mapping[str, Token], Mapping[str, Token]] = ({}, {})
 
     def start(self) -> None:
@@ -38,8 +52,10 @@ class TokenStore:
         if not self._file.exists():
             raise missing_token_file(self.path)
         self._file.reload()
-        removed = self._forget_expired()
-        _log.info("Loaded %d API token(s) from %s", len(self._file.value), self.path)
+        removed = self._remove_expired()
+        self._expired = frozenset(self._expired_now())
+        valid = len(self._file.value) - len(self._expired)
+        _log.info("Loaded %d API token(s) from %s", valid, self.path)
         if removed:
             _log.info("Removed %d expired token(s)", removed)
 
@@ -69,13 +85,22 @@ class TokenStore:
 
     def sweep(self) -> None:
         """End the tokens whose time has come, and take them out of the file."""
-        now = self._clock()
-        if any(token.expired(now) for token in self._file.value.values()):
-            old, new = self._file.apply(self._valid)
-            self._announce(old, new)
-            self._forget_expired()
+        settled = self._wall_clock.settled()
+        expired = self._expired_now()
+        for key, token in expired.items():
+            if key not in self._expired:
+                self._end(token, "expired")
+                self._to_remove = True
+        self._expired = frozenset(expired)
+        if self._to_remove and settled:
+            self._to_remove = False
+            self._remove_expired()
 
-    def _forget_expired(self) -> int:
+    def _expired_now(self) -> dict[str, Token]:
+        now = self._clock()
+        return {token.key: token for token in self._file.value.values() if token.expired(now)}
+
+    def _remove_expired(self) -> int:
         """Rewrite the file without expired tokens; how many there were."""
         now = self._clock()
         removed: list[Token] = []
@@ -99,22 +124,22 @@ class TokenStore:
             _log.info("token removed id=%s reason=expired", quote(token.id))
         return len(removed)
 
-    def _parse(self, data: bytes, origin: str) -> Mapping[str, Token]:
-        return self._valid({token.hash: token for token in parse_tokens(data, origin).tokens})
-
-    def _valid(self, tokens: Mapping[str, Token]) -> Mapping[str, Token]:
-        now = self._clock()
-        return {hashed: token for hashed, token in tokens.items() if not token.expired(now)}
-
     def _announce(self, old: Mapping[str, Token], new: Mapping[str, Token]) -> None:
+        now = self._clock()
         current = {token.key: token for token in new.values()}
         for token in old.values():
             kept = current.get(token.key)
+            if token.expired(now) and token.key in self._expired:
+                continue  # it was announced
             if kept is None:
-                reason = "expired" if token.expired(self._clock()) else "removed"
+                self._end(token, "expired" if token.expired(now) else "removed")
             elif kept.database != token.database:
-                reason = "bound to another database"
-            else:
-                continue
-            _log.info("token ended id=%s reason=%s", quote(token.id), quote(reason))
-            self._on_ended(token.key, f"token {reason}")
+                self._end(token, "bound to another database")
+
+    def _end(self, token: Token, reason: str) -> None:
+        _log.info("token ended id=%s reason=%s", quote(token.id), quote(reason))
+        self._on_ended(token.key, f"token {reason}")
+
+
+def _parse(data: bytes, origin: str) -> Mapping[str, Token]:
+    return {token.hash: token for token in parse_tokens(data, origin).tokens}
