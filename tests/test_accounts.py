@@ -322,16 +322,31 @@ def test_the_log_says_the_whole_reason(world: World, caplog: pytest.LogCaptureFi
     assert caplog.messages[-1].endswith(f'reason="{BLOCKED}"')
 
 
+def test_a_flood_of_refusals_is_one_line_in_the_log_for_each_window(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pgmcp")
+    for _ in range(2):
+        world.clock += 900.0
+        for _ in range(30):
+            world.refusal("nobody")
+    assert [BLOCKED in line for line in caplog.messages] == 2 * [*[False] * 10, True]
+
+
 def test_the_log_has_one_line_per_event_with_what_the_client_sent_escaped(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "pgmcp")
-    world.refusal('eve"\n2024-11-14 [AUTH] session started user="alice"', "hunter22")
+    world.edit(lambda users: users.with_user(new_user('eve" user="bob', CHEAP, "", NOW)))
+    world.users.reload()
+    world.refusal('eve" user="bob', "hunter22")
+    world.refusal('mallory"\n2024-11-14 [AUTH] session started user="alice"', "hunter22")
+    world.refusal("hunter22", "hunter22")
     world.log_in()
     assert caplog.messages == [
-        f'login failed address="{ADDRESS}" '
-        r'user="eve\"\n2024-11-14 [AUTH] session started user=\"alice\"" '
-        f'reason="{WRONG}"',
+        rf'login failed address="{ADDRESS}" user="eve\" user=\"bob" reason="{WRONG}"',
+        f'login failed address="{ADDRESS}" user=- reason="{WRONG}"',
+        f'login failed address="{ADDRESS}" user=- reason="{WRONG}"',
         f'session started address="{ADDRESS}" user="alice"',
     ]
     assert "hunter22" not in caplog.text

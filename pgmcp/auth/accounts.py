@@ -57,10 +57,7 @@ class Accounts:
         try:
             user = self._check(name, password, address)
         except LoginError as error:
-            reason = quote(error.message, len(error.message))
-            _log.warning(
-                "login failed address=%s user=%s reason=%s", quote(address), quote(name), reason
-            )
+            self._log_failure(name, address, error)
             raise
         token, session = self._sessions.open(name)
         # The account may have ended between the check and the session, which nobody then ended.
@@ -104,6 +101,14 @@ class Accounts:
         if now is not None and now.enabled and now.password_hash == user.password_hash:
             return now
         return DISABLED if now is not None and not now.enabled else WRONG
+
+    def _log_failure(self, name: str, address: str, error: LoginError) -> None:
+        # People type passwords where the name belongs: what is no name stays out.
+        user = quote(name) if self._users.get(name) is not None else "-"
+        reason = quote(error.message, len(error.message))
+        known = error.message == BLOCKED and not self._limiter.is_news(address)
+        level = logging.DEBUG if known else logging.WARNING
+        _log.log(level, "login failed address=%s user=%s reason=%s", quote(address), user, reason)
 
     def _refuse_blocked(self, wait: int | None) -> None:
         if wait is not None:

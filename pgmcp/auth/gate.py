@@ -119,7 +119,8 @@ class Gate:
         if wait is None:
             self._refused(address, kind)
             return UnauthorizedError()
-        self._refused(address, f"too many bad tokens, {kind}")
+        if self._bad_tokens.is_news(address):
+            self._refused(address, f"too many bad tokens, {kind}")
         return TooManyAttemptsError("too many requests with bad tokens from this IP address", wait)
 
     def _refused(self, address: str, kind: str) -> None:

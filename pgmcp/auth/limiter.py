@@ -38,6 +38,7 @@ class Limiter:
         self._clock = clock
         self._salt = secrets.token_bytes(16)
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._told: dict[str, float] = {}
         self._failures_lock = threading.Lock()
 
     def change(self, limit: int, window_seconds: float) -> None:
@@ -73,6 +74,18 @@ class Limiter:
                 times.pop()
                 if not times:
                     del self._failures[name]
+
+    def is_news(self, address: str) -> bool:
+        """Whether nobody was told within the window that this address has to wait: a flood of
+        refusals is one line in the log."""
+        with self._failures_lock:
+            name, now = self._name(address), self._clock()
+            if now < self._told.get(name, now):
+                return False
+            if len(self._told) >= self._max_addresses:
+                self._told.clear()
+            self._told[name] = now + self._window_seconds
+            return True
 
     def __len__(self) -> int:
         """How many counters there are now."""
