@@ -246,12 +246,14 @@ class DatabaseRefusedError(ToolError):
 class ModelError(ToolError):
     """The configured language model could not be asked, or gave no SQL.
 
-    `detail` is for the operator's log only: what the endpoint said, or where it was looked for.
+    `detail` is for the operator's log only. So is `said`, the endpoint's own words, which may
+    repeat the question.
     """
 
-    def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, detail: str = "", said: str = "") -> None:
         super().__init__(message, hint)
         self.detail = detail
+        self.said = said
 
 
 class StatementRefusedError(ToolError):

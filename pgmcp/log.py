@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -165,9 +165,15 @@ class _Output(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
     def _switch(self, stream: TextIO) -> None:
-        before = self.setStream(stream)
-        if before is not None and before is not self._stderr:
-            before.close()
+        """Write there from now on. What a full disk has not taken until now is given up."""
+        self.acquire()
+        try:
+            before, self.stream = self.stream, stream
+        finally:
+            self.release()
+        if before is not self._stderr:
+            with suppress(OSError):
+                before.close()
 
 
 def _opened(path: Path) -> TextIO:

@@ -99,7 +99,15 @@ class JsonFormatter(_Formatter):
         }
         if trace := self.trace(record):
             event["traceback"] = trace
-        return json.dumps(members | event, default=str)
+        return json.dumps(
+            {name: _cut(value) for name, value in members.items()} | event, default=str
+        )
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _FIELD_CHARACTERS:
+        return f"{value[:_FIELD_CHARACTERS]}..."
+    return value
 
 
 def _shown(value: Any) -> str:

@@ -37,11 +37,11 @@ def endpoint(
     seconds: float = 20.0,
     most: int = 4,
     path: str = "",
+    log_words: bool = False,
 ) -> ModelEndpoint:
     port = server if isinstance(server, int) else server.port
-    return ModelEndpoint(
-        Llm("openai", "m-1", Url(tls, Host(host, port), path), Secret(KEY), seconds, most)
-    )
+    config = Llm("openai", "m-1", Url(tls, Host(host, port), path), Secret(KEY), seconds, most)
+    return ModelEndpoint(config, log_words=log_words)
 
 
 def ask(model: ModelEndpoint, call: Call | None = None) -> str:
@@ -284,11 +284,30 @@ def test_an_answer_that_is_no_single_read_is_refused(text: str) -> None:
     assert "Ignore" not in message
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http("what is this: how many users", "400 Bad Request"),
+        b"HTTP/1.1 how many users\r\n\r\n",
+        b"how many users\r\n\r\n",
+    ],
+)
+def test_what_the_endpoint_says_may_repeat_the_question_and_is_not_logged(
+    caplog: pytest.LogCaptureFixture, answer: bytes
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for log_words in (False, True):
+        with model_server(saying(answer)) as server:
+            refused(endpoint(server, log_words=log_words))
+        assert "gave no SQL" in caplog.text
+        assert ("how many users" in caplog.text) == log_words
+
+
 def test_neither_the_key_nor_the_question_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     echo = http(f"bad key {KEY}, " * 150 + "\nforged line", "401 Unauthorized")
     with model_server(saying(echo)) as server:
-        model = endpoint(server)
+        model = endpoint(server, log_words=True)
         refused(model)
     assert "HTTP status 401" in caplog.text
     assert "bad key ***" in caplog.text

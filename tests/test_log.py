@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -128,6 +129,25 @@ def test_levels_leave_out_what_is_below_them(stderr: io.StringIO) -> None:
     log.apply(Log(level="warning"), debug=True)
     logger.debug("deep")
     assert [line.rpartition(" ")[2] for line in stderr.getvalue().splitlines()] == ["shown", "deep"]
+
+
+def test_json_fields_are_cut_as_in_text(stderr: io.StringIO) -> None:
+    log.apply(Log(format="json"))
+    logging.getLogger("pgmcp.call").info("call", extra=log.fields(sql="x" * 1_000_000, rows=1))
+    event = json.loads(stderr.getvalue())
+    assert event["sql"] == "x" * 2000 + "..."
+    assert event["rows"] == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_does_not_hold_the_log_that_leaves_it(stderr: io.StringIO) -> None:
+    logger = logging.getLogger("pgmcp.auth")
+    log.apply(Log(file=Path("/dev/full")))
+    for _ in range(3):
+        logger.warning("lost")
+    log.apply(Log())
+    logger.warning("kept")
+    assert stderr.getvalue().endswith("[AUTH] kept\n")
 
 
 def test_a_line_that_a_full_disk_does_not_take_is_let_go(

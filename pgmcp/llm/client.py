@@ -30,6 +30,7 @@ RESPONSE_BYTES = 256 * 1024
 _REFUSAL_BYTES, _DETAIL_CHARS = 2_000, 300
 
 _LATER = "Ask again later, or write the SQL."
+_BROKEN = "the model endpoint broke off, or does not speak HTTP"
 _OPERATOR = "Write the SQL, or ask the operator to look at the log."
 _REFUSALS = {
     400: ("does not take the question", _OPERATOR),
@@ -57,9 +58,11 @@ class ModelEndpoint:
         config: Llm,
         *,
         on_found: Found = lambda _host, _addresses: None,
+        log_words: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
+        self._log_words = log_words
         self._on_found = on_found
         self._clock = clock
         self._turns = Turns(config.max_concurrent)
@@ -92,12 +95,13 @@ class ModelEndpoint:
             answer = self._ask(request, call)
             return prompt.statement(providers.answer(config.provider, answer))
         except ModelError as error:
+            detail = error.detail or (error.said if self._log_words else "")
             _log.warning(
                 "%s gave no SQL after %.1f s: %s%s",
                 self.name,
                 self._clock() - started,
                 error.message,
-                self._without_key(f" ({error.detail})" if error.detail else ""),
+                self._without_key(f" ({detail})" if detail else ""),
             )
             raise
 
@@ -118,12 +122,11 @@ class ModelEndpoint:
         except WireInterruptedError:
             call.check()
             raise
-        except (WireClosedError, http.client.HTTPException) as error:
-            raise ModelError(
-                "the model endpoint broke off, or does not speak HTTP",
-                _OPERATOR,
-                detail=f"{type(error).__name__}: {str(error)[:200]!r}",
-            ) from None
+        except WireClosedError as error:
+            raise ModelError(_BROKEN, _OPERATOR, detail=str(error)) from None
+        except http.client.HTTPException as error:
+            said = f"{type(error).__name__}: {str(error)[:200]!r}"
+            raise ModelError(_BROKEN, _OPERATOR, said=said) from None
 
     @contextmanager
     def _connected(self, until: float, call: Call) -> Iterator[Wire]:
@@ -210,7 +213,7 @@ def _refused(response: http.client.HTTPResponse) -> ModelError:
     else:
         problem, hint = _REFUSALS.get(response.status, ("failed", _LATER))
     return ModelError(
-        f"the model endpoint {problem} (HTTP status {response.status})", hint, detail=repr(said)
+        f"the model endpoint {problem} (HTTP status {response.status})", hint, said=repr(said)
     )
 
 
