@@ -1,6 +1,7 @@
 """What this process may connect to: the configured databases, and the init system's socket.
 
-The rule: everything else is refused where Python makes the call, by an audit hook, whoever asks.
+The rule: everything else is refused where Python makes the call, by an audit hook, whoever asks,
+and no other program is started, which could make it instead.
 A name is looked up only when it is configured; the lookup itself is made by the system's resolver,
 which asks its own servers, files and caches and which no hook sees.
 """
@@ -22,6 +23,15 @@ Hosts = Callable[[], Iterable[Host]]
 
 _REMEMBERED_ADDRESSES = 64
 """For each host. A cancel request goes where its connection went, which DNS may have left since."""
+
+_PROGRAMS = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+)
 
 _log = logging.getLogger("pgmcp.outbound")
 
@@ -49,8 +59,10 @@ class Outbound:
             "socket.sendmsg": lambda args: self._check_address(args[1]),
             "socket.getaddrinfo": lambda args: self._check_name(args[0]),
             "socket.gethostbyname": lambda args: self._check_name(args[0]),
-            "socket.gethostbyaddr": lambda args: self._check_name(args[0]),
-            "socket.getnameinfo": lambda args: self._check_name(args[0][0]),
+            "socket.gethostbyaddr": lambda args: _refuse(f"the name of {args[0]!r}"),
+            "socket.getnameinfo": lambda args: _refuse(f"the name of {args[0][0]!r}"),
+            # Another program would not be held to this.
+            **dict.fromkeys(_PROGRAMS, lambda args: _refuse_program(args[0])),
         }
 
     def install(self) -> None:
@@ -111,6 +123,11 @@ class Outbound:
 def _refuse(what: str) -> None:
     _log.error("refused an outbound connection: %s is not configured", what)
     raise OutboundRefusedError(what)
+
+
+def _refuse_program(name: Any) -> None:
+    _log.error("refused to start a program: %r", name)
+    raise OutboundRefusedError(f"the program {name!r}")
 
 
 def _folder(host: str) -> str:

@@ -88,7 +88,7 @@ def test_where_a_host_was_lately_stays_allowed_and_no_more(
 
 def test_an_installed_hook_holds_whoever_asks() -> None:
     script = """
-import json, socket, urllib.request
+import json, os, socket, subprocess, urllib.request
 from pgmcp.outbound import Outbound
 listener = socket.create_server(("127.0.0.1", 0))
 url = "http://127.0.0.1:%d/" % listener.getsockname()[1]
@@ -99,7 +99,14 @@ def connect_ex(): socket.socket().connect_ex(listener.getsockname())
 def fetch(): urllib.request.urlopen(url)
 def send(): socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("127.0.0.1", 53))
 def look_up(): socket.getaddrinfo("example.com", 80)
-for attempt in (connect, connect_ex, fetch, send, look_up):
+def run(): subprocess.run(["true"])
+def shell(): os.system("true")
+def replace(): os.execv("/bin/true", ["true"])
+def spawn(): os.posix_spawn("/bin/true", ["true"], {})
+def name(): socket.getnameinfo(("192.0.2.1", 80), 0)
+def reverse(): socket.gethostbyaddr("192.0.2.1")
+connecting = (connect, connect_ex, fetch, send, look_up, name, reverse)
+for attempt in (*connecting, run, shell, replace, spawn):
     try:
         attempt()
     except OSError as error:
@@ -122,7 +129,7 @@ print(json.dumps(said))
         timeout=30,
     )
     *refused, last = json.loads(done.stdout)
-    assert len(refused) == 5
+    assert len(refused) == 11
     assert all("is not configured: the connection was refused" in text for text in refused)
     assert last == "nobody came"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pgmcp.errors import ConfigError
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.systemd import Notifier, take
 from tests.operated import operated
@@ -66,6 +67,11 @@ def test_the_variables_are_taken_once_and_no_child_sees_them() -> None:
     assert handed.notifier == Notifier("@name", 3.0)
     assert handed.notifier.path == "\0name"
     assert handed.listeners == ()  # they were another process's
+
+
+def test_a_number_of_sockets_that_nobody_hands_over_is_refused() -> None:
+    with pytest.raises(ConfigError, match="LISTEN_FDS=99999999999"):
+        take({"LISTEN_PID": "7", "LISTEN_FDS": "99999999999"}, pid=7)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pgmcp.errors import ConfigError
 
 _FIRST_DESCRIPTOR = 3
+_MOST_LISTENERS = 64
 _VARIABLES = (
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -92,6 +93,10 @@ def take(environ: MutableMapping[str, str], pid: int | None = None) -> Handed:
     watchdog = _number(said.get("WATCHDOG_USEC")) if said.get("WATCHDOG_PID", own) == own else 0
     notifier = Notifier(address, watchdog / 1e6 if watchdog else None)
     count = _number(said.get("LISTEN_FDS")) if said.get("LISTEN_PID") == own else 0
+    if count > _MOST_LISTENERS:
+        raise ConfigError(
+            f"LISTEN_FDS={count}: no more than {_MOST_LISTENERS} sockets are taken over"
+        )
     names = said.get("LISTEN_FDNAMES", "").split(":")
     names += ["unknown"] * (count - len(names))
     listeners = [_listener(_FIRST_DESCRIPTOR + n, names[n]) for n in range(count)]
