@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+from collections.abc import Mapping
 
 import pytest
 
-from pgmcp.observe.audit_chain import GENESIS, Head, Verification, fingerprint, read, torn, write
+from pgmcp.observe.audit_chain import (
+    GENESIS,
+    Head,
+    fingerprint,
+    read,
+    read_mark,
+    torn,
+    write,
+    write_mark,
+)
+from pgmcp.observe.audit_verify import Verification
 
 KEY = bytes(range(32))
 FIELDS = {
@@ -59,12 +71,25 @@ def test_what_was_written_is_whole() -> None:
     assert problem(chain(0)) is None
 
 
-def test_a_record_is_one_line_of_ascii_that_ends_with_its_mac() -> None:
-    line, head = write(KEY, GENESIS, {"event": "call", "name": "é\n\u2028"})
-    assert line.isascii()
-    assert line.count(b"\n") == 1
+def test_a_record_is_one_line_that_ends_with_its_mac() -> None:
+    name = "é😀\n\x1b\x9b\u2028\u202e\ud800"
+    line, head = write(KEY, GENESIS, {"event": "call", "name": name})
     assert line.endswith(f',"mac":"{head.mac}"}}\n'.encode())
-    assert json.loads(line)["name"] == "é\n\u2028"
+    text = line.decode()
+    assert "é😀" in text, "as it is"
+    assert text.removesuffix("\n").isprintable(), "nothing that breaks a line or drives a terminal"
+    assert len(text.splitlines()) == 1
+    assert json.loads(line)["name"] == name
+    entry = read(KEY, line)
+    assert entry is not None
+    assert entry.intact
+
+
+def test_a_record_in_ascii_as_earlier_versions_wrote_it_is_intact() -> None:
+    fields = {"seq": 1, "event": "begin", "name": "é", "prev": GENESIS.mac}
+    body = json.dumps(fields, separators=(",", ":")).encode("ascii")[:-1]
+    mac = hmac.new(KEY, body, "sha256").hexdigest()
+    assert problem([body + f',"mac":"{mac}"}}\n'.encode()]) is None
 
 
 @pytest.mark.parametrize("field", ["seq", *FIELDS, "prev", "mac"])
@@ -186,6 +211,71 @@ def test_an_unfinished_line_is_vouched_for_by_the_next_record() -> None:
     for other in (half[:-1], half + b"x", b"{}"):
         assert problem([*lines[:3], other + b"\n", recovered, call]) == "file1, line 4: no record"
     assert problem([*lines[:3], half + b"\n", call]) is not None
+
+
+def test_an_unfinished_line_that_is_vouched_for_must_be_there() -> None:
+    gone = "speaks of an unfinished line before it, which is gone"
+    lines = chain(2)
+    recovered, _ = write(KEY, end(lines), {"event": "recovered", **torn(b"{")})
+    assert problem([*lines, recovered]) == f"file1, line 4: record 4 {gone}"
+    bare, _ = write(KEY, end(lines), {"event": "recovered"})
+    assert gone in (problem([*lines, bare]) or "")
+    begin, _ = write(KEY, GENESIS, {"event": "begin", **torn(b"{")})
+    assert problem([b"{\n", begin]) is None
+    assert problem([begin]) == f"file1, line 1: record 1 {gone}"
+
+
+def test_a_mark_is_read_with_its_key_only() -> None:
+    head = end(chain(3))
+    data = write_mark(KEY, head)
+    assert read_mark(KEY, data) == head
+    assert read_mark(b"x" * 32, data) is None
+    for other in (b"", b"\n", data.replace(b"4 ", b"5 ", 1), data[:-2], b"\xff" + data):
+        assert read_mark(KEY, other) is None
+
+
+def held(lines: list[bytes], mark: Head) -> str | None:
+    """What is wrong with a file that is held to a mark."""
+    verification = Verification(KEY, mark)
+    if verification.check("file1", lines):
+        verification.end()
+    return verification.problem
+
+
+def test_an_end_that_was_cut_off_is_found_by_the_mark() -> None:
+    lines = chain(5)
+    mark = end(lines)
+    assert held(lines, mark) is None
+    assert held(lines, end(lines[:3])) is None, "the mark may lag"
+    assert held(lines[:-1], mark) == (
+        "record 5 is the last, and the mark tells of record 6: 6 is missing"
+    )
+    assert "4 to 6 is missing" in (held(lines[:3], mark) or "")
+    assert "record 6 is not the one that the mark tells of" in (held(lines, Head(6, "0")) or "")
+
+
+def events(*fields: Mapping[str, object]) -> Verification:
+    lines, head = chain(0), end(chain(0))
+    for other in fields:
+        line, head = write(KEY, head, other)
+        lines.append(line)
+    verification = Verification(KEY)
+    verification.check("file1", lines)
+    return verification
+
+
+def test_a_start_without_a_stop_before_it_is_remembered() -> None:
+    start, stop, call = {"event": "start"}, {"event": "stop"}, {"event": "call"}
+    assert events(start, call, stop, start, stop).unstopped == []
+    assert events(start, call, start, {"event": "missing"}, start).unstopped == [4, 6]
+
+
+def test_a_mark_that_was_taken_away_is_found() -> None:
+    start, stop = {"event": "start", "mark": None}, {"event": "stop"}
+    assert events(start, stop, {**start, "mark": 3}, stop).problem is None
+    assert events({"event": "start"}, stop, start, stop).problem is None, "the first that has one"
+    found = events(start, stop, start, stop).problem or ""
+    assert found.startswith("file1, line 4: record 4: the mark was gone when the server started")
 
 
 def test_an_empty_file_is_not_whole() -> None:

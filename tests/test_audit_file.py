@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,15 @@ from typing import Any
 import pytest
 
 from pgmcp.errors import FileError
-from pgmcp.observe.audit_chain import Verification
 from pgmcp.observe.audit_file import AuditFile
-from pgmcp.observe.audit_read import chain_files, load_key
+from pgmcp.observe.audit_read import (
+    chain_files,
+    lines_of,
+    load_key,
+    rotated,
+    standing,
+)
+from pgmcp.observe.audit_verify import Verification
 from tests.serving import until
 from tools.serving import ROOT
 
@@ -104,7 +112,10 @@ def test_a_process_that_dies_between_records_leaves_a_whole_chain(path: Path) ->
 
 
 def _is_larger(path: Path, size: int) -> bool:
-    return sum(file.stat().st_size for file in path.parent.glob("audit.jsonl*")) > size
+    try:
+        return sum(file.stat().st_size for file in path.parent.glob("audit.jsonl*")) > size
+    except FileNotFoundError:
+        return False  # rotated away since it was listed
 
 
 def test_a_file_that_is_full_gets_the_number_of_its_last_record(path: Path) -> None:
@@ -186,16 +197,105 @@ def test_processes_and_threads_write_one_chain(path: Path) -> None:
 def test_a_write_that_fails_half_way_leaves_no_half_record(path: Path) -> None:
     file = opened(path)
     file.append(CALL)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, limits[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            file.append(CALL)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full(path.stat().st_size + 50), pytest.raises(OSError, match="File too large"):
+        file.append(CALL)
     assert names(path) == ["begin", "call"]
     file.append(CALL)
     assert verified(path).records == 3
+
+
+@contextmanager
+def full(file_bytes: int) -> Iterator[None]:
+    """Every file of this process is full at this size: what a full disk looks like to it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_an_unfinished_line_stays_in_the_file_of_the_record_that_vouches_for_it(path: Path) -> None:
+    opened(path, 4096).append({"event": "call", "filler": "x" * 3000})
+    with path.open("ab") as stream:
+        stream.write(b"{" * 400)
+    file = opened(path, 4096)
+    file.append({"event": "call", "filler": "x" * 300})
+    file.append(CALL)
+    assert names_of_files(path) == ["audit.jsonl.000000000004", "audit.jsonl"]
+    assert verified(path).notes == [
+        "audit.jsonl.000000000004, line 3: unfinished, and the next record says so"
+    ]
+
+
+def names_of_files(path: Path) -> list[str]:
+    return [file.name for file in chain_files(path, KEY)]
+
+
+@pytest.mark.parametrize("damage", [b"\n", b"x", b'{"seq":1,"mac":"x"}\n'])
+def test_a_file_whose_first_line_is_broken_stays_in_its_place(path: Path, damage: bytes) -> None:
+    file = opened(path, 4096)
+    for _ in range(60):
+        file.append(CALL)
+    before = names_of_files(path)
+    for name in before:
+        other = path.with_name(name)
+        whole = other.read_bytes()
+        other.write_bytes(damage + whole)
+        assert names_of_files(path) == before
+        other.write_bytes(whole)
+    for name in before[:-1]:
+        other = path.with_name(name)
+        whole = other.read_bytes()
+        other.write_bytes(b"nothing\n")
+        assert names_of_files(path) == before, "by the number in its name"
+        other.write_bytes(whole)
+
+
+def test_a_file_renamed_by_others_counts_when_a_record_is_in_it(path: Path) -> None:
+    opened(path).append(CALL)
+    renamed = path.rename(path.with_name("audit.jsonl.old"))
+    renamed.write_bytes(b"x" + renamed.read_bytes())
+    for name in ("audit.jsonl.key", "audit.jsonl.mark", "audit.jsonl.gz", "audit.jsonl-x"):
+        path.with_name(name).write_bytes(b"\x1f\x8b no record\n")
+    assert rotated(path, KEY) == ([renamed], [path.with_name("audit.jsonl.gz")])
+
+
+def test_where_an_audit_stands_is_seen_while_it_is_written_and_rotated(path: Path) -> None:
+    done = threading.Event()
+    file = opened(path, 4096)
+    file.start({"event": "start"})
+
+    def write_on() -> None:
+        while not done.is_set():
+            file.append(CALL)
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for _ in range(150):
+            found = standing(path, KEY)
+            assert found.newest is not None
+            checked = Verification(KEY, found.mark)
+            with found.newest:
+                for other in found.rotated:
+                    assert checked.check(other.name, other.read_bytes().splitlines(True))
+                whole = checked.check(path.name, lines_of(found.newest, found.size))
+                assert whole, checked.problem
+            assert checked.end(), checked.problem
+            for other in found.rotated[:-2]:
+                other.unlink()
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_looking_where_an_audit_stands_makes_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+    found = standing(path, KEY)
+    assert found.newest is not None
+    found.newest.close()
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_file_whose_end_cannot_be_verified_is_not_continued(path: Path) -> None:
@@ -213,15 +313,19 @@ def test_a_last_record_longer_than_what_is_read_at_once_is_found(path: Path) -> 
     assert verified(path).records == 4
 
 
-def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_the_key_is_made_once_and_for_its_owner_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "key"
     key = load_key(path, create=True)
     assert len(key) == 32
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_key(path, create=True) == load_key(path, create=False) == key
+    assert caplog.text == ""
     path.chmod(0o644)
     load_key(path, create=False)
     assert path.stat().st_mode & 0o777 == 0o600
+    assert f"WARNING: others could read the audit's key {path}" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["", "00", "x" * 64, "é" * 64])
@@ -237,7 +341,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_lock_that_another_holds_is_not_waited_for_without_end(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgmcp.observe.audit_file.LOCK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("pgmcp.observe.audit_lock.LOCK_WAIT_SECONDS", 0.05)
     program = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)\n"
         "print('held', flush=True); time.sleep(60)"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pgmcp.observe.audit_chain import fingerprint
-from pgmcp.observe.audit_read import load_key
+from pgmcp.observe.audit_read import load_key, mark_of
 from tests.observing import (
     ALICE,
     add_user,
@@ -209,7 +209,8 @@ def test_a_kill_and_a_restart_leave_a_chain_that_is_whole(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "unfinished, and the next record says so" in done.stdout
     assert re.search(r"^Whole: records 1 to \d+ in \d files$", done.stdout, re.MULTILINE)
-    assert "no stop" not in done.stdout
+    assert "the last record is no stop" not in done.stdout
+    assert re.search(r"^Note: record \d+: a server started with no stop", done.stdout, re.MULTILINE)
 
 
 def test_a_server_whose_audit_cannot_be_opened_does_not_start(tmp_path: Path) -> None:
@@ -221,6 +222,17 @@ def test_a_server_whose_audit_cannot_be_opened_does_not_start(tmp_path: Path) ->
     (tmp_path / "none").mkdir()
     file.write_text('{"seq":1}\n')
     assert "there is no key" in run(config).stderr, "a file is not continued under a new key"
+
+
+def test_an_audit_that_was_taken_away_with_its_mark_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    config = write_config(tmp_path, NOWHERE, audit={"file": str(file)})
+    assert "no mark" not in run(config).stderr
+    for taken in (file, mark_of(file)):
+        taken.unlink()
+    assert "there is a key, and no mark" in run(config).stderr
+    done = run(config, "-verify-audit", str(file))
+    assert "Note: record 2: a server found a key and no mark" in done.stdout
 
 
 def test_required_without_a_file_is_a_contradiction(tmp_path: Path) -> None:

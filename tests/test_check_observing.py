@@ -21,6 +21,7 @@ from pgmcp.config.model import Log
 from pgmcp.errors import PgmcpError
 from pgmcp.log import configure, release
 from pgmcp.observe.audit import Audit
+from pgmcp.observe.audit_read import mark_of
 from tests.observing import run
 from tests.program import NOWHERE, write_config
 
@@ -124,6 +125,27 @@ def renamed_and_key_lost(audit: model.Audit) -> None:
     audit.key_file.unlink()
 
 
+def renamed_and_key_and_mark_lost(audit: model.Audit) -> None:
+    renamed_and_key_lost(audit)
+    mark_of(audit.file).unlink()
+
+
+def mark_changed(audit: model.Audit) -> None:
+    served_once(audit)
+    mark_of(audit.file).write_text("4 x y\n")
+
+
+def cut_off(audit: model.Audit) -> None:
+    served_once(audit)
+    lines = audit.file.read_bytes().splitlines(keepends=True)
+    audit.file.write_bytes(b"".join(lines[:2]))
+
+
+def away(audit: model.Audit) -> None:
+    served_once(audit)
+    audit.file.rename(audit.file.with_name("earlier"))
+
+
 def unfinished(audit: model.Audit) -> None:
     served_once(audit)
     with audit.file.open("ab") as stream:
@@ -158,7 +180,11 @@ def no_folder(audit: model.Audit) -> None:
         (key_first, "begins a chain"),
         (no_key, "not a key"),
         (renamed, "will be made, and goes on from record 3"),
-        (renamed_and_key_lost, "-verify-audit"),
+        (renamed_and_key_lost, "there is no key"),
+        (renamed_and_key_and_mark_lost, "-verify-audit"),
+        (mark_changed, "cannot be verified"),
+        (cut_off, "its mark tells of record 3, and the last that is there is 2"),
+        (away, "its mark tells of record 3, and the last that is there is 0"),
         (unfinished, "the next record will say so"),
         (changed, "cannot be verified"),
         (a_folder, "is a directory"),

@@ -6,54 +6,104 @@ for.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pgmcp.cli.command import Command
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import os_error
-from pgmcp.observe.audit_chain import Verification
-from pgmcp.observe.audit_read import chain_files, load_key
+from pgmcp.observe.audit_read import Standing, lines_of, read_key, standing
+from pgmcp.observe.audit_verify import Verification
 
 VERB = "verify-audit"
 
 
 def verify(command: Command) -> int:
-    """Check the files that were rotated away from FILE, oldest first, and FILE; 1 when broken."""
-    path = Path(command.text(VERB) or "")
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file", "Name the audit's newest file.")
-    key = load_key(_key_file(command, path), create=False)
-    found = Verification(key)
-    files = chain_files(path, key)
-    for file in files:
-        try:
-            with file.open("rb") as stream:
-                whole = found.check(file.name, stream)
-        except OSError as error:
-            raise os_error(file, error) from error
-        if not whole:
-            break
-    for note in found.notes:
+    """Check the files that were rotated away from FILE, oldest first, and FILE; 1 when broken.
+
+    Nothing is changed. A server may go on writing: what it writes meanwhile is not looked at.
+    """
+    given = Path(command.text(VERB) or "")
+    path = Path(os.path.realpath(given))
+    if not path.is_file() and not any(path.parent.glob(f"{_literal(path.name)}.[0-9]*")):
+        raise ConfigError(f"{given}: there is no such file", "Name the audit's newest file.")
+    key = read_key(_key_file(command, given))
+    with _standing(path, key) as found:
+        checked = Verification(key, found.mark)
+        whole = all(_check(checked, file, None, 0) for file in found.rotated)
+        if whole and found.newest is not None:
+            whole = _check(checked, path, found.newest, found.size)
+        if whole:
+            checked.end()
+    for note in _notes(checked, found, path):
         command.console.say(f"Note: {note}")
-    if found.problem is not None:
-        vouched = f"{found.records} records before it are whole." if found.records else ""
-        raise FileError(found.problem, vouched)
-    _report(command, found, len(files))
+    if checked.problem is not None:
+        vouched = f"{checked.records} records before it are whole." if checked.records else ""
+        raise FileError(checked.problem, vouched)
+    files = len(found.rotated) + (found.newest is not None)
+    last = checked.head.seq if checked.head else 0
+    command.console.say(
+        f"Whole: records {checked.first} to {last} in {files} file{'' if files == 1 else 's'}"
+    )
     return 0
 
 
-def _report(command: Command, found: Verification, files: int) -> None:
-    say = command.console.say
-    if found.first != 1:
-        say(f"Note: the files with the records before {found.first} are not here")
-    if found.last_event != "stop":
-        say("Note: the last record is no stop: the server runs, was killed, or the end was cut off")
-    last = found.head.seq if found.head else 0
-    say(f"Whole: records {found.first} to {last} in {files} file{'' if files == 1 else 's'}")
+@contextmanager
+def _standing(path: Path, key: bytes) -> Iterator[Standing]:
+    try:
+        found = standing(path, key)
+    except OSError as error:
+        raise os_error(Path(error.filename or path), error) from error
+    try:
+        yield found
+    finally:
+        if found.newest is not None:
+            found.newest.close()
+
+
+def _check(checked: Verification, path: Path, stream: BinaryIO | None, size: int) -> bool:
+    try:
+        if stream is not None:
+            return checked.check(path.name, lines_of(stream, size))
+        with path.open("rb") as rotated:
+            return checked.check(path.name, rotated)
+    except OSError as error:
+        raise os_error(path, error) from error
+
+
+def _notes(checked: Verification, found: Standing, path: Path) -> Iterator[str]:
+    yield from checked.notes
+    for other in found.others:
+        yield f"{other.name} holds no record, and is not looked at"
+    if checked.unstopped:
+        first, more = checked.unstopped[0], len(checked.unstopped) - 1
+        yield (
+            f"record {first}{f' and {more} more' if more else ''}: a server started with no stop "
+            "before it: one was killed, the end was cut off, or several run side by side"
+        )
+    if checked.problem is not None:
+        return
+    if checked.first != 1:
+        yield f"the files with the records before {checked.first} are not here"
+    if found.newest is None:
+        yield f"{path.name} is not here: the next record makes it"
+    if found.mark is None:
+        yield "there is no mark beside it, so that its end was not cut off cannot be seen"
+    if checked.last_event != "stop":
+        yield "the last record is no stop: the server runs, was killed, or the end was cut off"
+
+
+def _literal(name: str) -> str:
+    """A name as a pattern that only it matches."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
 def _key_file(command: Command, path: Path) -> Path:
-    """The one that is named, else the configuration's for this audit, else the one beside it."""
+    """The one that is named, else the configuration's for this audit, else the one beside it, or
+    beside the file that it was rotated away from."""
     given = command.text("audit-key")
     if given:
         return Path(given)
@@ -61,6 +111,5 @@ def _key_file(command: Command, path: Path) -> Path:
     if settings is not None and path.absolute().name.startswith(settings.file.name):
         return settings.key_file
     beside = path.with_name(f"{path.name}.key")
-    if beside.exists():
-        return beside
-    return path.with_name(f"{path.name.rpartition('.')[0]}.key")
+    newest = path.with_name(f"{path.name.rpartition('.')[0]}.key")
+    return newest if newest.exists() and not beside.exists() else beside

@@ -15,7 +15,7 @@ from pgmcp.config.model import Audit, Config
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import os_error
 from pgmcp.observe.audit_chain import KEY_BYTES
-from pgmcp.observe.audit_read import begun, chain_files, end_of, read_key
+from pgmcp.observe.audit_read import begun, chain_files, end_of, load_mark, read_key
 
 _OTHERS = 0o077
 _EVERYBODY = 0o007  # a log is often read by a group
@@ -84,6 +84,15 @@ def _key_and_chain(audit: Audit) -> Iterator[Finding]:
     if key is _NO_KEY:
         _writable(audit.key_file)
         yield ok("audit key", f"{audit.key_file}: will be made")
+    mark = load_mark(file, key)
+    if mark is not None and mark.seq > newest:
+        yield warning(
+            "audit file",
+            f"{audit.file}: its mark tells of record {mark.seq}, and the last that is there is "
+            f"{newest}: the end was cut off, or files were taken away",
+            "Put them back before the server starts, or it will say so in the audit for good.",
+        )
+        newest = mark.seq
     yield ok("audit file", f"{audit.file}: {_prospect(audit.file, there, newest)}")
     if unfinished:
         yield warning(

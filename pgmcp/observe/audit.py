@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pgmcp.config import model
+from pgmcp.db.sql import MAX_TEXT_BYTES
 from pgmcp.errors import AuditError, ConfigError, FileError
 from pgmcp.observe.audit_chain import fingerprint
 from pgmcp.observe.audit_file import AuditFile
@@ -45,6 +46,7 @@ class Audit:
                 f"audit.file: {settings.file}: there is no such folder", "Make the folder first."
             )
         try:
+            old_key = settings.key_file.exists()
             self._key = load_key(settings.key_file, create=not begun(settings.file))
             self._file = AuditFile(
                 settings.file,
@@ -53,7 +55,8 @@ class Audit:
                 durable=settings.required,
                 clock=clock,
             )
-            self._file.append({"event": "start", "version": version, "pid": os.getpid()})
+            fields = {"event": "start", "version": version, "pid": os.getpid()}
+            self._file.start(fields, old_key=old_key)
         except OSError as error:
             raise ConfigError(
                 f"audit.file: {settings.file}: {(error.strerror or 'cannot be written').lower()}",
@@ -62,6 +65,8 @@ class Audit:
         self._failures = 0
         self._lost = 0
         self._lost_lock = threading.Lock()
+        # Held while the first record after lost ones is written: one attempt at a time.
+        self._resume_lock = threading.Lock()
 
     @property
     def failures(self) -> int:
@@ -70,7 +75,7 @@ class Audit:
 
     @property
     def failing(self) -> bool:
-        """Whether the last attempt to write a record failed."""
+        """Whether records are lost that no record tells of yet."""
         return self._lost > 0
 
     @property
@@ -79,9 +84,14 @@ class Audit:
         return self._file.head.seq
 
     def admit(self, method: str) -> None:
-        """AuditError when a call may not run now, because it could not be recorded."""
+        """AuditError when a call may not run now, because it could not be recorded.
+
+        While records cannot be written, one call at a time tries to write how many were lost.
+        """
         if self._lost and self._settings.required and method in METHODS:
             self._append()
+            if self._lost:
+                raise _withheld()
 
     def record(self, trail: Trail) -> None:
         """Record a call that is over; AuditError when its answer must be withheld.
@@ -94,34 +104,40 @@ class Audit:
     def stop(self) -> None:
         """Say that the server stops, and let go of the file."""
         try:
-            self._file.append({"event": "stop"})
-            self._file.close()
+            self._file.stop(*_resumed(self._lost), {"event": "stop"})
         except (OSError, FileError) as error:
             _log.error("the end of the audit could not be written: %s", error)
 
     def _append(self, *records: Mapping[str, Any]) -> None:
-        with self._lost_lock:
-            lost, self._lost = self._lost, 0
-        resumed = ({"event": "resumed", "lost": lost},) if lost else ()
+        if self._lost and self._resume_lock.acquire(blocking=False):
+            try:
+                self._write(self._lost, *records)
+            finally:
+                self._resume_lock.release()
+        elif records:
+            self._write(0, *records)
+
+    def _write(self, lost: int, *records: Mapping[str, Any]) -> None:
+        """Write records, and before them that `lost` ones are missing, which then is settled."""
         try:
-            self._file.append(*resumed, *records)
+            self._file.append(*_resumed(lost), *records)
         except (OSError, FileError) as error:
-            self._failed(error, lost, len(records))
+            self._failed(error, len(records))
         else:
             if lost:
+                with self._lost_lock:
+                    self._lost -= lost
                 _log.warning("the audit is written again: %d records are missing", lost)
 
-    def _failed(self, error: OSError | FileError, lost: int, records: int) -> None:
+    def _failed(self, error: OSError | FileError, records: int) -> None:
         with self._lost_lock:
-            first = not (self._lost or lost)
-            self._lost += lost + records
+            first = not self._lost
+            self._lost += records
             self._failures += records
         if first:
             _log.error("the audit cannot be written: %s", error)
         if self._settings.required:
-            raise AuditError(
-                "the audit cannot be written, so calls are not answered; the server's log says why"
-            )
+            raise _withheld()
 
     def _fields(self, trail: Trail) -> Mapping[str, Any]:
         fields: dict[str, Any] = {
@@ -146,5 +162,26 @@ class Audit:
         if trail.incident is not None:
             fields["incident"] = trail.incident
         if self._settings.sql:
-            fields["sql"] = list(trail.statements)
+            fields["sql"] = [self._text(text) for text in trail.statements]
         return fields
+
+    def _text(self, sql: str) -> str | Mapping[str, Any]:
+        """A statement, or what is kept of one that is longer than any that runs."""
+        data = sql.encode("utf-8", "surrogatepass")
+        if len(data) <= MAX_TEXT_BYTES:
+            return sql
+        return {
+            "cut": data[:MAX_TEXT_BYTES].decode("utf-8", "ignore"),
+            "bytes": len(data),
+            "fingerprint": fingerprint(self._key, sql),
+        }
+
+
+def _resumed(lost: int) -> tuple[Mapping[str, Any], ...]:
+    return ({"event": "resumed", "lost": lost},) if lost else ()
+
+
+def _withheld() -> AuditError:
+    return AuditError(
+        "the audit cannot be written, so calls are not answered; the server's log says why"
+    )

@@ -3,16 +3,18 @@
 The rule: what stands in the file decides, not what this process remembers. Several processes may
 append to one chain, an operator may rename the file at any time, and `kill -9` or a full disk may
 leave half a line; each append looks first, and continues from the last record that is there.
+A mark beside the file keeps how far the chain went, and is never ahead of what is on the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,23 @@ from pgmcp import replace
 from pgmcp.errors import FileError
 from pgmcp.observe import audit_chain
 from pgmcp.observe.audit_chain import GENESIS, Head
-from pgmcp.observe.audit_read import chain_files, end_of, last_record
+from pgmcp.observe.audit_lock import locked
+from pgmcp.observe.audit_read import end_of, last_record, load_mark, mark_of, rotated
 
-LOCK_WAIT_SECONDS = 5.0
-_RETRY_SECONDS = 0.001
+MARK_RECORDS = 256
+MARK_SECONDS = 10.0
+"""By how much the mark may lag behind the records, until the next one is written."""
+
+_MISSING = (
+    "audit.file: %s: the records %d to %d are not there any more: the end was cut off, or files "
+    "were taken away"
+)
+_OLD_KEY = (
+    "audit.file: %s: there is a key, and no mark: unless this is the first start with this key, or "
+    "an earlier version kept no mark, records may have been cut off or taken away"
+)
+
+_log = logging.getLogger("pgmcp.audit")
 _BINARY = getattr(os, "O_BINARY", 0)
 _to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -57,6 +72,8 @@ class AuditFile:
         self._unfinished = b""
         self._written = 0
         self._on_disk = 0
+        self._mark_seq = 0
+        self._mark_seconds = time.monotonic()
         # Order of records is order of writes, so this lock is held while writing.
         self._file_lock = threading.Lock()
         self._on_disk_lock = threading.Lock()
@@ -66,20 +83,40 @@ class AuditFile:
         """The last record that this process wrote or found."""
         return self._head
 
+    def start(self, fields: Mapping[str, Any], *, old_key: bool = False) -> None:
+        """Hold the chain to its mark, and write the record of a start. Errors as for `append`.
+
+        Where records are missing, a record and the log say so, and the numbers go on after them,
+        so that the gap stays. `old_key`: the key was not made for this start.
+        """
+        with self._file_lock, locked(self._path):
+            self._look()
+            mark = load_mark(self._path, self._key)
+            records: list[Mapping[str, Any]] = []
+            if mark is not None and mark.seq > self._head.seq:
+                records.append({"event": "missing", "from": self._head.seq + 1, "to": mark.seq})
+                _log.error(_MISSING, self._path, self._head.seq + 1, mark.seq)
+                self._head = mark
+            start = {**fields, "mark": mark.seq if mark is not None else None}
+            if old_key and mark is None:
+                start["old_key"] = True
+                _log.warning(_OLD_KEY, self._path)
+            number = self._add((*records, start), mark=True)
+        self._wait_for_disk(number)
+
     def append(self, *records: Mapping[str, Any]) -> None:
         """Write records, all or none. OSError, or FileError when the chain cannot be continued."""
-        with self._file_lock, _locked(self._path):
+        with self._file_lock, locked(self._path):
             self._look()
-            data, head = self._lines(records)
-            if self._begun and self._size + len(data) > self._max_bytes:
-                self._rotate()
-                data, head = self._lines(records)
-            self._write(data)
-            self._head, self._begun, self._unfinished = head, True, b""
-            self._written += 1
-            number = self._written
-        if self._durable:
-            self._wait_for_disk(number)
+            number = self._add(records)
+        self._wait_for_disk(number)
+
+    def stop(self, *records: Mapping[str, Any]) -> None:
+        """Write the last records, and let go of the file. Errors as for `append`."""
+        with self._file_lock, locked(self._path):
+            self._look()
+            self._add(records, mark=True)
+        self.close()
 
     def close(self) -> None:
         """Let go of the file, with everything on the disk."""
@@ -98,7 +135,7 @@ class AuditFile:
             with self._on_disk_lock:
                 self._let_go()
         else:
-            earlier = [path for path in chain_files(self._path, self._key) if path != self._path]
+            earlier, _ = rotated(self._path, self._key)
             if earlier:
                 self._take_newer(end_of(self._key, earlier[-1])[0])
         self._open()
@@ -127,7 +164,41 @@ class AuditFile:
         if head is not None and head.seq > self._head.seq:
             self._head = head
 
-    def _lines(self, records: tuple[Mapping[str, Any], ...]) -> tuple[bytes, Head]:
+    def _add(self, records: Sequence[Mapping[str, Any]], *, mark: bool = False) -> int:
+        data, head = self._lines(records)
+        # A line that is unfinished is vouched for in its own file.
+        full = self._begun and self._size + len(data) > self._max_bytes
+        if full and not self._unfinished:
+            self._rotate()
+            data, head = self._lines(records)
+        self._write(data)
+        self._head, self._begun, self._unfinished = head, True, b""
+        self._written += 1
+        lag = time.monotonic() - self._mark_seconds
+        if mark or head.seq - self._mark_seq >= MARK_RECORDS or lag >= MARK_SECONDS:
+            self._keep_mark()
+        return self._written
+
+    def _keep_mark(self) -> None:
+        """Keep how far the chain goes, once it is on the disk; the next time, when that fails."""
+        self._mark_seq, self._mark_seconds = self._head.seq, time.monotonic()
+        try:
+            if self._descriptor >= 0:
+                _to_disk(self._descriptor)
+            replace.update(mark_of(self._path), self._newer_mark)
+        except (OSError, FileError) as error:
+            _log.error("how far the audit goes could not be kept: %s", error)
+
+    def _newer_mark(self, old: bytes | None) -> bytes | None:
+        before = audit_chain.read_mark(self._key, old) if old is not None else None
+        if old is not None and before is None:
+            _log.error("the audit's mark was changed by others; it is written anew")
+        if before is not None and before.seq > self._head.seq:
+            self._head = before  # another process went further, and that was cut off: a gap shows
+            return None
+        return audit_chain.write_mark(self._key, self._head)
+
+    def _lines(self, records: Sequence[Mapping[str, Any]]) -> tuple[bytes, Head]:
         parts, head = [b"\n" if self._unfinished else b""], self._head
         vouched = {}
         if self._unfinished and audit_chain.read(self._key, self._unfinished) is None:
@@ -146,6 +217,7 @@ class AuditFile:
         with self._on_disk_lock:
             self._let_go()
         self._path.rename(self._path.with_name(f"{self._path.name}.{self._head.seq:012d}"))
+        self._keep_mark()
         self._open()
 
     def _write(self, data: bytes) -> None:
@@ -171,6 +243,8 @@ class AuditFile:
             os.close(descriptor)
 
     def _wait_for_disk(self, number: int) -> None:
+        if not self._durable:
+            return
         with self._on_disk_lock:
             if self._on_disk < number:
                 if self._descriptor < 0:
@@ -178,18 +252,3 @@ class AuditFile:
                 written = self._written
                 _to_disk(self._descriptor)
                 self._on_disk = written
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes out; the system lets go of the lock when a process dies."""
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while not replace.try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise FileError("another process keeps it locked", origin=str(path))
-            time.sleep(_RETRY_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)

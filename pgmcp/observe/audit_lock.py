@@ -1,0 +1,41 @@
+"""The lock of an audit, a file beside it: one process at a time appends, or looks where it stands.
+
+The rule: the system lets go of the lock when a process dies, so nobody ever has to remove it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pgmcp import replace
+from pgmcp.errors import FileError
+
+LOCK_WAIT_SECONDS = 5.0
+_RETRY_SECONDS = 0.001
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, create: bool = True) -> Iterator[None]:
+    """Keep other processes out. Without `create` nothing is made: where there is no lock that can
+    be opened, nobody is kept out, for no server of ours runs there."""
+    flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
+    try:
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
+    except OSError:
+        if create:
+            raise
+        yield
+        return
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while not replace.try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise FileError("another process keeps it locked", origin=str(path))
+            time.sleep(_RETRY_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
