@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
+_WATCHDOG_SECONDS = 0.05  # the shortest; a watchdog that wants more would be most of the work
 _REPORT_SECONDS = 30.0
 _REPORT_AFTER_SECONDS = 0.5
 
@@ -79,7 +80,7 @@ class App:
             return None
         from pgmcp.llm.client import ModelEndpoint
 
-        return ModelEndpoint(config.llm, on_found=self.outbound.found)
+        return ModelEndpoint(config.llm, on_found=self.outbound.found, log_words=config.log.sql)
 
     def _reachable(self) -> Iterable[Host]:
         """Where this process may connect to now."""
@@ -120,7 +121,8 @@ class App:
                 if front.answers():
                     notifier.alive()
 
-            self._watcher.every(notifier.watchdog_seconds / 2, watch, "watchdog")
+            seconds = max(notifier.watchdog_seconds / 2, _WATCHDOG_SECONDS)
+            self._watcher.every(seconds, watch, "watchdog")
         self._start()
         front.start()
         notifier.ready(f"Serving on {front.urls}")
@@ -143,6 +145,7 @@ class App:
         before = self._serving.config
         try:
             config, stays = taken_over(before, load())
+            metrics = front.metrics_page(config)
             prepared = front.prepare(config.http.tls)
             try:
                 log.apply(config.log, debug=config.debug)
@@ -160,11 +163,12 @@ class App:
         self._serving = Serving.of(
             config, self._pools.current, self._observation, self._model(config)
         )
-        front.take(self._serving, prepared)
+        front.take(self._serving, prepared, metrics)
         changed = [*changed_keys(before, config), *_named(changed_databases(before, config))]
         _log.info("Configuration reloaded, changed: %s", ", ".join(changed) or "nothing")
         if stays:
-            _log.warning("A restart is needed for: %s", ", ".join(stays))
+            # An error, so that no log.level hides what the operator waits for.
+            _log.error("A restart is needed for: %s", ", ".join(stays))
         self._begin_report([d for d in config.databases if d not in before.databases])
 
     def _start(self) -> None:

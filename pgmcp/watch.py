@@ -1,8 +1,8 @@
 """Noticing changed files by looking at them every 20 ms, and doing things from time to time.
 
 The rule: what is compared is what the path leads to (device, inode, size, both times), so symlinks,
-renames and edits that keep size and mtime are seen; and each task has a thread of its own, so a
-slow one delays no other.
+renames and edits that keep size and mtime are seen; and what could not be loaded is tried again.
+Files share one thread, so what loads one may not wait for anybody; each task has its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pgmcp.errors import PgmcpError
 
 POLL_SECONDS = 0.02
 QUIET_SECONDS = 0.1
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
 
 Unwatch = Callable[[], None]
 
@@ -83,6 +85,40 @@ class Debounce:
         self._loaded, self._since = seen, None
         return True
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the state last seen is the one last due: nobody is writing."""
+        return self._since is None
+
+
+class Retry:
+    """Decides when a state that could not be loaded is tried again, and what of that is news.
+
+    A full disk or too many open files may pass; so may a certificate's not being valid yet.
+    """
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+        self._pause = FIRST_RETRY_SECONDS
+        self._reason: str | None = None
+
+    def forget(self) -> None:
+        """There is a new state, or the old one is loaded."""
+        self._at, self._pause, self._reason = None, FIRST_RETRY_SECONDS, None
+
+    def begin(self, now: float) -> None:
+        """An attempt begins at `now` (seconds, monotonic); unless it succeeds there is another."""
+        self._at, self._pause = now + self._pause, min(2 * self._pause, LAST_RETRY_SECONDS)
+
+    def due(self, now: float) -> bool:
+        """Whether to try again now."""
+        return self._at is not None and now >= self._at
+
+    def news(self, reason: str) -> bool:
+        """Whether this failure is another than the one before."""
+        before, self._reason = self._reason, reason
+        return reason != before
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Watched:
@@ -91,6 +127,7 @@ class _Watched:
     name: str
     look: Callable[[], State]
     debounce: Debounce
+    retry: Retry
     reload: Callable[[], object]
 
 
@@ -106,8 +143,9 @@ class Watcher:
         self._stopping = threading.Event()
 
     def watch(self, path: Path, reload: Callable[[], object]) -> None:
-        """Call `reload` when the file at `path` has changed; its PgmcpError goes to the log.
+        """Call `reload` when the file at `path` has changed, and again while it fails.
 
+        Its PgmcpError or OSError goes to the log, once for as long as it stays the same.
         Say so before the file is loaded for the first time: a change in between is then not lost.
         """
         path = path.absolute()
@@ -147,7 +185,7 @@ class Watcher:
                 _log.exception("a background task failed")
 
     def _add(self, name: str, look: Callable[[], State], reload: Callable[[], object]) -> Unwatch:
-        watched = _Watched(name, look, Debounce(look()), reload)
+        watched = _Watched(name, look, Debounce(look()), Retry(), reload)
         with self._watched_lock:
             self._watched = (*self._watched, watched)
 
@@ -159,14 +197,21 @@ class Watcher:
 
     def _look(self) -> None:
         for watched in self._watched:
-            if watched.debounce.due(watched.look(), self._clock()):
-                self._reload(watched)
+            now = self._clock()
+            if watched.debounce.due(watched.look(), now):
+                watched.retry.forget()
+                self._reload(watched, now)
+            elif watched.debounce.quiet and watched.retry.due(now):
+                self._reload(watched, now)
 
-    def _reload(self, watched: _Watched) -> None:
+    def _reload(self, watched: _Watched, now: float) -> None:
+        watched.retry.begin(now)
         try:
             watched.reload()
-        except PgmcpError as error:
-            reason = getattr(error, "reason", error.message)
-            _log.error("Failed to reload %s: %s", watched.name, reason)
+        except (PgmcpError, OSError) as error:
+            reason = getattr(error, "reason", getattr(error, "message", str(error)))
+            if watched.retry.news(reason):
+                _log.error("Failed to reload %s: %s", watched.name, reason)
         else:
+            watched.retry.forget()
             _log.info("Reloaded %s", watched.name)

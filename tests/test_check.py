@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import io
+import json
 import os
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,24 +16,49 @@ import pytest
 import trustme
 
 from pgmcp.cli import admin
-from pgmcp.cli.admin_check import certificate_findings, file_findings
-from pgmcp.cli.certificate import valid_until
+from pgmcp.cli.admin_check import file_findings, unseen_findings
 from pgmcp.cli.console import Console
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding, error, ok, render
+from pgmcp.cli.http_findings import address_findings, certificate_findings, subject_findings
 from pgmcp.config.load import load
-from pgmcp.config.model import Secret, Tls
+from pgmcp.config.model import Address, Config, Secret, Tls
 from pgmcp.errors import FileError
+from pgmcp.transport.certificate import certificates
 from tests.databases import settings_for, unreachable
+from tests.observing import run
+from tests.operated import operated
+from tests.program import NOWHERE, write_config
+from tests.test_check_observing import without_rights
 from tools.postgres import Server, free_port
+from tools.serving import add_token
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
+EARLY = datetime(1955, 1, 1, tzinfo=UTC)
+PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def described(data: bytes, origin: str) -> str:
     if data == b"bad":
         raise FileError("not a token file", "Write another.", origin=origin)
     return f"{len(data)} bytes"
+
+
+def with_time(tag: str, text: str) -> bytes:
+    """The outline of a certificate that is valid from then until then."""
+
+    def item(tag: str, content: str) -> str:
+        return f"{tag}{chr(len(content))}{content}"
+
+    time = item(tag, text)
+    number, sequence = item("\x02", "1"), item("0", "")
+    fields = [number, sequence, sequence, item("0", time + time), sequence]
+    return item("0", item("0", "".join(fields))).encode("latin-1")
+
+
+def test_the_outline_is_read_when_its_time_can_be() -> None:
+    (found,) = certificates(ssl.DER_cert_to_PEM_cert(with_time("\x18", "20260701000000Z")).encode())
+    assert found.ends == NOW
 
 
 def statuses(findings: list[Finding]) -> list[str]:
@@ -61,20 +90,195 @@ def test_a_credential_file_is_missing_open_to_others_or_wrong(tmp_path: Path) ->
     assert statuses(look()) == ["error"]
 
 
+def pair(folder: Path, authority: trustme.CA | None = None, **options: object) -> Tls:
+    """A certificate that is valid for long, unless options say otherwise, and its key."""
+    cert, key, chain = folder / "cert.pem", folder / "key.pem", folder / "chain.pem"
+    times = {"not_before": NOW - timedelta(days=400), "not_after": NOW + timedelta(days=90)}
+    authority = authority or trustme.CA()
+    issued = authority.issue_cert("localhost", **(times | options))  # type: ignore[arg-type]
+    issued.private_key_pem.write_to_path(str(key))
+    key.chmod(0o600)
+    first, *more = issued.cert_chain_pems
+    first.write_to_path(str(cert))
+    chain.write_bytes(b"".join(blob.bytes() for blob in more))
+    return Tls(True, cert, key, chain if more else None)
+
+
 @pytest.mark.parametrize(("days", "status"), [(90, "ok"), (10, "warning"), (-1, "error")])
 def test_a_certificate_is_valid_ends_soon_or_has_ended(
     tmp_path: Path, days: int, status: str
 ) -> None:
     ends = NOW + timedelta(days=days)
-    issued = trustme.CA().issue_cert(
-        "localhost", not_before=NOW - timedelta(days=400), not_after=ends
-    )
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    issued.private_key_and_cert_chain_pem.write_to_path(str(key))
-    issued.cert_chain_pems[0].write_to_path(str(cert))
-    (found,) = certificate_findings(Tls(True, cert, key, None), NOW)
+    (found,) = certificate_findings(pair(tmp_path, not_after=ends), NOW)
     assert found.status == status
     assert f"{ends:%Y-%m-%d}" in found.message
+
+
+def test_a_certificate_that_is_not_valid_yet_is_an_error(tmp_path: Path) -> None:
+    (found,) = certificate_findings(pair(tmp_path, not_before=NOW + timedelta(hours=1)), NOW)
+    assert found.status == "error"
+    assert "not valid before 2026-07-01 01:00" in found.message
+
+
+def test_a_key_that_others_can_use_is_told(tmp_path: Path) -> None:
+    tls = pair(tmp_path)
+    assert tls.key_file is not None
+    for mode, wanted in ((0o640, 0o640), (0o644, 0o640)) if os.getuid() == 0 else ((0o640, 0o600),):
+        tls.key_file.chmod(mode)
+        told = [found.next_step for found in certificate_findings(tls, NOW)][1:]
+        assert told == ([] if mode == wanted else [f"chmod {wanted:o} {tls.key_file}"])
+
+
+def test_a_chain_that_is_anothers_or_has_expired_is_told(tmp_path: Path) -> None:
+    root = trustme.CA()
+    tls = pair(tmp_path, root.create_child_ca())
+    assert tls.chain_file is not None
+    assert statuses(list(certificate_findings(tls, NOW))) == ["ok"]
+    soon = datetime.now(UTC) + timedelta(days=365 * 1000)  # what trustme's authorities never see
+    assert statuses(list(certificate_findings(tls, soon)))[1:] == ["warning"]
+    tls.chain_file.write_bytes(trustme.CA().cert_pem.bytes())
+    _, found = certificate_findings(tls, NOW)
+    assert (found.status, found.subject) == ("warning", "chain")
+    assert "issuer" in found.message
+
+
+def test_an_expired_certificate_behind_the_servers_is_told(tmp_path: Path) -> None:
+    tls = pair(tmp_path)
+    old = trustme.CA().issue_cert("x", not_before=EARLY, not_after=NOW - timedelta(days=1))
+    assert tls.cert_file is not None
+    with tls.cert_file.open("ab") as file:
+        file.write(old.cert_chain_pems[0].bytes())
+    assert statuses(list(certificate_findings(tls, NOW))) == ["ok", "warning"]
+
+
+def test_a_form_that_only_openssl_reads_is_told(tmp_path: Path) -> None:
+    tls = pair(tmp_path)
+    assert tls.cert_file is not None
+    pem = tls.cert_file.read_text()
+    tls.cert_file.write_text(pem.replace(" CERTIFICATE", " X509 CERTIFICATE"))
+    (found,) = certificate_findings(tls, NOW)
+    assert found.status == "warning"
+    assert "dates cannot be read" in found.message
+
+
+def test_an_authority_for_clients_that_has_expired_is_told(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    (tmp_path / "clients.pem").write_bytes(authority.cert_pem.bytes())
+    tls = dataclasses.replace(
+        pair(tmp_path), client_ca_file=tmp_path / "clients.pem", client_auth="optional"
+    )
+    assert statuses(list(certificate_findings(tls, NOW))) == ["ok"]
+    never = datetime.now(UTC) + timedelta(days=365 * 1000)
+    assert list(certificate_findings(tls, never))[-1].subject == "client authority"
+
+
+@pytest.mark.parametrize("kind", ["cert_file", "key_file"])
+def test_a_fifo_in_place_of_a_file_does_not_hold_the_check(tmp_path: Path, kind: str) -> None:
+    tls = pair(tmp_path)
+    path = getattr(tls, kind)
+    path.unlink()
+    os.mkfifo(path)
+    (found,) = certificate_findings(tls, NOW)
+    assert found.status == "error"
+    assert f"{path}: not a regular file" in found.message
+
+
+def test_an_address_is_free_in_use_or_not_ours() -> None:
+    (found,) = address_findings(Address("127.0.0.1", 0))
+    assert found.status == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        (found,) = address_findings(Address("127.0.0.1", port))
+        assert found.status == "warning"
+        assert f"127.0.0.1:{port} is in use by another process" in found.message
+        assert "running already" in found.next_step
+    (found,) = address_findings(Address("127.0.0.1", port))  # and nothing listens afterwards
+    assert found.status == "ok"
+    (found,) = address_findings(Address("192.0.2.1", 8080))  # TEST-NET-1
+    assert found.status == "error"
+    (found,) = address_findings(Address("no.such.host.invalid", 8080))
+    assert found.status == "error"
+
+
+@pytest.mark.skipif(
+    not PRIVILEGED.exists() or int(PRIVILEGED.read_text()) == 0, reason="no port needs a privilege"
+)
+def test_a_port_that_needs_a_privilege_is_told() -> None:
+    with without_rights():
+        (found,) = address_findings(Address("127.0.0.1", 1))
+    assert found.status == "warning"
+    assert "may not listen on this port" in found.message
+    assert "systemd" in found.next_step
+
+
+def serving_config(folder: Path, **http: object) -> Config:
+    path = write_config(folder, NOWHERE, port=free_port())
+    settings = json.loads(path.read_text())
+    settings["http"] |= http
+    path.write_text(json.dumps(settings))
+    return load({"config": str(path)}, {"HOME": "/"}, folder, None)
+
+
+def test_a_subject_that_acts_as_no_token_is_told(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    tls = {
+        "enabled": True,
+        "cert_file": "c",
+        "key_file": "k",
+        "client_ca_file": "ca",
+        "client_subjects": {f"CN={name}": f"token-{name}" for name in ("1", "2", "3")},
+    }
+    config = serving_config(tmp_path, enabled=True, tls=tls)
+    assert list(subject_findings(config.http, NOW)) == []  # there is no file, which is said of it
+    made = {"note": "", "created_at": "2026-01-01T00:00:00Z"}
+    tokens = [
+        {"id": "token-1", "hash": digest, "expires_at": None, **made},
+        {"id": "token-2", "hash": digest[::-1], "expires_at": "2026-06-01T00:00:00Z", **made},
+    ]
+    config.http.auth.token_file.write_text(json.dumps({"tokens": tokens}))
+    found = list(subject_findings(config.http, NOW))
+    assert statuses(found) == ["warning", "warning"]
+    assert "CN=2 acts as token-2" in found[0].message
+    assert "CN=3 acts as token-3" in found[1].message
+    config.http.auth.token_file.write_text("]")
+    assert list(subject_findings(config.http, NOW)) == []  # said of the file
+
+
+def test_what_was_not_looked_at_is_said(tmp_path: Path) -> None:
+    (found,) = unseen_findings(serving_config(tmp_path, enabled=False))
+    assert "address, credentials, certificate" in found.message
+    assert "-http" in found.message
+    half = {"enabled": False, "cert_file": "c", "key_file": "k"}
+    (found,) = unseen_findings(serving_config(tmp_path, enabled=True, tls=half))
+    assert "TLS is off" in found.message
+    (found,) = unseen_findings(serving_config(tmp_path, enabled=True, auth={"enabled": False}))
+    assert "authentication is off" in found.message
+    assert list(unseen_findings(serving_config(tmp_path, enabled=True))) == []
+
+
+def test_the_verb_looks_at_the_http_side_of_a_server_that_runs(tmp_path: Path) -> None:
+    path = write_config(tmp_path, NOWHERE, port=free_port())
+    add_token(path, "tests")
+    with operated(path):
+        shown = run(path, "-check", "-http").stdout
+        assert "is in use by another process" in shown
+        assert "not looked at" not in shown
+        assert "not looked at" in run(path, "-check").stdout
+    settings = json.loads(path.read_text())
+    settings["http"]["address"] = "192.0.2.1:8080"
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    tls = pair(tmp_path)
+    settings["http"]["tls"] = {
+        "enabled": True,
+        "cert_file": str(tls.cert_file),
+        "key_file": str(tls.key_file),
+        "client_ca_file": "ca.pem",
+        "client_subjects": {"CN=app": "token-none"},
+    }
+    path.write_text(json.dumps(settings))
+    shown = run(path, "-check", "-http").stdout
+    assert "error    address" in shown
+    assert "CN=app acts as token-none" in shown
 
 
 def test_a_certificate_without_its_key_is_an_error(tmp_path: Path) -> None:
@@ -85,10 +289,15 @@ def test_a_certificate_without_its_key_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_date_is_the_one_that_openssl_reads() -> None:
-    for year in (2030, 2060):  # two forms of time
+    for year in (1960, 2030, 2060):  # two forms of time, and two centuries of the short one
         ends = datetime(year, 5, 6, 7, 8, 9, tzinfo=UTC)
-        pem = trustme.CA().issue_cert("localhost", not_after=ends).cert_chain_pems[0].bytes()
-        assert valid_until(pem.decode()) == ends
+        pem = (
+            trustme.CA()
+            .issue_cert("localhost", not_before=EARLY, not_after=ends)
+            .cert_chain_pems[0]
+            .bytes()
+        )
+        assert certificates(pem)[0].ends == ends
 
 
 @pytest.mark.parametrize(
@@ -99,11 +308,13 @@ def test_the_date_is_the_one_that_openssl_reads() -> None:
         ssl.DER_cert_to_PEM_cert(b"\x30"),
         ssl.DER_cert_to_PEM_cert(b"\x30\x84\xff\xff\xff\xff"),
         ssl.DER_cert_to_PEM_cert(b"\x30\x04\x30\x02\x02\x00"),
+        ssl.DER_cert_to_PEM_cert(with_time("T", "20260701000000Z")),
+        ssl.DER_cert_to_PEM_cert(with_time("\x18", "2026070100000?")),
     ],
 )
 def test_what_is_no_certificate_has_no_date(pem: str) -> None:
     with pytest.raises(ValueError, match="certificate"):
-        valid_until(pem)
+        certificates(pem.encode())
 
 
 def test_a_database_is_described_with_what_its_role_could_do(
@@ -148,7 +359,7 @@ def test_a_database_that_does_not_answer_is_an_error() -> None:
 def test_the_verb_ends_with_1_when_something_would_not_work(
     postgres: Server, database: str, tmp_path: Path
 ) -> None:
-    def run(verb: str, port: int) -> tuple[int, str]:
+    def do(verb: str, port: int) -> tuple[int, str]:
         options: dict[str, str | bool] = {
             "db-host": "127.0.0.1",
             "db-port": str(port),
@@ -162,13 +373,13 @@ def test_the_verb_ends_with_1_when_something_would_not_work(
         status = admin.run(verb, options, config, Console(io.StringIO(), out, err))
         return status, out.getvalue() + err.getvalue()
 
-    status, shown = run("check", postgres.port)
+    status, shown = do("check", postgres.port)
     assert status == 0, shown
     assert "superuser" in shown
     assert postgres.password not in shown
-    status, shown = run("check", free_port())
+    status, shown = do("check", free_port())
     assert status == 1
     assert "error" in shown
-    status, shown = run("self-test", free_port())
+    status, shown = do("self-test", free_port())
     assert status == 1
     assert "cannot connect" in shown

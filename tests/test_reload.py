@@ -16,6 +16,7 @@ import pytest
 from pgmcp.config.changes import changed_databases, changed_keys, taken_over
 from pgmcp.config.load import load
 from pgmcp.config.model import Tls
+from pgmcp.errors import ConfigError
 from tests.admin_commands import configuration
 from tests.operated import operated, text_of, tool
 from tests.program import NOWHERE, settings_of, write_config
@@ -24,6 +25,7 @@ from tools.postgres import Server, free_port
 from tools.serving import add_token
 
 PID = "SELECT pg_backend_pid()"
+NO_TOKEN = {"enabled": True, "token_file": "/none"}
 
 
 class Client:
@@ -149,6 +151,12 @@ def test_a_broken_configuration_changes_nothing_and_says_why(
             ("{", "yaml"),
             ('{"nonsense": 1}', "unknown key 'nonsense'"),
             (good.replace(f'"port": {postgres.port}', '"port": 0'), "port is a number from 1"),
+            ("", "holds no setting any more"),
+            ("{}", "holds no setting any more"),
+            (
+                json.dumps(json.loads(good) | {"metrics": NO_TOKEN, "max_connections_total": 1}),
+                "metrics.token_file: /none: there is no such file",
+            ),
         ):
             config.write_text(broken)
             line = server.reload("not reloaded, nothing has changed")
@@ -248,7 +256,10 @@ def test_values_of_a_newer_configuration_are_taken_over_but_for_a_few(tmp_path: 
     assert taken_over(running, wanted) == (wanted, ())
     assert changed_keys(running, wanted) == ("max_connections_total", "debug")
     assert changed_databases(running, wanted) == ()
-    config, stays = taken_over(running, load({"http": True}, {"HOME": "/"}, tmp_path / "x", None))
+    other = tmp_path / "other.yaml"
+    other.write_text("debug: false\n")
+    wanted = load({"http": True, "config": str(other)}, {"HOME": "/"}, tmp_path / "x", None)
+    config, stays = taken_over(running, wanted)
     assert set(stays) == {
         "http.enabled",
         "http.address",
@@ -258,6 +269,9 @@ def test_values_of_a_newer_configuration_are_taken_over_but_for_a_few(tmp_path: 
     assert config.http.enabled == running.http.enabled
     assert config.http.address == running.http.address
     assert changed_databases(running, config) == ("+default", "-nowhere")
+    gone = load({"http": True}, {"HOME": "/"}, tmp_path / "x", None)
+    with pytest.raises(ConfigError, match="holds no setting any more"):
+        taken_over(running, gone)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

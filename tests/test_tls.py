@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,65 @@ def test_plain_http_on_the_tls_port_is_told_so(tmp_path: Path) -> None:
         reply = Reader(sock).reply()
         assert (reply.status, reply.closes) == (400, True)
         assert "https://" in reply.json["error"]
+
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def write_dated(folder: Path, begins: datetime, ends: datetime) -> Tls:
+    issued = trustme.CA().issue_cert("localhost", not_before=begins, not_after=ends)
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    return Tls(True, folder / "cert.pem", folder / "key.pem", None)
+
+
+def test_a_pair_that_is_not_valid_now_is_shown_when_there_is_none_better(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for begins, ends, words in (
+        (NOW - 3 * DAY, NOW - DAY, "expired on 2026-06-30"),
+        (NOW + DAY, NOW + 3 * DAY, "is not valid before 2026-07-02 00:00 UTC"),
+    ):
+        tls = ServerTls(write_dated(tmp_path, begins, ends), clock=lambda: NOW)
+        tls.reload()  # it replaces one that is no better
+        assert len(caplog.records) == 2
+        for record in caplog.records:
+            assert record.levelname == "ERROR"
+            assert words in record.getMessage()
+            assert str(tmp_path / "cert.pem") in record.getMessage()
+        caplog.clear()
+
+
+def test_a_pair_that_is_not_valid_now_does_not_replace_one_that_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [NOW]
+    tls = ServerTls(write_dated(tmp_path, NOW - DAY, NOW + 2 * DAY), clock=lambda: now[0])
+    good = tls.context()
+    write_dated(tmp_path, NOW - 3 * DAY, NOW - DAY)
+    with pytest.raises(ConfigError, match=r"expired on .*still valid, and stays"):
+        tls.reload()
+    config = write_dated(tmp_path, NOW + DAY, NOW + 9 * DAY)
+    with pytest.raises(ConfigError, match=r"not valid before .*still valid, and stays"):
+        tls.reload()
+    with pytest.raises(ConfigError, match="still valid, and stays"):
+        ServerTls(config, tls, clock=lambda: NOW)
+    assert tls.context() is good
+    now[0] = NOW + DAY
+    tls.reload()  # its time has come
+    assert tls.context() is not good
+    assert not caplog.records
+
+
+def test_an_old_pair_that_has_expired_itself_makes_way(tmp_path: Path) -> None:
+    now = [NOW]
+    tls = ServerTls(write_dated(tmp_path, NOW - DAY, NOW + DAY), clock=lambda: now[0])
+    old = tls.context()
+    write_dated(tmp_path, NOW - 3 * DAY, NOW - DAY)
+    now[0] = NOW + 2 * DAY
+    tls.reload()
+    assert tls.context() is not old
 
 
 def test_a_context_leaves_no_file_behind(tmp_path: Path) -> None:

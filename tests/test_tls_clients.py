@@ -75,10 +75,12 @@ class Site:
         return context
 
     @contextmanager
-    def dial(self, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    def dial(
+        self, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    ) -> Iterator[ssl.SSLSocket]:
         with (
             socket.create_connection(("127.0.0.1", self.port), 20) as sock,
-            context.wrap_socket(sock, server_hostname="localhost") as secure,
+            context.wrap_socket(sock, server_hostname="localhost", session=session) as secure,
         ):
             yield secure
 
@@ -169,13 +171,31 @@ def test_a_certificate_that_expires_on_an_open_connection_ends_to_count(
         until(lambda: status() == 401)
 
 
-def test_no_session_is_resumed_past_the_check(optional: tuple[Site, Operated]) -> None:
-    site, _ = optional
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("auth", ["optional", "require"])
+def test_no_session_is_resumed_past_the_check(
+    tmp_path: Path, version: ssl.TLSVersion, auth: str
+) -> None:
+    """Python's client offers the session as `openssl s_client -sess_in` does."""
+    site = Site(tmp_path, client_ca_file="clients.pem", client_auth=auth, client_subjects=SUBJECTS)
     context = site.client(site.clients)
-    with site.dial(context) as sock:
-        sock.sendall(post(LIST, token=None))
-        Reader(sock).reply()
-        assert sock.session is None or not sock.session.has_ticket
+    context.minimum_version = context.maximum_version = version
+    with operated(site.config), site.dial(context) as first:
+        first.sendall(post(LIST, token=None))
+        assert Reader(first).reply().status == 200
+        session = first.session  # OpenSSL forgets it when its connection ends without a goodbye
+        assert session is None or not session.has_ticket
+        for _ in range(2):  # a client that keeps sessions is served, from the beginning
+            with site.dial(context, session) as sock:
+                sock.sendall(post(LIST, token=None))
+                assert Reader(sock).reply().status == 200
+                assert not sock.session_reused
+        # A session belongs to its context, so the context gets a certificate that acts as nobody.
+        issued = site.clients.issue_cert("nobody@example.com", common_name="nobody")
+        issued.configure_cert(context)
+        with site.dial(context, session) as sock:
+            sock.sendall(post(LIST, token=None))
+            assert Reader(sock).reply().status == 401
 
 
 def test_required_certificates_are_required(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pgmcp.errors import FileError
-from pgmcp.watch import Debounce, Signature, Watcher
+from pgmcp.watch import LAST_RETRY_SECONDS, Debounce, Retry, Signature, Watcher
 
 
 def sig(inode: int = 1, size: int = 10, mtime_ns: int = 0, ctime_ns: int = 0) -> Signature:
@@ -64,6 +64,30 @@ def test_a_file_that_appears_is_due_at_once() -> None:
     debounce = Debounce(None)
     assert not debounce.due(None, 0.0)
     assert debounce.due(sig(), 1.0)
+
+
+def test_a_failed_load_is_tried_again_ever_more_rarely() -> None:
+    retry, now = Retry(), 0.0
+    attempts: list[float] = []
+    assert not retry.due(now)
+    while now < 300:
+        if not attempts or retry.due(now):
+            retry.begin(now)
+            attempts.append(now)
+        now += 0.5
+    assert attempts[:6] == [0, 1, 3, 7, 15, 31]
+    assert attempts[-1] - attempts[-2] == LAST_RETRY_SECONDS
+    retry.forget()
+    assert not retry.due(1e9)
+    retry.begin(1000)
+    assert retry.due(1001)
+
+
+def test_a_failure_is_news_once() -> None:
+    retry = Retry()
+    assert [retry.news(reason) for reason in ("a", "a", "b", "a")] == [True, False, True, True]
+    retry.forget()
+    assert retry.news("a")
 
 
 class Loads:
@@ -226,6 +250,120 @@ def test_a_slow_or_failing_task_delays_no_reload(
     finally:
         watcher.stop()
     assert "a background task failed" in caplog.text
+
+
+class Failing:
+    """A watched file whose loading fails as it is told; `clock` moves when it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.now, self.loads = path, 0.0, 0
+        self.failure: Exception | None = None
+        path.write_text("old")
+        self.watcher = Watcher(clock=lambda: self.now)
+        self.watcher.watch(path, self._load)
+        self.watcher.start()
+
+    def _load(self) -> None:
+        self.loads += 1
+        if self.failure is not None:
+            raise self.failure
+
+    def later(self) -> None:
+        """Let the time of the next attempt come, and wait for it."""
+        before = self.loads
+        self.now += LAST_RETRY_SECONDS
+        poll(lambda: self.loads > before)
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[Failing]:
+    failing = Failing(tmp_path / "f")
+    yield failing
+    failing.watcher.stop()
+
+
+def test_what_could_not_be_loaded_is_loaded_when_it_can_be(
+    failing: Failing, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "pgmcp"):
+        failing.failure = FileError("too many open files", origin=str(failing.path))
+        replace_by(failing.path, "new")
+        poll(lambda: failing.loads == 1)
+        failing.later()
+        failing.failure = OSError(28, "No space left on device")
+        failing.later()
+        failing.later()
+        failing.failure = None
+        failing.later()
+        poll(lambda: len(caplog.messages) == 3)
+        again, looks = failing.loads, Looks(failing.watcher)
+        failing.now += 10 * LAST_RETRY_SECONDS
+        looks.wait()
+    assert failing.loads == again
+    assert caplog.messages == [
+        f"Failed to reload {failing.path}: too many open files",
+        f"Failed to reload {failing.path}: [Errno 28] No space left on device",
+        f"Reloaded {failing.path}",
+    ]
+
+
+def test_a_new_state_that_fails_in_the_same_way_is_news(
+    failing: Failing, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing.failure = FileError("line 1: no", origin=str(failing.path))
+    for count in (1, 2):
+        replace_by(failing.path, "new")
+        poll(lambda: len(caplog.messages) == count)  # noqa: B023 - called in this round only
+
+
+def test_a_defect_in_a_load_is_tried_again_too(
+    failing: Failing, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing.failure = ZeroDivisionError()
+    replace_by(failing.path, "new")
+    poll(lambda: failing.loads == 1)
+    failing.failure = None
+    with caplog.at_level(logging.INFO, "pgmcp"):
+        failing.later()
+        poll(lambda: f"Reloaded {failing.path}" in caplog.messages)
+
+
+def test_a_file_that_is_being_written_is_not_tried_again_meanwhile(failing: Failing) -> None:
+    failing.failure = FileError("no", origin=str(failing.path))
+    replace_by(failing.path, "new")
+    poll(lambda: failing.loads == 1)
+    failing.failure = None
+    looks = Looks(failing.watcher)
+    failing.now = 0.97
+    failing.path.write_text("hal")  # edited in place, so it has to be quiet first
+    looks.wait()
+    failing.now = 1.02  # the time of the next attempt
+    looks.wait()
+    assert failing.loads == 1
+    failing.now = 1.2  # and now it has been
+    poll(lambda: failing.loads == 2)
+
+
+class Looks:
+    """Waits until the watcher has looked once more at all it watches."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._count = 0
+        watcher.watch_together([Path("/")], lambda: None)
+        (watched,) = [each for each in watcher._watched if each.name == "/"]
+        look = watched.look
+
+        def counted() -> object:
+            self._count += 1
+            return look()
+
+        object.__setattr__(watched, "look", counted)
+
+    def wait(self) -> None:
+        """For two looks: the first may have begun before."""
+        before = self._count
+        poll(lambda: self._count >= before + 2)
 
 
 def test_stopping_ends_the_threads() -> None:

@@ -12,19 +12,18 @@ from pathlib import Path
 
 from pgmcp.auth.tokens import parse_tokens
 from pgmcp.auth.users import parse_users
-from pgmcp.cli.certificate import valid_until
 from pgmcp.cli.command import Command
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding, error, ok, render, warning
+from pgmcp.cli.http_findings import address_findings, certificate_findings, subject_findings
 from pgmcp.cli.observing_findings import observing_findings
-from pgmcp.config.model import Config, Tls
-from pgmcp.errors import ConfigError, FileError
+from pgmcp.config.model import Config
+from pgmcp.errors import FileError
 from pgmcp.files import read
 from pgmcp.log import visible
-from pgmcp.transport.tls import load
 
-_SOON_DAYS = 30
 _OTHERS = 0o077
+_SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 
 
 def check(command: Command) -> int:
@@ -44,12 +43,16 @@ def check(command: Command) -> int:
 
 def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
     yield configuration_findings(config)
+    yield unseen_findings(config)
+    if config.http.enabled:
+        yield address_findings(config.http.address)
     if config.http.enabled and config.http.auth.enabled:
         auth = config.http.auth
         yield file_findings("token file", auth.token_file, _tokens(now), "-add-token")
         yield file_findings("user file", auth.user_file, _users, "-add-user", required=False)
     if config.http.enabled and config.http.tls.enabled:
         yield certificate_findings(config.http.tls, now)
+        yield subject_findings(config.http, now)
     yield observing_findings(config)
     for database in config.databases:
         yield database_findings(database)
@@ -67,6 +70,20 @@ def configuration_findings(config: Config) -> Iterator[Finding]:
             f"off: everybody who reaches {config.http.address} can read",
             "Leave -no-auth out, and make a token with -add-token.",
         )
+
+
+def unseen_findings(config: Config) -> Iterator[Finding]:
+    """What is not looked at because this configuration, without more flags, does not use it."""
+    http = config.http
+    unseen = []
+    if not http.enabled:
+        unseen.append("the address, credentials, certificate and metrics of HTTP (it is off)")
+    elif not http.tls.enabled and http.tls.cert_file is not None:
+        unseen.append("the certificate (TLS is off)")
+    if http.enabled and not http.auth.enabled:
+        unseen.append("tokens and users (authentication is off)")
+    if unseen:
+        yield ok("not looked at", f"{', '.join(unseen)}; {_SEEN_WITH}")
 
 
 def file_findings(
@@ -104,26 +121,3 @@ def _tokens(now: datetime) -> Callable[[bytes, str], str]:
 
 def _users(data: bytes, origin: str) -> str:
     return f"{len(parse_users(data, origin).users)} users"
-
-
-def certificate_findings(tls: Tls, now: datetime) -> Iterator[Finding]:
-    """Whether the pair can be served, and for how long."""
-    try:
-        load(tls)
-        assert tls.cert_file is not None
-        ends = valid_until(tls.cert_file.read_text("ascii", "replace"))
-    except ConfigError as failure:
-        yield error("certificate", failure.message, failure.hint)
-        return
-    except ValueError as failure:
-        yield error("certificate", f"{tls.cert_file}: {failure}", "Give a PEM file.")
-        return
-    days = (ends - now).days
-    until = f"{tls.cert_file}: valid until {ends:%Y-%m-%d}"
-    renew = "Put a new certificate and key in place; a running server takes them over."
-    if ends <= now:
-        yield error("certificate", f"{tls.cert_file}: expired on {ends:%Y-%m-%d}", renew)
-    elif days < _SOON_DAYS:
-        yield warning("certificate", f"{until}, {days} days", renew)
-    else:
-        yield ok("certificate", until)

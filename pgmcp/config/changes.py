@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pgmcp.config.model import Config, Database
+from pgmcp.errors import ConfigError
 
 RESTART = (
     "http.enabled",
@@ -24,7 +25,15 @@ _NOT_SETTINGS = ("file", "sources", "databases")
 
 
 def taken_over(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
-    """`wanted`, but for what can only be had by a restart, and the names of those keys."""
+    """`wanted`, but for what can only be had by a restart, and the names of those keys.
+
+    ConfigError for a file that holds nothing any more, or is gone: half saved, it is no wish.
+    """
+    if _has_settings(running) and not _has_settings(wanted):
+        raise ConfigError(
+            f"{running.file}: holds no setting any more",
+            "Write it again. To run on defaults, restart without it.",
+        )
     stays = tuple(path for path in RESTART if _get(running, path) != _get(wanted, path))
     if "http.tls.enabled" in stays:  # certificates belong to it: there may be none in `wanted`
         wanted = _set(wanted, "http.tls", running.http.tls)
@@ -44,6 +53,11 @@ def changed_databases(before: Config, after: Config) -> tuple[str, ...]:
     came = [f"+{name}" for name in new if name not in old]
     went = [f"-{name}" for name in old if name not in new]
     return (*came, *went, *(f"~{n}" for n in new if n in old and new[n] != old[n]))
+
+
+def _has_settings(config: Config) -> bool:
+    """Whether a file says anything."""
+    return str(config.file) in config.sources.values()
 
 
 def _by_name(databases: Sequence[Database]) -> dict[str, Database]:

@@ -30,7 +30,6 @@ from pgmcp.transport.tls import ServerTls, files
 from pgmcp.watch import Unwatch, Watcher
 
 if TYPE_CHECKING:
-    from pgmcp.db.pools import Pools
     from pgmcp.observe.metrics import Family
     from pgmcp.server.front_door import FrontDoor
 
@@ -67,12 +66,13 @@ class HttpFront:
         self._local = all(origin.is_loopback(address.host) for address in self.addresses)
         self._inflight = InFlight()
         self._observation = observation
+        self._pools = serving.databases.pools
+        self._certificate: Prepared | None = None
         self._certificate = self.prepare(http.tls)
         self._door = self._door_of(serving.config, on_ended) if http.auth.enabled else None
         tls = self._certificate.tls.context if self._certificate else None
-        self._server = HttpServer(
-            http.address, self._endpoint(serving), tls=tls, listeners=listeners
-        )
+        endpoint = self._endpoint(serving, self.metrics_page(serving.config))
+        self._server = HttpServer(http.address, endpoint, tls=tls, listeners=listeners)
         if not listeners:  # port 0 has become a real one
             self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
@@ -104,22 +104,36 @@ class HttpFront:
         _log.info("Stopped: %d finished, %d cancelled", stopped.finished, stopped.cancelled)
 
     def prepare(self, config: Tls) -> Prepared | None:
-        """Load and watch the files of a certificate, None without TLS; ConfigError."""
+        """Load and watch the files of a certificate, None without TLS; ConfigError.
+
+        One that is not valid now does not replace the one that is served, if that is.
+        """
         if not config.enabled:
             return None
         reload = self._observation.reloading("certificate", self._reload_certificate)
         unwatch = self._watcher.watch_together(files(config), reload)
         try:
-            return Prepared(ServerTls(config), unwatch)
+            before = self._certificate.tls if self._certificate is not None else None
+            return Prepared(ServerTls(config, before), unwatch)
         except ConfigError:
             unwatch()
             raise
 
-    def take(self, serving: Serving, prepared: Prepared | None) -> None:
-        """Serve this from the next request on."""
+    def metrics_page(self, config: Config) -> Page | None:
+        """The page of a configuration, None when it is off; ConfigError, FileError."""
+        if not config.metrics.enabled:
+            return None
+        return MetricsPage(
+            config.metrics.token_file,
+            self._families,
+            trusted=origin.networks(config.http.trusted_proxies),
+        )
+
+    def take(self, serving: Serving, prepared: Prepared | None, metrics: Page | None) -> None:
+        """Serve this from the next request on, with what was prepared for it."""
         if self._door is not None:
             self._door.change(serving.config.http.auth)
-        self._server.endpoint = self._endpoint(serving)
+        self._server.endpoint = self._endpoint(serving, metrics)
         if self._certificate is not None and prepared is not None:
             asked = self._certificate.tls.asks_clients
             self._certificate.unwatch()
@@ -134,7 +148,7 @@ class HttpFront:
             if self._certificate.tls.asks_clients:
                 self._server.renew()
 
-    def _endpoint(self, serving: Serving) -> Endpoint:
+    def _endpoint(self, serving: Serving, metrics: Page | None) -> Endpoint:
         door = self._door
 
         def context(principal: Principal, call: Call, client: ClientInfo) -> Context:
@@ -150,27 +164,14 @@ class HttpFront:
             health={"status": "ok", "server": NAME, "version": pgmcp.__version__},
             local=self._local,
             trusted=origin.networks(serving.config.http.trusted_proxies),
-            pages=self._pages(serving),
+            pages=_pages(serving, metrics),
         )
 
-    def _pages(self, serving: Serving) -> dict[str, Page]:
-        names, databases = tuple(serving.databases.sources), serving.databases
-        ready = ReadyPage(names, lambda name, call: databases.database(OPERATOR, name, call))
-        pages: dict[str, Page] = {READY_PATH: ready}
-        metrics = serving.config.metrics
-        if metrics.enabled:
-            pages[METRICS_PATH] = MetricsPage(
-                metrics.token_file,
-                lambda: self._families(databases.pools),
-                trusted=origin.networks(serving.config.http.trusted_proxies),
-            )
-        return pages
-
-    def _families(self, pools: Pools) -> Iterator[Family]:
+    def _families(self) -> Iterator[Family]:
         from pgmcp.observe import measure
 
         yield from self._observation.families()
-        yield from measure.pools(pools)
+        yield from measure.pools(self._pools)
         yield from measure.server(
             in_flight=self._inflight.count,
             connections=self._server.open_connections,
@@ -195,6 +196,12 @@ class HttpFront:
                 "Use -tls, or a proxy that does TLS",
                 self.urls,
             )
+
+
+def _pages(serving: Serving, metrics: Page | None) -> dict[str, Page]:
+    names, databases = tuple(serving.databases.sources), serving.databases
+    ready = ReadyPage(names, lambda name, call: databases.database(OPERATOR, name, call))
+    return {READY_PATH: ready} | ({} if metrics is None else {METRICS_PATH: metrics})
 
 
 def _address(listener: socket.socket) -> Address:
