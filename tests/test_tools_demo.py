@@ -34,6 +34,8 @@ class Demo:
         self.state = state
         self.port = port
         self.printed = ""
+        # A shell starts what is to run in the background, such as these tests, without Ctrl-C.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [*(sys.executable, "-m", "tools.demonstration"), "--port", str(port), "--state", state],
             cwd=CLONE,
@@ -42,6 +44,7 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        signal.signal(signal.SIGINT, before)
 
     def read_until(self, text: str, seconds: float = 60.0) -> None:
         """Read what it prints until `text` has come."""
