@@ -317,7 +317,7 @@ def test_a_login_does_not_parse_the_file_that_it_has_just_written(tmp_path: Path
 
 def test_the_log_says_the_whole_reason(world: World, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(10):
-        world.refusal("nobody")
+        world.refusal("alice", "wrong")
     assert world.refusal().message == BLOCKED
     assert caplog.messages[-1].endswith(f'reason="{BLOCKED}"')
 
@@ -329,7 +329,7 @@ def test_a_flood_of_refusals_is_one_line_in_the_log_for_each_window(
     for _ in range(2):
         world.clock += 900.0
         for _ in range(30):
-            world.refusal("nobody")
+            world.refusal("alice", "wrong")
     assert [BLOCKED in line for line in caplog.messages] == 2 * [*[False] * 10, True]
 
 
