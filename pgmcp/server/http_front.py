@@ -26,12 +26,12 @@ from pgmcp.transport import origin
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
-from pgmcp.transport.tls import ServerTls, files
 from pgmcp.watch import Unwatch, Watcher
 
 if TYPE_CHECKING:
     from pgmcp.observe.metrics import Family
     from pgmcp.server.front_door import FrontDoor
+    from pgmcp.transport.tls import ServerTls
 
 GRACE_SECONDS = 10.0
 
@@ -110,6 +110,8 @@ class HttpFront:
         """
         if not config.enabled:
             return None
+        from pgmcp.transport.tls import ServerTls, files  # here: many a server has no certificate
+
         reload = self._observation.reloading("certificate", self._reload_certificate)
         unwatch = self._watcher.watch_together(files(config), reload)
         try:

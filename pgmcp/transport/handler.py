@@ -19,6 +19,7 @@ from pgmcp.call import Call
 from pgmcp.errors import HttpError, PgmcpError
 from pgmcp.log import during, fields
 from pgmcp.transport.body import Body
+from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import (
     Connection,
     ConnectionLostError,
@@ -31,7 +32,6 @@ from pgmcp.transport.head import CHUNKED, Head, body_length, head_end, parse
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.response import CONTINUE, Response, refusal, render
 from pgmcp.transport.room import Room
-from pgmcp.transport.tls import ClientCertificate, client_certificate
 
 log = logging.getLogger("pgmcp.http")
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pgmcp.config.model import Tls
-from pgmcp.config.subject import of_certificate
 from pgmcp.errors import ConfigError
 from pgmcp.transport import pem
 from pgmcp.transport.certificate import Certificate, certificates
@@ -29,28 +28,6 @@ _VERIFY = {
 }
 
 _log = logging.getLogger("pgmcp.http")
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """What a verified certificate says of the client: its canonical subject, and until when
-    (seconds since 1970)."""
-
-    subject: str
-    not_after: float
-
-    def valid(self, now: float) -> bool:
-        """Whether it still holds: a connection may outlive it."""
-        return now < self.not_after
-
-
-def client_certificate(peer: Mapping[str, Any] | None) -> ClientCertificate | None:
-    """The client's, from `getpeercert`, which is empty unless OpenSSL verified its chain."""
-    if not peer:
-        return None
-    return ClientCertificate(
-        of_certificate(peer["subject"]), ssl.cert_time_to_seconds(peer["notAfter"])
-    )
 
 
 def _now() -> datetime:
