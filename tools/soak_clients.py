@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 _PAUSE_SECONDS = 0.02
+_REFUSALS = (401, 429)
+"""Of a token that is not valid; the second from an address that has sent too many of them."""
 
 
 class Client:
@@ -74,14 +76,14 @@ class Client:
         answer = line.getresponse()
         told = answer.read()
         # Between two requests of a conversation its token may have been taken out of use.
-        revoked = revoked or (answer.status == 401 and token not in self._read()["valid"])
+        revoked = revoked or (answer.status in _REFUSALS and token not in self._read()["valid"])
         self._happened[self._judged(answer.status, told, number, revoked=revoked)] += 1
 
     @staticmethod
     def _judged(status: int, told: bytes, number: int, *, revoked: bool) -> str:
         """What an answer was; "WRONG …" when it should never be given."""
         if revoked:
-            return "refused" if status == 401 else f"WRONG: {status} for a revoked token"
+            return "refused" if status in _REFUSALS else f"WRONG: {status} for a revoked token"
         if status != 200:
             return f"WRONG: {status} for a valid token"
         message = json.loads(told)

@@ -97,7 +97,11 @@ class Soak:
             "sslmode": "disable",
         }
         tls = {"enabled": True, "cert_file": "cert.pem", "key_file": "key.pem"}
-        auth = {"token_file": "tokens.yaml", "user_file": "users.yaml"}
+        auth = {
+            "token_file": "tokens.yaml",
+            "user_file": "users.yaml",
+            "rate_limit_max_bad_tokens": 10,  # few, so that valid tokens pass beside blocked ones
+        }
         settings = {
             "http": {"address": f"127.0.0.1:{self.port}", "tls": tls, "auth": auth},
             "databases": [
