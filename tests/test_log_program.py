@@ -121,7 +121,7 @@ def test_no_secret_no_value_and_no_sql_is_ever_logged(
     config = write_config(tmp_path, NOWHERE)
     add_user(config, *ALICE)
     extra = {
-        "log": {"format": form, "slow_call_seconds": "1ms"},
+        "log": {"format": form, "slow_call_seconds": "0.001ms"},
         "metrics": {"enabled": True, "token_file": str(secret_file)},
         "audit": {"file": str(audit)},
     }
