@@ -14,6 +14,7 @@ from pgmcp.auth.tokens import parse_tokens
 from pgmcp.auth.users import parse_users
 from pgmcp.cli.command import Command
 from pgmcp.cli.database_findings import database_findings
+from pgmcp.cli.exposure import exposure
 from pgmcp.cli.finding import Finding, error, ok, render, warning
 from pgmcp.cli.http_findings import address_findings, certificate_findings, subject_findings
 from pgmcp.cli.observing_findings import observing_findings
@@ -22,7 +23,6 @@ from pgmcp.errors import FileError
 from pgmcp.files import read
 from pgmcp.log import visible
 
-_OTHERS = 0o077
 _SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 
 
@@ -102,12 +102,9 @@ def file_findings(
             yield said(what, f"{path} is not there", f"Make it with {verb}.")
             return
         yield ok(what, f"{path}: {describe(data, str(path))}")
-        mode = path.stat().st_mode & 0o777
+        yield from exposure(what, path, can="read")
     except FileError as failure:
         yield error(what, failure.message, failure.hint or "Mend the file.")
-        return
-    if mode & _OTHERS:
-        yield warning(what, f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
 
 
 def _tokens(now: datetime) -> Callable[[bytes, str], str]:

@@ -6,12 +6,13 @@ The rule: what ends the start is an error; what starts and is not well is a warn
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from pgmcp.auth.tokens import parse_tokens
+from pgmcp.cli.exposure import OTHERS, exposure
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Address, Http, Tls
 from pgmcp.errors import ConfigError, FileError
@@ -129,16 +130,9 @@ def _dates(what: str, path: Path, known: Sequence[Certificate], now: datetime) -
 
 
 def _key(path: Path) -> Iterator[Finding]:
-    try:
-        found = path.stat()
-    except OSError:  # it was read a moment ago
-        return
-    allowed = _OWN_OF_ROOT if found.st_uid == 0 else _OWN
-    mode = found.st_mode & 0o777
-    if os.name == "posix" and mode & ~allowed & 0o077:
-        yield warning(
-            "key", f"{path} has mode {mode:04o}: others can use it", f"chmod {allowed:o} {path}"
-        )
+    with suppress(OSError):  # it was read a moment ago
+        allowed = _OWN_OF_ROOT if path.stat().st_uid == 0 else _OWN
+        yield from exposure("key", path, OTHERS & ~allowed, remedy=allowed)
 
 
 def subject_findings(http: Http, now: datetime) -> Iterator[Finding]:

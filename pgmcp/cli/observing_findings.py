@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pgmcp.cli.exposure import OTHERS, exposure
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Audit, Config
 from pgmcp.errors import ConfigError, FileError
@@ -17,7 +18,6 @@ from pgmcp.files import os_error
 from pgmcp.observe.audit_chain import KEY_BYTES
 from pgmcp.observe.audit_read import begun, chain_files, end_of, load_mark, read_key
 
-_OTHERS = 0o077
 _EVERYBODY = 0o007  # a log is often read by a group
 _NO_KEY = bytes(KEY_BYTES)  # verifies what a new key does: nothing
 _ELSEWHERE = "Name a file in a folder that pgmcp may write to."
@@ -40,7 +40,7 @@ def log_findings(path: Path) -> Iterator[Finding]:
         there = _writable(path)
         yield ok("log file", f"{path}: {'can be written' if there else 'will be made'}")
         if there:
-            yield from _mode("log file", path, _EVERYBODY)
+            yield from exposure("log file", path, _EVERYBODY)
     except OSError as failure:
         yield error("log file", os_error(path, failure).message, _ELSEWHERE)
 
@@ -52,7 +52,7 @@ def metrics_findings(path: Path) -> Iterator[Finding]:
     try:
         MetricsPage(path, tuple)
         yield ok("metrics token", f"{path}: holds a token")
-        yield from _mode("metrics token", path, _OTHERS)
+        yield from exposure("metrics token", path)
     except (ConfigError, FileError) as failure:
         yield error("metrics token", failure.message, failure.hint or "Mend the file.")
 
@@ -101,7 +101,7 @@ def _key_and_chain(audit: Audit) -> Iterator[Finding]:
             "Nothing to do: a program that was killed leaves this behind.",
         )
     if there:
-        yield from _mode("audit file", file, _OTHERS)
+        yield from exposure("audit file", file)
 
 
 def _prospect(file: Path, there: bool, newest: int) -> str:
@@ -115,7 +115,7 @@ def _key_of_mode(path: Path) -> Iterator[Finding]:
     """The key's mode: the server tightens it, and does not start when it may not."""
     found = path.stat()
     foreign = hasattr(os, "geteuid") and os.geteuid() not in (0, found.st_uid)
-    if found.st_mode & _OTHERS and foreign:
+    if found.st_mode & OTHERS and foreign:
         yield error(
             "audit key",
             f"{path} has mode {found.st_mode & 0o777:04o}, and belongs to somebody else: the "
@@ -124,13 +124,7 @@ def _key_of_mode(path: Path) -> Iterator[Finding]:
         )
         return
     yield ok("audit key", f"{path}: can be read")
-    yield from _mode("audit key", path, _OTHERS)
-
-
-def _mode(what: str, path: Path, others: int) -> Iterator[Finding]:
-    mode = path.stat().st_mode & 0o777
-    if os.name == "posix" and path.is_file() and mode & others:
-        yield warning(what, f"{path} has mode {mode:04o}: others can use it", f"chmod 600 {path}")
+    yield from exposure("audit key", path)
 
 
 def _writable(path: Path) -> bool:
