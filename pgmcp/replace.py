@@ -135,14 +135,21 @@ def _locked(target: Path) -> Iterator[None]:
     try:
         if os.fstat(descriptor).st_size == 0:
             _keep_owner(descriptor, target)
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while not try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise FileError(f"locked by another process ({lock})", origin=str(target))
-            time.sleep(_RETRY_SECONDS)
+        if not lock_within(descriptor, LOCK_WAIT_SECONDS, _RETRY_SECONDS):
+            raise FileError(f"locked by another process ({lock})", origin=str(target))
         yield
     finally:
         os.close(descriptor)
+
+
+def lock_within(descriptor: int, wait_seconds: float, retry_seconds: float) -> bool:
+    """Take the lock of an open file, trying again until the time is up; whether it was had."""
+    deadline = time.monotonic() + wait_seconds
+    while not try_lock(descriptor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(retry_seconds)
+    return True
 
 
 if sys.platform == "win32":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,11 +30,8 @@ def locked(path: Path, *, create: bool = True) -> Iterator[None]:
         yield
         return
     try:
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while not replace.try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise FileError("another process keeps it locked", origin=str(path))
-            time.sleep(_RETRY_SECONDS)
+        if not replace.lock_within(descriptor, LOCK_WAIT_SECONDS, _RETRY_SECONDS):
+            raise FileError("another process keeps it locked", origin=str(path))
         yield
     finally:
         os.close(descriptor)
