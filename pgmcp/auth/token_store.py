@@ -39,8 +39,7 @@ class TokenStore:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
-        self._clock = clock
-        self._wall_clock = WallClock(clock, elapsed)
+        self._clock = WallClock(clock, elapsed)
         self._on_ended = on_ended
         self._file: CredentialFile[Mapping[str, Token]] = CredentialFile(path, _parse, {})
         self._expired: frozenset[str] = frozenset()
@@ -65,7 +64,7 @@ class TokenStore:
         token = self._file.value.get(hashed)
         if token is None or not hmac.compare_digest(token.hash, hashed):
             return None
-        return None if token.expired(self._clock()) else token
+        return None if token.expired(self._clock.now()) else token
 
     def get(self, token_id: str) -> Token | None:
         """The valid token of that id, None when there is none."""
@@ -75,7 +74,7 @@ class TokenStore:
             by_id = {token.id: token for token in tokens.values()}
             self._by_id = (tokens, by_id)
         token = by_id.get(token_id)
-        return None if token is None or token.expired(self._clock()) else token
+        return None if token is None or token.expired(self._clock.now()) else token
 
     def reload(self) -> bool:
         """Take over the changed file; False when its bytes are the ones already known."""
@@ -85,7 +84,7 @@ class TokenStore:
 
     def sweep(self) -> None:
         """End the tokens whose time has come, and take them out of the file."""
-        settled = self._wall_clock.settled()
+        settled = self._clock.settled()
         expired = self._expired_now()
         for key, token in expired.items():
             if key not in self._expired:
@@ -97,12 +96,12 @@ class TokenStore:
             self._remove_expired()
 
     def _expired_now(self) -> dict[str, Token]:
-        now = self._clock()
+        now = self._clock.now()
         return {token.key: token for token in self._file.value.values() if token.expired(now)}
 
     def _remove_expired(self) -> int:
         """Rewrite the file without expired tokens; how many there were."""
-        now = self._clock()
+        now = self._clock.now()
         removed: list[Token] = []
 
         def change(data: bytes) -> bytes | None:
@@ -125,7 +124,7 @@ class TokenStore:
         return len(removed)
 
     def _announce(self, old: Mapping[str, Token], new: Mapping[str, Token]) -> None:
-        now = self._clock()
+        now = self._clock.now()
         current = {token.key: token for token in new.values()}
         for token in old.values():
             kept = current.get(token.key)
