@@ -49,6 +49,13 @@ def verified(path: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def refusal(path: Path) -> str:
+    """What the command says of an audit that is not whole."""
+    done = verified(path)
+    assert done.returncode == 1
+    return done.stderr
+
+
 def change(data: bytes) -> bytes:
     first, rest = data.split(b"\n", 1)
     return first.replace(b'{"seq"', b'{ x"seq"', 1) + b"\n" + rest.replace(b'"rows":1', b'"rows":0')
@@ -89,22 +96,17 @@ def test_what_is_whole_is_said_to_be(path: Path) -> None:
 def test_an_end_that_was_cut_off_is_named_before_and_after_a_restart(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-2]))
-    done = verified(path)
-    assert done.returncode == 1
-    assert "is the last, and the mark tells of record" in done.stderr
+    assert "is the last, and the mark tells of record" in refusal(path)
     served(path)
-    done = verified(path)
-    assert done.returncode == 1
-    assert f"ERROR: audit.jsonl, line {len(lines) - 1}: record " in done.stderr
-    assert " is missing\n" in done.stderr
+    said = refusal(path)
+    assert f"ERROR: audit.jsonl, line {len(lines) - 1}: record " in said
+    assert " is missing\n" in said
 
 
 def test_files_that_were_moved_away_are_noted(path: Path) -> None:
     for file in chain_files(path, key_of(path)):
         file.rename(path.parent.parent / file.name)
-    done = verified(path)
-    assert done.returncode == 1
-    assert "there is no such file" in done.stderr
+    assert "there is no such file" in refusal(path)
     served(path)
     done = verified(path)
     assert done.returncode == 0, done.stderr
@@ -114,26 +116,20 @@ def test_files_that_were_moved_away_are_noted(path: Path) -> None:
 
 def test_without_the_newest_file_the_rotated_ones_are_held_to_the_mark(path: Path) -> None:
     path.unlink()
-    done = verified(path)
-    assert done.returncode == 1
-    assert "is the last, and the mark tells of record" in done.stderr
+    assert "is the last, and the mark tells of record" in refusal(path)
 
 
 def test_a_mark_that_is_gone_is_noted_and_one_that_was_changed_is_an_error(path: Path) -> None:
     mark = mark_of(path)
     data = mark.read_bytes()
     mark.write_bytes(data[:-3] + b"00\n")
-    done = verified(path)
-    assert done.returncode == 1
-    assert f"ERROR: {mark}: it cannot be verified" in done.stderr
+    assert f"ERROR: {mark}: it cannot be verified" in refusal(path)
     mark.unlink()
     done = verified(path)
     assert done.returncode == 0
     assert "Note: there is no mark beside it" in done.stdout
     served(path)
-    done = verified(path)
-    assert done.returncode == 1
-    assert "the mark was gone when the server started" in done.stderr
+    assert "the mark was gone when the server started" in refusal(path)
 
 
 def test_the_key_is_named_as_it_should_be_and_left_as_it_is(path: Path) -> None:
