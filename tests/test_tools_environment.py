@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -21,7 +22,7 @@ def clone(tmp_path: Path) -> Path:
     """A clone with nothing in it but what setting up needs, at a path with a space."""
     folder = tmp_path / "a clone"
     (folder / "tools").mkdir(parents=True)
-    for name in ("__init__.py", "environment.py", "check"):
+    for name in ("__init__.py", "environment.py", "check", "packages.lock"):
         shutil.copy(CLONE / "tools" / name, folder / "tools" / name)
     shutil.copy(CLONE / "pyproject.toml", folder)
     return folder
@@ -96,7 +97,9 @@ def test_a_python_without_venv_comes_with_the_package_to_install(
         environment._find_python()
 
 
-@pytest.mark.parametrize("change", ["pyproject", "clone", "extras", "interrupted", "no python"])
+@pytest.mark.parametrize(
+    "change", ["pyproject", "lock", "clone", "extras", "interrupted", "no python"]
+)
 def test_an_environment_is_used_again_only_when_nothing_changed(
     clone: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -106,11 +109,14 @@ def test_an_environment_is_used_again_only_when_nothing_changed(
     monkeypatch.setattr(environment, "_STAMP", venv / "made-from.json")
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
-    stamp = '{{"clone": "{}", "extras": ["dev"], "pyproject": "{}", "python": "3.11"}}'
-    (venv / "made-from.json").write_text(stamp.format(clone, environment._wanted()))
+    monkeypatch.setattr(environment, "LOCK", clone / "tools" / "packages.lock")
+    stamp = {"clone": str(clone), "extras": ["dev"], "python": "3.11", **environment._wanted()}
+    (venv / "made-from.json").write_text(json.dumps(stamp))
     assert environment._is_ready("dev")
     if change == "pyproject":
         (clone / "pyproject.toml").write_text("changed")
+    elif change == "lock":
+        (clone / "tools" / "packages.lock").write_text("changed")
     elif change == "clone":
         monkeypatch.setattr(environment, "CLONE", clone.parent)
         shutil.copy(clone / "pyproject.toml", clone.parent)

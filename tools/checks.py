@@ -25,13 +25,16 @@ class Check:
     mend: str
 
 
+# One process for each processor; one that has nothing left takes over what another has waiting.
+TESTS = ("pytest", "-n", "logical", "--dist", "worksteal")
+
 CHECKS = (
     Check("formatting", ("ruff", "format", "--check", "--quiet"), "tools/check --fix"),
     Check("lint", ("ruff", "check", "--quiet"), "tools/check --fix, and by hand what is left"),
     Check("imports", ("tools.check_imports",), "change the import, or tools/imports.toml"),
     Check("documentation", ("tools.docs", "--check"), "tools/check --fix"),
     Check("types", ("mypy",), "edit the lines named above, then .venv/bin/mypy"),
-    Check("tests", ("pytest",), ".venv/bin/pytest PATH::TEST, with a name from above"),
+    Check("tests", TESTS, ".venv/bin/pytest PATH::TEST, with a name from above"),
 )
 
 FIXES = (("ruff", "check", "--fix", "--quiet"), ("ruff", "format", "--quiet"), ("tools.docs",))

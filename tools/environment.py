@@ -1,7 +1,8 @@
 """The clone's own virtual environment, `.venv`, made when it is missing or out of date.
 
 The rule: standard library only, and no syntax newer than Python 3.6, because this module is what
-tells somebody with an old Python what to do.
+tells somebody with an old Python what to do. What is installed is what tools/packages.lock names,
+with its hashes, so that today's environment is tomorrow's; tools/lock renews it.
 """
 
 import contextlib
@@ -18,8 +19,10 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
 VENV = CLONE / ".venv"
+LOCK = CLONE / "tools" / "packages.lock"
 _PYTHON = VENV / "bin" / "python"
 _STAMP = VENV / "made-from.json"
+_HEADING = "# == "  # before each of the lock's sections, which are named as the extras
 _OLDEST = (3, 11)
 _NAMES = ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "python")
 _PROBE = """
@@ -37,8 +40,8 @@ class SetUpError(Exception):
 def enter(extra: str) -> None:
     """Return inside the environment with `extra` installed; until then this does not return.
 
-    `extra` is one of pyproject.toml's. The running script starts again in the environment's
-    Python. Exits with status 1 and the reason on stderr when that cannot be.
+    `extra` is one of pyproject.toml's and a section of the lock. The running script starts again in
+    the environment's Python. Exits with status 1 and the reason on stderr when that cannot be.
     """
     try:
         inside = Path(sys.prefix).resolve() == VENV.resolve()
@@ -59,8 +62,12 @@ def _version() -> str:
     return "{}.{}".format(*sys.version_info[:2])
 
 
-def _wanted() -> str:
-    return hashlib.sha256((CLONE / "pyproject.toml").read_bytes()).hexdigest()
+def _wanted() -> "dict[str, str]":
+    """The digests of what decides on the environment, by their keys of the stamp."""
+    return {
+        "pyproject": hashlib.sha256((CLONE / "pyproject.toml").read_bytes()).hexdigest(),
+        "lock": hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+    }
 
 
 def _stamped(key: str) -> object:
@@ -81,7 +88,23 @@ def _is_whole() -> bool:
 
 
 def _is_ready(extra: str) -> bool:
-    return _is_whole() and _stamped("pyproject") == _wanted() and extra in _extras()
+    same = all(_stamped(key) == digest for key, digest in _wanted().items())
+    return _is_whole() and same and extra in _extras()
+
+
+def locked(extras: "list[str]") -> str:
+    """The lock's packages for these extras: its text to the end of the last one's section.
+
+    Each section has only what those before it have not.
+    """
+    between = f"\n{_HEADING}"
+    sections = LOCK.read_text().split(between)
+    names = [section.partition("\n")[0] for section in sections]
+    for extra in extras:
+        if extra not in names:
+            raise SetUpError(f"{LOCK} has no section {extra}: run tools/lock")
+    last = max(names.index(extra) for extra in extras)
+    return between.join(sections[: last + 1]).rstrip("\n") + "\n"
 
 
 @contextlib.contextmanager
@@ -99,29 +122,35 @@ def _make(extra: str) -> None:
             f"{CLONE} cannot be written, and .venv belongs there.\n"
             "Clone into a folder of your own, or make this one writable."
         )
-    whole = _is_whole() and _version_of(str(_PYTHON)) == _stamped("python")
+    same_python = _is_whole() and _version_of(str(_PYTHON)) == _stamped("python")
+    # Made anew when the lock is another: what it no longer names is gone then.
+    whole = same_python and _stamped("lock") == _wanted()["lock"]
     extras = sorted({extra, *(_extras() if whole else [])})
-    print("Setting up .venv (once, and again when pyproject.toml changes)", flush=True)
+    wanted = locked(extras)
+    print("Setting up .venv (once, and again when its packages change)", flush=True)
     if not whole:
         python = _find_python()
         shutil.rmtree(str(VENV), ignore_errors=True)
         _step("making the environment", [python, "-m", "venv", str(VENV)])
     with contextlib.suppress(FileNotFoundError):
         _STAMP.unlink()
+    requirements = VENV / "requirements.txt"
+    requirements.write_text(wanted)
+    pip = [
+        *(str(_PYTHON), "-m", "pip", "install", "--quiet", "--no-input"),
+        "--disable-pip-version-check",
+    ]
+    # Only wheels: to build from source would fetch build tools that no lock names.
     _step(
         "installing the packages",
-        [
-            *(str(_PYTHON), "-m", "pip", "install", "--quiet", "--no-input"),
-            *("--disable-pip-version-check", "--editable"),
-            f".[{','.join(extras)}]",
-        ],
+        [*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements)],
     )
-    stamp = {
-        "clone": str(CLONE),
-        "extras": extras,
-        "pyproject": _wanted(),
-        "python": _version_of(str(_PYTHON)),
-    }
+    _step(
+        "installing the project",
+        [*pip, "--no-deps", "--no-build-isolation", "--editable", str(CLONE)],
+    )
+    stamp = {"clone": str(CLONE), "extras": extras, "python": _version_of(str(_PYTHON))}
+    stamp.update(_wanted())
     _STAMP.write_text(json.dumps(stamp))  # last: without it the next start makes it again
 
 

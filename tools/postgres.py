@@ -27,6 +27,10 @@ from typing import IO
 from tools.binaries import Binaries
 from tools.child import spawn
 
+PORTS = range(15000, 32000)
+"""Where `free_port` looks: below the ports that systems hand to clients. Processes that run side by
+side and must not choose the same one set it to parts that do not overlap."""
+
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 
@@ -263,12 +267,12 @@ def server_user() -> tuple[int, int]:
 
 
 def free_port() -> int:
-    """A port below those that systems hand to clients, so that it is still free at a restart."""
-    for port in random.sample(range(15000, 32000), 50):
+    """A port of `PORTS`, so that it is still free at a restart."""
+    for port in random.sample(PORTS, 50):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise PostgresError("no port is free between 15000 and 32000")
+    raise PostgresError(f"no port is free between {PORTS[0]} and {PORTS[-1]}")
 
 
 def _prepare(folder: Path, binaries: Binaries) -> str:
