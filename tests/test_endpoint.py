@@ -268,7 +268,7 @@ def test_a_defect_is_an_id_for_the_client_and_a_traceback_for_the_log(
         assert ask(served, post(rpc())).status == 200
 
 
-def disconnected(served: Served, params: dict[str, Any], header: str) -> str | None:
+def disconnected(served: Served, params: dict[str, Any], *headers: str) -> str | None:
     """Why a call was cancelled whose client hung up, None when it was not."""
     calls: list[Call] = []
     go_on = threading.Event()
@@ -276,23 +276,22 @@ def disconnected(served: Served, params: dict[str, Any], header: str) -> str | N
     def wait(params: Any, call: Call) -> None:
         calls.append(call)
         with call.on_cancel(go_on.set):
-            go_on.wait(0.6 if "modern" not in params else 10)
+            go_on.wait(10)
 
     served.script.methods["wait"] = wait
     with served.connect() as sock:
-        sock.sendall(post(rpc("wait", params), header))
+        sock.sendall(post(rpc("wait", params), *headers))
         until(lambda: calls)
     until(lambda: served.inflight.count == 0)
     return calls[0].cancelled
 
 
-def test_hanging_up_cancels_in_the_stateless_era_only() -> None:
-    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+@pytest.mark.parametrize("version", ["2026-07-28", "2025-11-25", ""])
+def test_hanging_up_cancels_the_call_in_every_era(version: str) -> None:
+    meta = {"io.modelcontextprotocol/protocolVersion": version} if version > "2026" else {}
+    headers = [f"MCP-Protocol-Version: {version}"] if version else []
     with serving() as served:
-        modern = {"_meta": meta, "modern": True}
-        reason = disconnected(served, modern, "MCP-Protocol-Version: 2026-07-28")
-        assert reason == "the client disconnected"
-        assert disconnected(served, {}, "MCP-Protocol-Version: 2025-11-25") is None
+        assert disconnected(served, {"_meta": meta}, *headers) == "the client disconnected"
 
 
 def test_json_is_compact_and_utf_8() -> None:

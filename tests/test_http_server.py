@@ -21,7 +21,8 @@ from pgmcp.call import Call
 from pgmcp.config.model import Address
 from pgmcp.errors import ConfigError
 from pgmcp.transport.connection import Wait
-from pgmcp.transport.head import HeadLimits
+from pgmcp.transport.handler import RequestHandler
+from pgmcp.transport.head import MAX_EMPTY_LINES, HeadLimits
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.listen import listen
 from tests.serving import TOKEN, Reader, Served, ask, post, rpc, serving, until
@@ -48,6 +49,38 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     with serving() as served, connected(served) as (sock, reader):
         sock.sendall(b"".join(post(rpc("echo", {"n": n})) + b"\r\n" for n in range(100)))
         assert [reader.reply().json["result"]["n"] for _ in range(100)] == list(range(100))
+
+
+def test_a_few_empty_lines_before_a_request_are_skipped_and_many_are_refused() -> None:
+    with serving() as served:
+        with connected(served) as (sock, reader):
+            for _ in range(2):
+                sock.sendall(b"\r\n" * MAX_EMPTY_LINES + HEALTH)
+                assert reader.reply().status == 200
+            sock.sendall(b"\r\n" * (MAX_EMPTY_LINES + 1) + HEALTH)
+            assert (reader.reply().status, reader.ended()) == (400, True)
+        with connected(served) as (sock, reader):
+            for _ in range(MAX_EMPTY_LINES + 1):
+                sock.sendall(b"\r")
+                sock.sendall(b"\n")
+            assert reader.reply().status == 400
+
+
+def test_clients_that_always_have_more_to_send_let_others_go_first() -> None:
+    with serving(Limits(workers=1)) as served, ExitStack() as stack:
+        turns: list[object] = []
+        rest = served.server.rest
+
+        def note(handler: RequestHandler, wait: Wait | None) -> None:
+            turns.append(wait)
+            rest(handler, wait)
+
+        served.server.rest = note  # type: ignore[method-assign]
+        sock, reader = stack.enter_context(connected(served))
+        sock.sendall(post(b"", length=10**12) + b"x" * 4_000_000)
+        sock.shutdown(socket.SHUT_WR)
+        assert (reader.reply().status, reader.ended()) == (413, True)
+        assert None in turns
 
 
 def test_a_request_may_come_one_byte_at_a_time() -> None:

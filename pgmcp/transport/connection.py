@@ -12,11 +12,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
+from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
-_READ_BYTES = 64 * 1024
+READ_BYTES = 16 * 1024
+_READS_PER_TURN = 16
+"""How often a client may have the next bytes ready before others get a turn."""
 
 
 class ConnectionLostError(Exception):
@@ -50,6 +53,7 @@ class Connection:
         self._socket = sock
         self._clock = clock
         self._secure = False
+        self._reads = 0
         self.buffer = bytearray()
 
     def fileno(self) -> int:
@@ -59,6 +63,8 @@ class Connection:
     def shake_hands(self, context: ssl.SSLContext, deadline: float) -> Steps[None]:
         """Turn to TLS as the server. ConnectionLostError when that fails."""
         try:
+            # Else wrap_socket finds out that it is gone, and leaves a socket that nobody closes.
+            self._socket.getpeername()
             secure = context.wrap_socket(
                 self._socket, server_side=True, do_handshake_on_connect=False
             )
@@ -74,16 +80,22 @@ class Connection:
         """What the client showed and OpenSSL verified (ssl.SSLSocket.getpeercert), if anything."""
         return self._socket.getpeercert() if isinstance(self._socket, ssl.SSLSocket) else None
 
-    def fill(self, deadline: float, *, idle: bool = False) -> Steps[bool]:
+    def fill(
+        self, deadline: float, *, idle: bool = False, size_bytes: int = READ_BYTES
+    ) -> Steps[bool]:
         """Read what is there into the buffer, waiting until something is; False at the end.
 
-        DeadlineError at the deadline, ConnectionLostError when the connection broke.
+        Up to `size_bytes` are read. DeadlineError at the deadline, ConnectionLostError when the
+        connection broke. A client that always has more ready lets others go first now and then.
         """
-        data = yield from self._until(deadline, lambda: self._socket.recv(_READ_BYTES), idle=idle)
+        self._reads += 1
+        if self._reads % _READS_PER_TURN == 0:
+            yield None
+        data = yield from self._until(deadline, lambda: self._socket.recv(size_bytes), idle=idle)
         self.buffer += data
         return bool(data)
 
-    def send(self, data: bytes, deadline: float) -> Steps[None]:
+    def send(self, data: bytes | bytearray, deadline: float) -> Steps[None]:
         """Send all of it. DeadlineError at the deadline, ConnectionLostError when it broke."""
         sent = self._try(lambda: self._socket.send(data))
         if sent == len(data):
@@ -102,15 +114,18 @@ class Connection:
             else:
                 self._socket.send(data)
 
-    def finish(self, deadline: float) -> Steps[None]:
+    def finish(self, deadline: float, most_bytes: int) -> Steps[None]:
         """Say that nothing follows, and drop what the client still sends until it ends too.
 
-        Closing a socket with unread bytes resets it, and the client may lose the answer.
+        Up to about `most_bytes` are taken. Closing a socket with unread bytes resets it, and the
+        client may lose the answer.
         """
+        dropped_bytes = 0
         with contextlib.suppress(OSError, ConnectionLostError):
             self._say_goodbye()
             self._socket.shutdown(socket.SHUT_WR)
-            while (yield from self.fill(deadline, idle=True)):
+            while dropped_bytes < most_bytes and (yield from self.fill(deadline, idle=True)):
+                dropped_bytes += len(self.buffer)
                 self.buffer.clear()
 
     def close(self) -> None:
@@ -157,18 +172,33 @@ class Connection:
             if self._clock() >= deadline:
                 raise DeadlineError("too slow")
             outcome = self._try(action)
-            if not isinstance(outcome, OSError):
+            if not isinstance(outcome, _Blocked):
                 return outcome
-            wants_write = write or isinstance(outcome, ssl.SSLWantWriteError)
-            wants_read = isinstance(outcome, ssl.SSLWantReadError)
-            yield Wait(deadline, write=wants_write and not wants_read, idle=idle)
+            wants_write = outcome is _Blocked.WRITE or (write and outcome is _Blocked.EITHER)
+            yield Wait(deadline, write=wants_write, idle=idle)
 
     @staticmethod
-    def _try(action: Callable[[], T]) -> T | OSError:
-        """What `action` returns, or the exception that says it would block."""
+    def _try(action: Callable[[], T]) -> T | _Blocked:
+        """What `action` returns, or what it would wait for.
+
+        Never the exception itself: its traceback holds the frame of whoever keeps it, a cycle that
+        holds the data that was being sent until the collector comes.
+        """
         try:
             return action()
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as blocked:
-            return blocked
+        except ssl.SSLWantReadError:
+            return _Blocked.READ
+        except ssl.SSLWantWriteError:
+            return _Blocked.WRITE
+        except BlockingIOError:
+            return _Blocked.EITHER
         except OSError as error:
             raise ConnectionLostError(error.strerror or str(error)) from error
+
+
+class _Blocked(Enum):
+    """What an action on a socket waits for; EITHER: what it does anyway, reading or writing."""
+
+    READ = auto()
+    WRITE = auto()
+    EITHER = auto()

@@ -7,15 +7,14 @@ is answered like one that was never going to be let in, and its body is hardly r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.call import Call
 from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError
-from pgmcp.mcp import modern
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
@@ -25,6 +24,7 @@ from pgmcp.transport.head import Head
 from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.response import (
     ACCEPTED,
+    UNAUTHORIZED,
     Response,
     of_error,
     refusal,
@@ -138,10 +138,14 @@ class Endpoint:
         Raises `error` again when it is none that HTTP or JSON-RPC has words for: a defect.
         """
         if admission is not None and admission.principal is None and not _is_for_strangers(error):
-            error = self._turned_away(admission.client.address)
+            return self._refuse_stranger(admission.client.address)
         response = of_error(error)
         if response is None:
-            raise error
+            try:
+                raise error
+            finally:
+                # Its traceback holds this frame: as a local of it, it would be a cycle.
+                del error
         return response
 
     def _admit(self, head: Head, peer: str, subject: str | None) -> Admission:
@@ -152,7 +156,7 @@ class Endpoint:
         )
         principal = self._principal(head, address, subject)
         if principal is None and not _is_json(head):
-            raise self._turned_away(address)
+            self._turn_away(address)
         if not _is_json(head):
             raise HttpError(415, "send the message as application/json")
         body_bytes = STRANGER_BODY_BYTES if principal is None else self._body_bytes
@@ -192,10 +196,8 @@ class Endpoint:
             return ACCEPTED
         headers = admission.head.headers
         call = Call(self._call_timeout_seconds, request_id=request_id)
-        # Before 2026-07-28 a client that hangs up has not cancelled (Streamable HTTP, "Sending
-        # messages"); since then that is how it cancels.
-        watching = watch(call) if modern.speaks(message.params, headers) else nullcontext()
-        with self._inflight.track(scope, message.id, call), watching:
+        # In either era: without a resumable stream nobody can fetch the answer any more.
+        with self._inflight.track(scope, message.id, call), watch(call):
             answer = self._dispatcher.answer(
                 message, lambda: self._make_context(principal, call, admission.client), headers
             )
@@ -207,16 +209,19 @@ class Endpoint:
 
     def _visitor(self, message: Message, address: str) -> Principal:
         if not isinstance(message, Request):
-            raise self._turned_away(address)
+            self._turn_away(address)
         return self._gate.visitor(message.method, message.params, address)
 
-    def _turned_away(self, address: str) -> AuthError:
-        """The refusal for a stranger whose request cannot be a login; the gate takes note of it."""
+    def _turn_away(self, address: str) -> NoReturn:
+        """Refuse a stranger whose request cannot be a login; the gate takes note of it."""
+        self._gate.visitor("", None, address)
+        raise UnauthorizedError
+
+    def _refuse_stranger(self, address: str) -> Response:
         try:
-            self._gate.visitor("", None, address)
-        except AuthError as error:
-            return error
-        return UnauthorizedError()
+            self._turn_away(address)
+        except AuthError as refused:
+            return of_error(refused) or UNAUTHORIZED
 
     def _take_note(self, message: Message, scope: str) -> None:
         if isinstance(message, Notification) and message.method == "notifications/cancelled":

@@ -28,7 +28,14 @@ from pgmcp.transport.connection import (
     Wait,
 )
 from pgmcp.transport.endpoint import Admission, Endpoint
-from pgmcp.transport.head import CHUNKED, Head, body_length, head_end, parse
+from pgmcp.transport.head import (
+    CHUNKED,
+    Head,
+    body_length,
+    head_end,
+    parse,
+    skip_empty_lines,
+)
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.response import CONTINUE, Response, refusal, render
 from pgmcp.transport.room import Room
@@ -36,6 +43,9 @@ from pgmcp.transport.room import Room
 log = logging.getLogger("pgmcp.http")
 
 _REQUESTS_PER_TURN = 16
+_DROPPED_HEAD_BYTES = 64 * 1024
+_DROPPED_BODY_BYTES = 16 * 1024 * 1024
+"""What is taken after an answer that ends the connection, from a client that still sends."""
 
 
 class Serving(Protocol):
@@ -95,18 +105,21 @@ class RequestHandler(BaseHTTPRequestHandler):
         try:
             wait = next(self._conversation)
         except StopIteration:
-            self._end()
+            self.drop()
         except Exception:  # the one place that catches a defect on the HTTP side
             incident = self._request_id
             log.exception("internal error (id %s)", incident)
             failure = refusal(500, f"internal error (id {incident})")
             self._connection.send_now(self._render(failure, close=True))
-            self._end()
+            self.drop()
         else:
             self._server.rest(self, wait)
 
-    def _end(self) -> None:
+    def drop(self) -> None:
+        """Close the connection, and give back what its request holds; not while it has a turn."""
         self._connection.close()
+        # A suspended conversation holds this object, which holds it: only this ends the cycle.
+        self._conversation.close()
         self._server.forget(self)
 
     def _converse(self) -> Steps[None]:
@@ -128,8 +141,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         try:
             yield from self._connection.shake_hands(context, deadline)
         except ConnectionLostError as error:
-            cause = error.__cause__
-            if isinstance(cause, ssl.SSLError) and cause.reason == "HTTP_REQUEST":
+            if _speaks_plain_http(error):
                 answer = refusal(400, "this port speaks HTTPS: use https://")
                 self._connection.send_now(self._render(answer, close=True))
             log.debug("%s: TLS handshake failed: %s", self.peer, error)
@@ -185,13 +197,12 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _read_head(self, first: bool) -> Steps[Head | None]:
         """The next request's head, None when the client has nothing more to say."""
         limits, clock, connection = self._server.limits, self._server.clock, self._connection
-        buffer, searched = connection.buffer, 0
+        buffer, searched, skipped = connection.buffer, 0, 0
         begun = first or bool(buffer)
         deadline = clock() + (limits.head_seconds if begun else limits.idle_seconds)
         while True:
-            while buffer.startswith(b"\r\n"):  # RFC 9112, section 2.2
-                del buffer[:2]
-                searched = 0
+            if buffer.startswith(b"\r\n"):
+                skipped, searched = skip_empty_lines(buffer, skipped), 0
             end = head_end(buffer, searched, limits.head)
             if end >= 0:
                 head = parse(bytes(buffer[:end]), limits.head)
@@ -244,7 +255,8 @@ class RequestHandler(BaseHTTPRequestHandler):
             event = fields(request=self._request_id, seconds=seconds)
             log.debug("%s: %s %d", self.peer, request, response.status, extra=event)
         if close:
-            yield from self._connection.finish(clock() + limits.linger_seconds)
+            most_bytes = _DROPPED_HEAD_BYTES if head is None else _DROPPED_BODY_BYTES
+            yield from self._connection.finish(clock() + limits.linger_seconds, most_bytes)
 
     def _render(self, response: Response, *, close: bool, head_only: bool = False) -> bytes:
         return render(
@@ -257,3 +269,12 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _watch(self, call: Call) -> AbstractContextManager[None]:
         return self._server.watch(self._connection, call)
+
+
+def _speaks_plain_http(error: ConnectionLostError) -> bool:
+    """Whether a handshake failed because the client does not do TLS.
+
+    Here, because the cause in a local of the conversation would be a cycle with its traceback.
+    """
+    cause = error.__cause__
+    return isinstance(cause, ssl.SSLError) and cause.reason == "HTTP_REQUEST"

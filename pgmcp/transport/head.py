@@ -72,9 +72,29 @@ _HEAD = re.compile(
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"++) ([!-~]++) HTTP/([0-9])\.([0-9])")
 _LONE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+MAX_EMPTY_LINES = 8
+# One more than may be: how many there are beyond that does not matter.
+_EMPTY_LINES = re.compile(rb"(?:\r\n){1,%d}" % (MAX_EMPTY_LINES + 1))
 _SINGLE = frozenset(
     {"content-length", "transfer-encoding", "host", "content-type", "origin", "expect"}
 )
+
+
+def skip_empty_lines(data: bytearray, skipped: int = 0) -> int:
+    """Take the empty lines before a request off `data`; how many there were, `skipped` included.
+
+    RFC 9112, section 2.2 lets a client send some. HttpError for more than MAX_EMPTY_LINES.
+    """
+    match = _EMPTY_LINES.match(data)
+    if match is None:
+        return skipped
+    length = match.end()
+    del match  # it holds `data`, which cannot be cut until then
+    del data[:length]
+    skipped += length // 2
+    if skipped > MAX_EMPTY_LINES:
+        raise HttpError(400, f"more than {MAX_EMPTY_LINES} empty lines before a request")
+    return skipped
 
 
 def head_end(data: bytes | bytearray, searched: int = 0, limits: HeadLimits | None = None) -> int:

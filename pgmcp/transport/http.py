@@ -321,5 +321,4 @@ class HttpServer(ThreadingHTTPServer):
 
     def _close(self, handlers: Sequence[RequestHandler]) -> None:
         for handler in handlers:
-            handler.connection.close()
-            self.forget(handler)
+            handler.drop()
