@@ -338,6 +338,24 @@ def test_one_address_with_slow_requests_does_not_keep_out_others() -> None:
         assert len(select.select([sock for sock, _ in crowd], [], [], 0)[0]) == 3
 
 
+def test_connections_that_have_authenticated_are_given_up_last(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serving(Limits(connections=8)) as served, ExitStack() as stack:
+        known = [stack.enter_context(connected(served)) for _ in range(4)]
+        for sock, reader in known:
+            sock.sendall(post(rpc()))
+            assert reader.reply().status == 200
+        for _ in range(20):
+            stack.enter_context(connected(served))
+        until(lambda: not select.select([served.server.socket], [], [], 0)[0])
+        until(lambda: "limit of 8 connections" in caplog.text)
+        for sock, reader in known:
+            sock.sendall(post(rpc()))
+            assert reader.reply().status == 200
+        assert caplog.text.count("limit of 8 connections") == 1
+
+
 def test_bodies_that_do_not_fit_together_are_turned_away_and_leave_no_mark() -> None:
     with serving(Limits(bodies_bytes=1000)) as served, ExitStack() as stack:
         first, _ = stack.enter_context(connected(served))

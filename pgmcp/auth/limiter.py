@@ -7,13 +7,14 @@ full, new addresses share counters instead of pushing others out.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import secrets
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+
+from pgmcp.address_key import address_key
 
 _SHARED_COUNTERS = 1024
 
@@ -106,7 +107,7 @@ class Limiter:
         return max(1, math.ceil(own[-self._limit] - start))
 
     def _name(self, address: str) -> str:
-        name = network(address)
+        name = address_key(address)
         if name in self._failures:
             return name
         # The salt keeps an attacker from choosing whose counter to share.
@@ -115,16 +116,3 @@ class Limiter:
         # Room in the table must not give a fresh count to whom a shared one holds.
         full = len(self._failures) >= self._max_addresses
         return shared if full or shared in self._failures else name
-
-
-def network(address: str) -> str:
-    """What is counted as one: an IPv4 address, or the /64 of an IPv6 address."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))

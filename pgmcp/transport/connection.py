@@ -142,9 +142,12 @@ class Connection:
 
     def hung_up(self) -> bool:
         """Whether the other side has closed, or ended its sending half. Any thread may ask."""
+        descriptor = self.fileno()
+        if descriptor < 0:  # its own thread has just closed it
+            return True
         if hasattr(select, "POLLRDHUP"):
             poll = select.poll()
-            poll.register(self._socket, select.POLLRDHUP)
+            poll.register(descriptor, select.POLLRDHUP)
             return bool(poll.poll(0))
         try:
             # Past TLS, whose own recv cannot peek: an end of file looks the same there.

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
+from pgmcp.address_key import address_key
 from pgmcp.call import Call
 from pgmcp.errors import HttpError, PgmcpError
 from pgmcp.log import during, fields
@@ -94,6 +95,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._connection = request
         self._server = server
         self.peer = str(client_address[0])
+        self.key = address_key(self.peer)
+        self.known = False  # whether its latest request brought a valid credential
         self._request_id = "-"
         self._began = 0.0
         self._certificate: ClientCertificate | None = None
@@ -168,6 +171,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 response = self._open(endpoint, head)
             if isinstance(response, Admission):
                 admission = response
+                self.known = admission.principal is not None
                 most = min(self._server.limits.body_bytes, admission.body_bytes)
                 with self._server.room.hold(most if length == CHUNKED else min(length, most)):
                     body = yield from self._read_body(head, Body(length, most))

@@ -12,7 +12,6 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from email.utils import formatdate
 from http.server import ThreadingHTTPServer
 from typing import Any
 
+from pgmcp.address_key import address_key
 from pgmcp.call import Call
 from pgmcp.config.model import Address
 from pgmcp.transport.connection import Connection, Wait
+from pgmcp.transport.crowd import Crowding, ranking
 from pgmcp.transport.endpoint import Endpoint
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.limits import Limits
@@ -94,6 +95,7 @@ class HttpServer(ThreadingHTTPServer):
         self._handlers_lock = threading.Lock()
         self._watched: dict[Connection, Call] = {}
         self._accepting_again_at: float | None = None
+        self._crowding = Crowding(clock)
         self._date = (0, "")
         self._rounds = 0
         self._answered = (-1, -1)
@@ -153,6 +155,8 @@ class HttpServer(ThreadingHTTPServer):
         for connection, call in list(self._watched.items()):
             if connection.hung_up():
                 call.cancel("the client disconnected")
+        if (crowding := self._crowding.summary()) is not None:
+            log.warning("At the limit of connections, in the last minute: %s", crowding)
         if self._accepting_again_at is not None and self.clock() >= self._accepting_again_at:
             self._accepting_again_at = None
             if not self.stopping:
@@ -186,8 +190,9 @@ class HttpServer(ThreadingHTTPServer):
         """Park a new connection. At the limit another makes room for it."""
         sock: socket.socket = request
         if len(self._handlers) >= self.limits.connections:
-            self._make_room(str(client_address[0]))
+            self._make_room(address_key(str(client_address[0])))
         if len(self._handlers) >= self.limits.connections:
+            self._crowding.refused += 1
             self._turn_away(sock)
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -199,21 +204,18 @@ class HttpServer(ThreadingHTTPServer):
         self._parking.park(connection.fileno(), handler, Wait(self.clock() + seconds, idle=True))
 
     def _make_room(self, newcomer: str) -> None:
-        """Close a connection of the address that has the most, the newcomer's counted.
-
-        Or one address with slow requests could keep out all others. Its idle ones go first; its
-        requests under way go for another address only, so clients of one proxy cost each other
-        nothing.
-        """
+        """Close the connection that goes first for a client of this address key, if one may."""
         with self._handlers_lock:
-            counts = Counter([newcomer, *(handler.peer for handler in self._handlers)])
-        crowd = max(counts, key=lambda peer: (counts[peer], peer == newcomer))
-        if crowd == newcomer:
-            leaving = self._parking.take_one(lambda h, wait: wait.idle and h.peer == crowd)
-        else:
-            leaving = self._parking.take_one(lambda h, _: h.peer == crowd)
-            leaving = leaving or self._parking.take_idle(1)
+            connections = [(handler.key, handler.known) for handler in self._handlers]
+        rank = ranking(newcomer, connections)
+        leaving = self._parking.take_first(lambda h, wait: rank(h.key, h.known, wait.idle))
         self._close(leaving)
+        if self._crowding.add(closed=len(leaving)):
+            log.warning(
+                "The limit of %d connections is reached: connections are closed to make room, "
+                "those that have not authenticated first",
+                self.limits.connections,
+            )
 
     def _turn_away(self, sock: socket.socket) -> None:
         if self._tls is None:

@@ -83,21 +83,20 @@ class Parking(Generic[T]):
 
     def take_idle(self, count: int | None = None) -> list[T]:
         """Up to `count` idle items, those nearest to their deadline first, out of the parking."""
-        return self._take_first(count, lambda _, wait: wait.idle)
-
-    def take_one(self, chosen: Callable[[T, Wait], bool]) -> list[T]:
-        """One of these items, if there are any, out of the parking: the idle ones first, then
-        those nearest to their deadline."""
-        return self._take_first(1, chosen)
-
-    def _take_first(self, count: int | None, chosen: Callable[[T, Wait], bool]) -> list[T]:
         with self._waits_lock:
-            found = [
-                (not wait.idle, wait.deadline, fd)
+            idle = [(wait.deadline, fd) for fd, (_, wait) in self._waits.items() if wait.idle]
+            return [self._take(fd) for _, fd in sorted(idle)[:count]]
+
+    def take_first(self, rank: Callable[[T, Wait], int | None]) -> list[T]:
+        """The item of the lowest rank, if any has one, out of the parking: of several, the one
+        nearest to its deadline."""
+        with self._waits_lock:
+            ranked = [
+                (place, wait.deadline, fd)
                 for fd, (item, wait) in self._waits.items()
-                if chosen(item, wait)
+                if (place := rank(item, wait)) is not None
             ]
-            return [self._take(fd) for *_, fd in sorted(found)[:count]]
+            return [self._take(min(ranked)[2])] if ranked else []
 
     def take_all(self) -> list[T]:
         """Every item, out of the parking."""
