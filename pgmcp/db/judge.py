@@ -13,9 +13,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from pgmcp.db import effects, growth
+from pgmcp.db import credentials, effects, growth
+from pgmcp.db.columns import columns_read
+from pgmcp.db.credentials import Credential
 from pgmcp.db.effects import Function, Objects
 from pgmcp.db.messages import Outcome, Reply, Step
 from pgmcp.errors import StatementRefusedError
@@ -61,6 +64,14 @@ _PARAMETER_PRIVILEGES_SINCE = 15
 Run = Callable[[Sequence[Step]], Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What PostgreSQL's own catalogue has that no statement may use."""
+
+    refused_builtins: Mapping[int, str]
+    credentials: Sequence[Credential]
+
+
 class Judge:
     """Judges statements for one configured database; for any number of threads.
 
@@ -69,7 +80,7 @@ class Judge:
 
     def __init__(self, trusted: Collection[str] = ()) -> None:
         self._trusted = frozenset(trusted)
-        self._refused_builtins: dict[int, str] | None = None
+        self._own: _Own | None = None
         self._harmless: OrderedDict[bytes, str] = OrderedDict()
         self._harmless_lock = threading.Lock()
 
@@ -112,12 +123,15 @@ class Judge:
         objects = effects.objects_in(tree)
         if too_large := growth.objection(tree, objects.functions, objects.types):
             return too_large
+        own = self._postgresqls_own(run)
+        if credential := _credential(tree, objects, own, run):
+            return credentials.objection(credential)
         if behind_relations:
             called, programs = _behind_relations(objects, run)
             if programs:
                 return f"reading {programs[0]} runs a program on the server"
             objects |= Objects(functions=called)
-        refused = self._builtins(run)
+        refused = own.refused_builtins
         seen = Objects()
         for _ in range(_MAX_ROUNDS):
             for oid in objects.functions & refused.keys():
@@ -138,17 +152,25 @@ class Judge:
                 objects |= effects.objects_in(check)
         return "the domains it uses are nested too deeply to be judged"
 
-    def _builtins(self, run: Run) -> dict[int, str]:
-        if self._refused_builtins is None:
+    def _postgresqls_own(self, run: Run) -> _Own:
+        if self._own is None:
             names = (
                 effects.array_literal(sorted(effects.HARMLESS)),
                 effects.array_literal(sorted(effects.REFUSED)),
             )
-            rows = _rows(run([Step(effects.BUILTINS_SQL, names, describe=True)]))
-            self._refused_builtins = {
-                int(oid): signature for oid, name, signature in rows if name not in self._trusted
+            asked = run(
+                [
+                    Step(effects.BUILTINS_SQL, names, describe=True),
+                    Step(credentials.COLUMNS_SQL, describe=True),
+                ]
+            )
+            refused = {
+                int(oid): signature
+                for oid, name, signature in _rows(asked)
+                if name not in self._trusted
             }
-        return self._refused_builtins
+            self._own = _Own(refused, credentials.credentials(_rows(asked, 1)))
+        return self._own
 
     def _look_up(self, objects: Objects, run: Run) -> tuple[list[Function], list[str]]:
         """The functions behind the objects, and the trees of the domains' checks."""
@@ -173,15 +195,25 @@ def _behind_relations(objects: Objects, run: Run) -> tuple[frozenset[int], list[
     return frozenset(int(oid) for oid, _ in rows if oid), [name for oid, name in rows if not oid]
 
 
-def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
-    """The rows of one step as text, NULL as ""; refuses to judge by half an answer."""
-    if outcome.failure is not None or not outcome.replies or outcome.replies[0].cut:
+def _credential(tree: str, objects: Objects, own: _Own, run: Run) -> Credential | None:
+    """A column with credentials that the statement reads."""
+    if objects.relations.isdisjoint(credential.relation for credential in own.credentials):
+        return None
+    credential = credentials.read_by(columns_read(tree), own.credentials)
+    if credential is None or not credential.sampled:
+        return credential
+    return credential if _rows(run([Step(credentials.SAMPLED_SQL, describe=True)])) else None
+
+
+def _rows(outcome: Outcome, step: int = 0) -> list[tuple[str, ...]]:
+    """The rows of a step as text, NULL as ""; refuses to judge by half an answer."""
+    if outcome.failure is not None or step >= len(outcome.replies) or outcome.replies[step].cut:
         raise StatementRefusedError(
             "PostgreSQL could not say what this statement would call, so it was not run."
         )
     return [
         tuple("" if value is None else value.decode(errors="replace") for value in row)
-        for row in outcome.replies[0].rows
+        for row in outcome.replies[step].rows
     ]
 
 
