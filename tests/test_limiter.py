@@ -138,3 +138,17 @@ def test_a_limit_of_zero_refuses_nothing() -> None:
     limiter = Limiter(0, 60.0, clock=Clock())
     assert [limiter.count("a") for _ in range(50)] == [None] * 50
     assert len(limiter) == 0
+
+
+def test_clients_behind_one_nat64_have_counts_of_their_own() -> None:
+    limiter = Limiter(1, 60.0, clock=Clock())
+    assert limiter.count("64:ff9b::192.0.2.1") is None
+    assert limiter.count("64:ff9b::192.0.2.2") is None
+    assert limiter.count("64:ff9b::192.0.2.1") is not None
+    assert limiter.count("192.0.2.1") is not None
+
+
+def test_a_6to4_site_has_one_count() -> None:
+    limiter = Limiter(1, 60.0, clock=Clock())
+    assert limiter.count("2002:c000:201:1::1") is None
+    assert limiter.count("2002:c000:201:2::1") is not None

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from pgmcp.address_key import address_key
+from pgmcp.addresses import address_key
 
 _SHARED_COUNTERS = 1024
 

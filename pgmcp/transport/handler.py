@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
-from pgmcp.address_key import address_key
+from pgmcp.addresses import address_key
 from pgmcp.call import Call
 from pgmcp.errors import HttpError, PgmcpError
 from pgmcp.log import during, fields

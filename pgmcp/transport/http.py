@@ -19,7 +19,7 @@ from email.utils import formatdate
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from pgmcp.address_key import address_key
+from pgmcp.addresses import address_key
 from pgmcp.call import Call
 from pgmcp.config.model import Address
 from pgmcp.transport.connection import Connection, Wait
