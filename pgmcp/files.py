@@ -7,7 +7,6 @@ document, a tag) is refused, and an error names the file, the line and the key.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from pgmcp.errors import FileError
+from pgmcp.regular_file import open_regular
 
 try:
     from yaml import CSafeDumper as Dumper
@@ -49,15 +49,12 @@ class Document:
 def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes | None:
     """The bytes of a regular file, None when there is none; FileError when it cannot be read."""
     try:
-        # O_NONBLOCK: opening a FIFO would wait for a writer that never comes.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = open_regular(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise os_error(path, error) from error
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileError("not a regular file", origin=str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             data = stream.read(max_bytes + 1)
     except OSError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pgmcp import files
 from pgmcp.errors import FileError
+from pgmcp.regular_file import open_regular
 
 LOCK_WAIT_SECONDS = 30.0
 _RETRY_SECONDS = 0.005
@@ -129,7 +130,7 @@ def _locked(target: Path) -> Iterator[None]:
     lock = target.with_name(f".{target.name}.lock")
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     try:
-        descriptor = os.open(lock, flags, 0o600)
+        descriptor = open_regular(lock, flags)
     except OSError as error:
         raise files.os_error(lock, error) from error
     try:

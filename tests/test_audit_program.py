@@ -275,9 +275,9 @@ def test_a_full_disk_stops_calls_until_there_is_room(postgres: Server, tmp_path:
         assert file.stat().st_size == size
         _unlimit(program)
         assert "result" in call(program, "query_database", query="SELECT 1").json
-        log = program.log.read_text()
-        assert log.count("the audit cannot be written") == 1
-        assert "the audit is written again: 1 records are missing" in log
+    log = program.log.read_text()
+    assert log.count("the audit cannot be written") == 1
+    assert "the audit is written again: 1 records are missing" in log
     assert [record["lost"] for record in records(file, "resumed")] == [1]
     assert run(tmp_path / "pgedge-postgres-mcp.yaml", "-verify-audit", str(file)).returncode == 0
 
@@ -300,7 +300,7 @@ def test_a_full_disk_is_said_once_and_counted_when_the_audit_is_not_required(
         _unlimit(program)
         call(program, "read_resource", list=True)
         assert "\npgmcp_audit_failing 0\n" in get(program, "/metrics").body.decode()
-        assert program.log.read_text().count("the audit cannot be written") == 1
+    assert program.log.read_text().count("the audit cannot be written") == 1
     assert [record["lost"] for record in records(file, "resumed")] == [3]
 
 

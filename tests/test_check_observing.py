@@ -187,7 +187,7 @@ def no_folder(audit: model.Audit) -> None:
         (away, "its mark tells of record 3, and the last that is there is 0"),
         (unfinished, "the next record will say so"),
         (changed, "cannot be verified"),
-        (a_folder, "is a directory"),
+        (a_folder, "not a regular file"),
         (a_link_to_nowhere, "no such folder"),
         (no_folder, "no such folder"),
     ],
@@ -260,8 +260,7 @@ def test_a_log_is_judged_as_the_server_does_and_left_alone(tmp_path: Path) -> No
     before = state(tmp_path)
     assert "will be made" in shown(log_findings(tmp_path / "new"))
     assert shown(log_findings(written)).strip() == f"ok {written}: can be written"
-    assert errors(log_findings(pipe)), "nobody reads from it: the server would wait"
-    for path in (folder, tmp_path / "none" / "log"):
+    for path in (folder, pipe, Path(os.devnull), tmp_path / "none" / "log"):
         (message,) = errors(log_findings(path))
         handler = configure(io.StringIO())
         try:

@@ -279,8 +279,9 @@ def test_with_a_token_nothing_else_counts(tmp_path: Path) -> None:
         assert get(program, "/metrics", token=TOKEN).status == 401
         assert get(program, "/metrics", token="another-token-for-it").status == 200
         file.unlink()
-        assert get(program, "/metrics", token="another-token-for-it").status == 401
-        assert "nobody may read the metrics" in program.log.read_text()
+        for _ in range(3):
+            assert get(program, "/metrics", token="another-token-for-it").status == 401
+    assert program.log.read_text().count("nobody may read the metrics") == 1
 
 
 def test_there_are_no_metrics_unless_they_are_switched_on(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import os_error
 from pgmcp.observe.audit_read import Standing, lines_of, read_key, standing
 from pgmcp.observe.audit_verify import Verification
+from pgmcp.regular_file import read_regular
 
 VERB = "verify-audit"
 
@@ -28,7 +29,7 @@ def verify(command: Command) -> int:
     """
     given = Path(command.text(VERB) or "")
     path = Path(os.path.realpath(given))
-    if not path.is_file() and not any(path.parent.glob(f"{_literal(path.name)}.[0-9]*")):
+    if not path.exists() and not any(path.parent.glob(f"{_literal(path.name)}.[0-9]*")):
         raise ConfigError(f"{given}: there is no such file", "Name the audit's newest file.")
     key = read_key(_key_file(command, given))
     with _standing(path, key) as found:
@@ -68,7 +69,7 @@ def _check(checked: Verification, path: Path, stream: BinaryIO | None, size: int
     try:
         if stream is not None:
             return checked.check(path.name, lines_of(stream, size))
-        with path.open("rb") as rotated:
+        with read_regular(path) as rotated:
             return checked.check(path.name, rotated)
     except OSError as error:
         raise os_error(path, error) from error

@@ -89,13 +89,17 @@ def _run(options: flags.Options) -> int:
     def read() -> Config:
         return load(options.values, environ, program_dir(), known_features())
 
-    with log.held():
-        config = read()
-        log.apply(config.log, debug=config.debug)
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    app = App(config, handed)
-    app.outbound.install()
-    if config.http.enabled:
+    with log.queued():
+        with log.held():
+            config = read()
+            log.apply(config.log, debug=config.debug)
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        app = App(config, handed)
+        app.outbound.install()
+        if not config.http.enabled:
+            stop = threading.Event()
+            _on_stop(lambda _: stop.set())
+            return app.serve_stdio(stop)
         commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         _on_stop(lambda _: commands.put("stop"))
         _on_reload(lambda: commands.put("reload"))
@@ -108,9 +112,6 @@ def _run(options: flags.Options) -> int:
                     return commands.get(timeout=_LOOK_SECONDS)
 
         return app.serve_http(command, read)
-    stop = threading.Event()
-    _on_stop(lambda _: stop.set())
-    return app.serve_stdio(stop)
 
 
 def _features() -> Features:

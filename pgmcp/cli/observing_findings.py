@@ -17,6 +17,7 @@ from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import os_error
 from pgmcp.observe.audit_chain import KEY_BYTES
 from pgmcp.observe.audit_read import begun, chain_files, end_of, load_mark, read_key
+from pgmcp.regular_file import open_regular
 
 _EVERYBODY = 0o007  # a log is often read by a group
 _NO_KEY = bytes(KEY_BYTES)  # verifies what a new key does: nothing
@@ -41,6 +42,8 @@ def log_findings(path: Path) -> Iterator[Finding]:
         yield ok("log file", f"{path}: {'can be written' if there else 'will be made'}")
         if there:
             yield from exposure("log file", path, _EVERYBODY)
+    except FileError as failure:
+        yield error("log file", failure.message, failure.hint)
     except OSError as failure:
         yield error("log file", os_error(path, failure).message, _ELSEWHERE)
 
@@ -128,12 +131,11 @@ def _key_of_mode(path: Path) -> Iterator[Finding]:
 
 
 def _writable(path: Path) -> bool:
-    """Whether there is a file to write to, False when it would be made; OSError when neither."""
+    """Whether there is a file to write to, False when it would be made; OSError or FileError when
+    neither."""
     target = Path(os.path.realpath(path))
     try:
-        # O_NONBLOCK: opening a FIFO would wait for a reader that never comes.
-        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
-        os.close(os.open(target, flags))
+        os.close(open_regular(target, os.O_WRONLY | os.O_APPEND))
     except FileNotFoundError:
         _see_folder(target.parent)
         return False

@@ -25,6 +25,7 @@ from pgmcp.observe import audit_chain
 from pgmcp.observe.audit_chain import GENESIS, Head
 from pgmcp.observe.audit_lock import locked
 from pgmcp.observe.audit_read import end_of, last_record, load_mark, mark_of, rotated
+from pgmcp.regular_file import open_regular
 
 MARK_RECORDS = 256
 MARK_SECONDS = 10.0
@@ -40,7 +41,6 @@ _OLD_KEY = (
 )
 
 _log = logging.getLogger("pgmcp.audit")
-_BINARY = getattr(os, "O_BINARY", 0)
 _to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
@@ -142,8 +142,7 @@ class AuditFile:
         self._catch_up()
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY
-        self._descriptor = os.open(self._path, flags, 0o600)
+        self._descriptor = open_regular(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         self._size, self._begun, self._unfinished = 0, False, b""
         if self._durable:
             replace.sync_folder(self._path.parent)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pgmcp import replace
 from pgmcp.errors import FileError
+from pgmcp.regular_file import open_regular
 
 LOCK_WAIT_SECONDS = 5.0
 _RETRY_SECONDS = 0.001
@@ -23,7 +24,7 @@ def locked(path: Path, *, create: bool = True) -> Iterator[None]:
     be opened, nobody is kept out, for no server of ours runs there."""
     flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
     try:
-        descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
+        descriptor = open_regular(path.with_name(f".{path.name}.lock"), flags)
     except OSError:
         if create:
             raise

@@ -19,6 +19,7 @@ from pgmcp.errors import FileError
 from pgmcp.observe import audit_chain
 from pgmcp.observe.audit_chain import KEY_BYTES, Head
 from pgmcp.observe.audit_lock import locked
+from pgmcp.regular_file import read_regular
 
 _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024 * 1024
@@ -126,7 +127,7 @@ def rotated(path: Path, key: bytes) -> tuple[list[Path], list[Path]]:
 def _first_number(path: Path, key: bytes) -> int | None:
     """The number of a file's first intact record, of its first broken one when none is intact."""
     broken = None
-    with path.open("rb") as stream:
+    with read_regular(path) as stream:
         while line := stream.readline(_LINE_BYTES):
             entry = audit_chain.read(key, line)
             if entry is not None and entry.intact:
@@ -166,7 +167,7 @@ def last_record(key: bytes, descriptor: int, size: int, path: Path) -> tuple[Hea
 
 def end_of(key: bytes, path: Path) -> tuple[Head | None, bytes]:
     """`last_record` of a file by its path."""
-    with path.open("rb") as stream:
+    with read_regular(path) as stream:
         return last_record(key, stream.fileno(), path.stat().st_size, path)
 
 
@@ -190,7 +191,7 @@ def standing(path: Path, key: bytes) -> Standing:
     with locked(path, create=False):
         mark = load_mark(path, key)
         before, others = rotated(path, key)
-        newest = path.open("rb") if path.is_file() else None
+        newest = read_regular(path) if path.exists() else None
         size = os.fstat(newest.fileno()).st_size if newest is not None else 0
         return Standing(mark, before, others, newest, size)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pgmcp.auth.principal import LOGIN_TOOL, Principal
 from pgmcp.config.model import Log
 from pgmcp.errors import PgmcpError, TooManyAttemptsError, UnauthorizedError
-from pgmcp.log import fields
+from pgmcp.log import dropped, fields
 from pgmcp.observe.metrics import Counter, Family, Histogram, gauge, value
 
 if TYPE_CHECKING:
@@ -137,6 +137,12 @@ class Observation:
         for counter in (*counters, self.lockouts, self.reloads):
             yield counter.family()
         yield self.seconds.family()
+        yield Family(
+            "pgmcp_log_lines_dropped_total",
+            "counter",
+            "Lines of the log that could not be written.",
+            [value(dropped())],
+        )
         if self._audit is not None:
             yield gauge(
                 "pgmcp_audit_sequence",

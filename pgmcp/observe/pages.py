@@ -55,6 +55,7 @@ class MetricsPage:
         self._token_file = token_file
         self._families = families
         self._trusted = trusted
+        self._told = ""
         if token_file is not None:
             _token(token_file)
 
@@ -71,8 +72,12 @@ class MetricsPage:
         try:
             wanted = f"bearer {_token(file)}".encode()
         except (ConfigError, FileError) as error:
-            _log.error("nobody may read the metrics: %s", error.message)
+            # Once for each reason: strangers come here, and must not be able to fill the log.
+            if error.message != self._told:
+                self._told = error.message
+                _log.error("nobody may read the metrics: %s", error.message)
             return False
+        self._told = ""
         if len(authorization) != 1:
             return False
         scheme, _, secret = authorization[0].strip(" \t").partition(" ")
