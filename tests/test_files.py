@@ -59,7 +59,7 @@ def test_reads_values_with_keys_and_timestamps_as_they_are_written(
         ("a: &x 1\nb: *x\n", "f.yaml: line 1: anchors and aliases (& and *) are not accepted"),
         ("b: *x\n", "f.yaml: line 1: anchors and aliases (& and *) are not accepted"),
         ("a: 1\n---\nb: 1\n", "f.yaml: line 2: a second document; only one is read"),
-        ("[" * 33 + "]" * 33, "f.yaml: line 1: nested deeper than 32 levels"),
+        ("[" * 34 + "]" * 34, "f.yaml: line 1: nested deeper than 32 levels"),
         ("a: !!python/name:os.system x", "f.yaml: line 1: a has a tag that is not accepted"),
         ("a: !!int x", "f.yaml: line 1: a is not a valid int"),
         ("a: " + "9" * 5000, "f.yaml: line 1: a is not a valid int"),
