@@ -19,6 +19,7 @@ from pgmcp.auth.accounts import BLOCKED, DISABLED, WRONG, Accounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.passwords import COST, Turnstile
 from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.user_store import UserStore
 from pgmcp.auth.users import NO_USERS, User, UserFile, new_user, parse_users
@@ -51,7 +52,9 @@ class World:
         )
         self.users.start()
         self.limiter = Limiter(limit, 900.0, clock=lambda: self.clock)
-        self.accounts = Accounts(self.users, self.sessions, self.limiter)
+        self.accounts = Accounts(
+            self.users, self.sessions, self.limiter, refusals=Refusals(lambda: self.clock)
+        )
 
     def log_in(
         self, name: str = "alice", password: str = PASSWORD, address: str = ADDRESS
@@ -330,7 +333,8 @@ def test_a_flood_of_refusals_is_one_line_in_the_log_for_each_window(
         world.clock += 900.0
         for _ in range(30):
             world.refusal("alice", "wrong")
-    assert [BLOCKED in line for line in caplog.messages] == 2 * [*[False] * 10, True]
+    failed = [line for line in caplog.messages if line.startswith("login failed ")]
+    assert [BLOCKED in line for line in failed] == 2 * [*[False] * 10, True]
 
 
 def test_the_log_has_one_line_per_event_with_what_the_client_sent_escaped(

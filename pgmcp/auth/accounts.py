@@ -14,6 +14,7 @@ from pgmcp.auth.fields import rfc3339
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.passwords import Turnstile, matches
 from pgmcp.auth.principal import Principal
+from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.user_store import UserStore
 from pgmcp.auth.users import User, normalize
@@ -41,11 +42,13 @@ class Accounts:
         limiter: Limiter,
         *,
         turnstile: Turnstile | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._limiter = limiter
         self._turnstile = turnstile or Turnstile()
+        self._refusals = refusals or Refusals()
 
     def for_request(self, address: str, principal: Principal) -> RequestAccounts:
         """Logging in and out for one request from `address`."""
@@ -106,8 +109,13 @@ class Accounts:
         # People type passwords where the name belongs: what is no name stays out.
         user = quote(name) if self._users.get(name) is not None else "-"
         reason = quote(error.message, len(error.message))
-        known = error.message == BLOCKED and not self._limiter.is_news(address)
-        level = logging.DEBUG if known else logging.WARNING
+        if error.message == BLOCKED and not self._limiter.is_news(address):
+            self._refusals.count(address, BLOCKED)
+            level = logging.DEBUG
+        else:
+            news = error.message == BLOCKED
+            shown = self._refusals.is_line(address, error.message, news=news)
+            level = logging.WARNING if shown else logging.DEBUG
         _log.log(level, "login failed address=%s user=%s reason=%s", quote(address), user, reason)
 
     def _refuse_blocked(self, wait: int | None) -> None:

@@ -10,8 +10,10 @@ import threading
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from pgmcp.addresses import address_key
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.principal import LOGIN_TOOL, VISITOR, Principal
+from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, SessionStore
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import Token
@@ -39,6 +41,7 @@ class Gate:
         databases: Mapping[str, Sequence[str]],
         bad_tokens: Limiter,
         subjects: Mapping[str, str] | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._tokens = tokens
         self._sessions = sessions
@@ -49,6 +52,7 @@ class Gate:
         }
         self._bad_tokens = bad_tokens
         self._subjects = dict(subjects or {})
+        self._refusals = refusals or Refusals()
         self._seen: set[tuple[str, str]] = set()
         self._seen_lock = threading.Lock()
 
@@ -120,24 +124,33 @@ class Gate:
             self._refused(address, kind)
             return UnauthorizedError()
         if self._bad_tokens.is_news(address):
-            self._refused(address, f"too many bad tokens, {kind}")
+            self._refused(address, f"too many bad tokens, {kind}", news=True)
+        else:
+            self._refusals.count(address, kind)
         return TooManyAttemptsError("too many requests with bad tokens from this IP address", wait)
 
-    def _refused(self, address: str, kind: str) -> None:
-        _log.info("refused address=%s reason=%s", quote(address), quote(kind))
+    def _refused(self, address: str, kind: str, *, news: bool = False) -> None:
+        if self._refusals.is_line(address, kind, news=news):
+            _log.info("refused address=%s reason=%s", quote(address), quote(kind))
 
     def _log_first(self, principal: Principal, address: str) -> None:
-        """One line for the first request of a principal from an address, not one per request."""
+        """One line for the first request of a principal from a client, not one per request.
+
+        An IPv6 client has many addresses, and must not have as many lines.
+        """
         seen = (principal.key, address)
         if seen in self._seen:
             return
+        client = (principal.key, address_key(address))
         with self._seen_lock:
+            known = client in self._seen
             if len(self._seen) >= _MAX_SEEN:
                 self._seen.clear()
-            self._seen.add(seen)
-        _log.info(
-            "admitted address=%s %s=%s", quote(address), principal.kind, quote(principal.name)
-        )
+            self._seen |= {seen, client}
+        if not known:
+            _log.info(
+                "admitted address=%s %s=%s", quote(address), principal.kind, quote(principal.name)
+            )
 
 
 def _bearer(header: str) -> str | None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pgmcp.auth.accounts import Accounts
 from pgmcp.auth.gate import Gate
 from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.user_store import UserStore
@@ -49,7 +50,8 @@ class FrontDoor:
         )
         self._bad_tokens = Limiter(auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds)
         self._logins = Limiter(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
-        self.accounts = Accounts(self.users, self.sessions, self._logins)
+        self.refusals = Refusals()
+        self.accounts = Accounts(self.users, self.sessions, self._logins, refusals=self.refusals)
         watcher.watch(auth.token_file, observation.reloading("tokens", self.tokens.reload))
         watcher.watch(auth.user_file, observation.reloading("users", self.users.reload))
         watcher.every(SWEEP_SECONDS, self.sweep, "credentials")
@@ -65,6 +67,7 @@ class FrontDoor:
             databases={d.name: d.available_to_users for d in config.databases},
             bad_tokens=self._bad_tokens,
             subjects=dict(config.http.tls.client_subjects),
+            refusals=self.refusals,
         )
         return ObservedGate(gate, self._refused)
 
@@ -76,9 +79,10 @@ class FrontDoor:
         self.users.lockout = auth.max_failed_attempts_before_lockout
 
     def sweep(self) -> None:
-        """End what has expired."""
+        """End what has expired, and say what was refused."""
         self.tokens.sweep()
         self.sessions.sweep()
+        self.refusals.sweep()
 
 
 def _log_limits(auth: Auth) -> None:

@@ -101,6 +101,8 @@ class HttpFront:
         """Let running requests end, and cancel what takes too long."""
         _log.info("Stopping")
         stopped = self._server.stop(GRACE_SECONDS, self._inflight.cancel_all)
+        if self._door is not None:
+            self._door.refusals.flush()
         _log.info("Stopped: %d finished, %d cancelled", stopped.finished, stopped.cancelled)
 
     def prepare(self, config: Tls) -> Prepared | None:
