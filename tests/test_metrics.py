@@ -255,7 +255,7 @@ def test_a_trusted_proxy_on_this_machine_is_not_this_machine(tmp_path: Path) -> 
     with running(tmp_path, metrics={"enabled": True}) as program:
         assert get(program, "/metrics").status == 200
         settings = json.loads(config.read_text())
-        settings["http"]["trusted_proxies"] = ["127.0.0.1"]
+        settings["http"] |= {"trusted_proxies": ["127.0.0.1"], "allowed_hosts": ["a.example"]}
         config.write_text(json.dumps(settings))
         program.process.send_signal(1)
         until(lambda: get(program, "/metrics").status == 404)

@@ -16,7 +16,12 @@ from pgmcp.cli.command import Command
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.exposure import exposure
 from pgmcp.cli.finding import Finding, error, ok, render, warning
-from pgmcp.cli.http_findings import address_findings, certificate_findings, subject_findings
+from pgmcp.cli.http_findings import (
+    address_findings,
+    certificate_findings,
+    host_findings,
+    subject_findings,
+)
 from pgmcp.cli.observing_findings import observing_findings
 from pgmcp.config.model import Config
 from pgmcp.errors import FileError
@@ -46,6 +51,7 @@ def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
     yield unseen_findings(config)
     if config.http.enabled:
         yield address_findings(config.http.address)
+        yield host_findings(config.http)
     if config.http.enabled and config.http.auth.enabled:
         auth = config.http.auth
         yield file_findings("token file", auth.token_file, _tokens(now), "-add-token")

@@ -20,6 +20,7 @@ from pgmcp.files import read
 from pgmcp.transport import pem
 from pgmcp.transport.certificate import Certificate, certificates
 from pgmcp.transport.listen import listen
+from pgmcp.transport.origin import is_loopback
 from pgmcp.transport.tls import load
 
 _SOON_DAYS = 30
@@ -55,6 +56,20 @@ def address_findings(address: Address) -> Iterator[Finding]:
             yield error("address", failure.message, failure.hint)
         return
     yield ok("address", f"{address} can be listened on")
+
+
+def host_findings(http: Http) -> Iterator[Finding]:
+    """By which names the server may be called, where a page in a browser could make one up."""
+    if http.allowed_hosts:
+        local = " and this machine's own names" if is_loopback(http.address.host) else ""
+        yield ok("allowed hosts", ", ".join(http.allowed_hosts) + local)
+    elif not http.auth.enabled and not is_loopback(http.address.host):
+        yield warning(
+            "allowed hosts",
+            "any: without authentication, a page in a browser that reaches the server can call it "
+            "by a name of its own",
+            "List the names that clients call in http.allowed_hosts.",
+        )
 
 
 def certificate_findings(tls: Tls, now: datetime) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from pgmcp import authority
 from pgmcp.config.model import Address, Host, Url
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})", re.ASCII)
@@ -61,6 +62,23 @@ def parse_network(text: str) -> str:
         if "host bits" in str(error):
             raise ValueError(f"{text!r} has bits set behind its prefix length") from None
         raise ValueError(f"{text!r} is not an IP address or a network") from None
+
+
+def parse_host_name(text: str) -> str:
+    """A host that clients call a server by, with a port or without, as `authority.parse` has it."""
+    if "://" in text or "/" in text:
+        raise ValueError(f"{text!r} is a URL: write its host alone")
+    if "*" in text:
+        raise ValueError("a pattern is not accepted: list each name")
+    if not text.isascii():
+        raise ValueError(f"{text!r} is to be written in ASCII, as browsers send it (xn--…)")
+    bare = text if text.count(":") < 2 or text.startswith("[") else f"[{text}]"
+    found = authority.parse(bare)
+    if found is None:
+        raise ValueError(f"{text!r} is not a host name or an address")
+    if found.port:
+        parse_port(found.port)
+    return f"{found.host}:{found.port}" if found.port else found.host
 
 
 def parse_url(text: str) -> Url:

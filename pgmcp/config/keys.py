@@ -11,6 +11,7 @@ from pgmcp.config.kinds import (
     ADDRESS,
     BOOLEAN,
     DURATION,
+    HOST_NAMES,
     HOSTS,
     NAME,
     NAMES,
@@ -53,6 +54,14 @@ KEYS: tuple[Key, ...] = (
         NETWORKS,
         (),
         "Proxies, as addresses or networks, whose X-Forwarded-For header is believed.",
+    ),
+    Key(
+        "http.allowed_hosts",
+        HOST_NAMES,
+        (),
+        "The names that clients may call the server by (the Host header); needed with "
+        "http.trusted_proxies. Names of this machine are allowed where it listens on loopback.",
+        env="PGEDGE_HTTP_ALLOWED_HOSTS",
     ),
     Key(
         "http.tls.enabled",

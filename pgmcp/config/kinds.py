@@ -212,6 +212,11 @@ URL = _textual(
     addresses.parse_url,
 )
 NAMES = _list("list of text", "Write a list of names, such as [alice, bob].", _name)
+HOST_NAMES = _list(
+    "list of hosts",
+    'Write a list of names or addresses, with a port or without, such as ["mcp.example.com"].',
+    addresses.parse_host_name,
+)
 NETWORKS = _list(
     "list of addresses",
     'Write a list of addresses or networks, such as ["10.0.0.5", "192.0.2.0/24"].',

@@ -100,7 +100,16 @@ def _http(settings: Settings, subjects: Subjects) -> tuple[Http, dict[str, str]]
         tls=_tls(settings, subjects),
         auth=_auth(settings),
         trusted_proxies=settings["http.trusted_proxies"].value,
+        allowed_hosts=settings["http.allowed_hosts"].value,
     )
+    if http.enabled and http.trusted_proxies and not http.allowed_hosts:
+        settings["http.trusted_proxies"].refuse(
+            "http.allowed_hosts is missing: a browser on a proxy's machine has the proxy's address,"
+            " so the names that clients call have to be known",
+            "List the names that clients call the proxy by, such as\n"
+            '  allowed_hosts: ["mcp.example.com"]\n'
+            "beside it, or set PGEDGE_HTTP_ALLOWED_HOSTS=mcp.example.com.",
+        )
     if not http.enabled:
         _refuse_idle_flags(settings, "http.address", "http.tls.enabled")
     return http, changed

@@ -89,13 +89,15 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The HTTP side. `trusted_proxies` are networks in CIDR form."""
+    """The HTTP side. `trusted_proxies` are networks in CIDR form; `allowed_hosts` are hosts, some
+    with `:port`, as `authority.parse` spells them."""
 
     enabled: bool
     address: Address
     tls: Tls
     auth: Auth
     trusted_proxies: tuple[str, ...]
+    allowed_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

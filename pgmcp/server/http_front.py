@@ -167,6 +167,7 @@ class HttpFront:
             call_timeout_seconds=serving.call_timeout_seconds,
             health={"status": "ok", "server": NAME, "version": pgmcp.__version__},
             local=self._local,
+            allowed_hosts=serving.config.http.allowed_hosts,
             trusted=origin.networks(serving.config.http.trusted_proxies),
             pages=_pages(serving, metrics),
         )

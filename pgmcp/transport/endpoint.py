@@ -76,7 +76,8 @@ Watch = Callable[[Call], AbstractContextManager[None]]
 class Endpoint:
     """Answers requests: `open` with the head, then `serve` with the body. It does no I/O itself.
 
-    `local`: the server listens on loopback only, where Host must name this machine.
+    `local`: the server listens on loopback only, where Host must name this machine or one of
+    `allowed_hosts`; where these are given, Host must name one of them wherever the server listens.
     `trusted` are the proxies whose X-Forwarded-For is believed. `health` is the body of /health,
     `pages` are what else there is to GET, by path.
     """
@@ -92,6 +93,7 @@ class Endpoint:
         health: Mapping[str, str],
         body_bytes: int = 10 * 1024 * 1024,
         local: bool = False,
+        allowed_hosts: Collection[str] = (),
         allowed_origins: Collection[str] = (),
         trusted: Sequence[origin.Network] = (),
         pages: Mapping[str, Page] | None = None,
@@ -104,6 +106,7 @@ class Endpoint:
         self._health = Response(200, jsonrpc.encode(dict(health)))
         self._body_bytes = body_bytes
         self._local = local
+        self._allowed_hosts = frozenset(allowed_hosts)
         self._allowed_origins = allowed_origins
         self._trusted = trusted
         self._pages = dict(pages or {})
@@ -149,7 +152,7 @@ class Endpoint:
         return response
 
     def _admit(self, head: Head, peer: str, subject: str | None) -> Admission:
-        self._check_browser(head, peer)
+        self._check_browser(head)
         _allow(head, "POST")
         address = origin.client_address(
             peer, head.headers.get("x-forwarded-for", ""), self._trusted
@@ -171,7 +174,7 @@ class Endpoint:
             return self._gate.check(head.authorization, address)
         return None if subject is None else self._gate.certified(subject, address)
 
-    def _check_browser(self, head: Head, peer: str) -> None:
+    def _check_browser(self, head: Head) -> None:
         """Refuse pages of other sites, and names made to point here (2025-11-25 and 2026-07-28,
         Streamable HTTP, "Security")."""
         sender = head.headers.get("origin")
@@ -179,11 +182,12 @@ class Endpoint:
             sender, head.host, allowed=self._allowed_origins, local=self._local
         ):
             raise HttpError(403, "pages of this origin may not call this server")
-        if (
-            self._local
-            and not origin.host_is_local(head.host)
-            and not origin.is_trusted(peer, self._trusted)
+        # Of every peer, trusted proxies too: a browser on a proxy's machine has its address.
+        if (self._local or self._allowed_hosts) and not origin.host_allowed(
+            head.host, self._allowed_hosts, local=self._local
         ):
+            if self._allowed_hosts:
+                raise HttpError(403, "this server may not be called by the name in the Host field")
             raise HttpError(403, "this server listens on this machine only: call it as localhost")
 
     def _serve(self, admission: Admission, body: bytes, request_id: str, watch: Watch) -> Response:

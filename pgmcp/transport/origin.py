@@ -6,15 +6,16 @@ The rule: pure functions over what came in. What cannot be read is not trusted.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from pgmcp.authority import parse
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::([0-9]{0,5}))?")
+_LONGEST_ADDRESS_CHARACTERS = 64
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -33,8 +34,24 @@ def host_is_local(authority: str) -> bool:
     Listening on loopback is no defence against a page whose name was made to resolve to 127.0.0.1
     (DNS rebinding): its Host field is what gives it away.
     """
-    match = _AUTHORITY.fullmatch(authority)
-    return match is not None and is_loopback(match[1])
+    called = parse(authority)
+    return called is not None and is_loopback(called.host)
+
+
+def host_allowed(authority: str, allowed: Collection[str], *, local: bool) -> bool:
+    """Whether clients may call this server by what a Host field says.
+
+    `allowed` holds hosts as `authority.parse` spells them, alone for every port or with `:port`;
+    a Host field without a port means one of the two default ports. With `local` the names of this
+    machine are allowed. No Host field is no name.
+    """
+    called = parse(authority)
+    if called is None:
+        return False
+    if called.host in allowed or (local and is_loopback(called.host)):
+        return True
+    ports = (called.port,) if called.port else tuple(_DEFAULT_PORTS.values())
+    return any(f"{called.host}:{port}" in allowed for port in ports)
 
 
 def origin_allowed(
@@ -57,12 +74,11 @@ def origin_allowed(
     if local and is_loopback(parts.hostname):
         return True
     default = _DEFAULT_PORTS[parts.scheme]
-    called = _AUTHORITY.fullmatch(authority)
-    if called is None:
+    called = parse(authority)
+    sender = parse(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname)
+    if called is None or sender is None:
         return False
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    same_host = host.lower() == called[1].lower()
-    return same_host and str(port or default) == (called[2] or default)
+    return sender.host == called.host and str(port or default) == (called.port or default)
 
 
 def networks(entries: Sequence[str]) -> tuple[Network, ...]:
@@ -101,9 +117,14 @@ def _is_in(address: IpAddress, trusted: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in trusted)
 
 
-@lru_cache(maxsize=1024)
 def _address(text: str) -> IpAddress | None:
     """An address without its zone, IPv4 also where it came mapped into IPv6."""
+    # Clients write these texts, and what is remembered must not grow with them.
+    return _parsed(text) if len(text) <= _LONGEST_ADDRESS_CHARACTERS else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> IpAddress | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
