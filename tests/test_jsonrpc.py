@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pgmcp.errors import InvalidRequestError, ParseError
 from pgmcp.rpc import jsonrpc
-from pgmcp.rpc.jsonrpc import MAX_DEPTH, Notification, Request, Response
+from pgmcp.rpc.jsonrpc import Notification, Request, Response
+from pgmcp.rpc.scan import MAX_DEPTH
 from tests.strategies import JSON
 
 

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgmcp.errors import InvalidRequestError, ParseError, RpcError
+from pgmcp.rpc import long_text
+from pgmcp.rpc.scan import MAX_DEPTH, Scan
 
-MAX_DEPTH = 64
-"""Objects and arrays inside each other; deeper ones exhaust the stack of whoever walks them."""
+MAX_ID_CHARACTERS = 256
+"""Of a request's id, which is sent back, kept and logged."""
+UNSCANNED_BYTES = 2048
+"""A shorter message cannot hold enough values to be worth counting them first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,17 @@ _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def parse(data: bytes) -> Message:
+def parse(data: bytes | bytearray, scan: Scan | None = None) -> Message:
     """One message from its bytes (JSON-RPC 2.0, sections 4 and 5; MCP has no batches).
 
     Raises ParseError for what is not JSON and InvalidRequestError for what is not a message, the
     latter with `request_id` where the id could be read. `params` is an object: {} when absent.
+    `scan` has seen all of `data`, where that was done as it arrived.
     """
-    value = _json(data)
+    if scan is None and len(data) > UNSCANNED_BYTES:
+        scan = Scan()
+        scan.feed(data)
+    value, has_half_pair = _json(data, scan)
     if isinstance(value, list):
         raise InvalidRequestError("batches are not supported: send one message at a time")
     if not isinstance(value, dict):
@@ -64,7 +72,8 @@ def parse(data: bytes) -> Message:
     known_id = request_id if _is_id(request_id) and not _has_half_pair(request_id) else None
     try:
         _check_depth(value)
-        _check_text(data, value)
+        if has_half_pair:  # neither PostgreSQL nor a log can take it
+            raise InvalidRequestError("a string holds half of a UTF-16 surrogate pair")
         return _message(value)
     except InvalidRequestError as error:
         error.request_id = known_id
@@ -86,6 +95,14 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
+def encode_long(value: Any) -> bytes | bytearray:
+    """As `encode`, for what may hold long strings: with no copy beside the result, and in steps
+    between which other threads run."""
+    around, strings = long_text.take_out(value)
+    data = long_text.write(encode(around), strings) if strings else None
+    return encode(value) if data is None else data
+
+
 def result(request_id: str | int, value: Any) -> dict[str, Any]:
     """The response to a request that succeeded."""
     return {"jsonrpc": "2.0", "id": request_id, "result": value}
@@ -101,9 +118,12 @@ def error(request_id: str | int | None, failure: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "error": failure.body()}
 
 
-def _json(data: bytes) -> Any:
+def _json(data: bytes | bytearray, scan: Scan | None) -> tuple[Any, bool]:
+    """The value, and whether a string of it holds half of a surrogate pair."""
     try:
-        return _DECODER.decode(data.decode("utf-8"))
+        if scan is not None and scan.long_strings:
+            return long_text.read(data, scan, _decode)
+        return _decode(data)
     except UnicodeDecodeError as failure:
         raise ParseError(f"not UTF-8: invalid byte at offset {failure.start}") from None
     except json.JSONDecodeError as failure:
@@ -112,6 +132,11 @@ def _json(data: bytes) -> Any:
         raise ParseError(f"nested more than {MAX_DEPTH} levels deep") from None
     except ValueError:  # int() refuses thousands of digits
         raise ParseError("a number has too many digits") from None
+
+
+def _decode(data: bytes | bytearray) -> tuple[Any, bool]:
+    value = _DECODER.decode(data.decode("utf-8"))
+    return value, _HALF_PAIR.search(data) is not None and _has_half_pair(value)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -139,7 +164,11 @@ _DECODER = json.JSONDecoder(
 
 def _is_id(value: Any) -> bool:
     # A float is no id, not even 1.0: it would come back as another text than was sent.
-    return isinstance(value, str | int) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return len(value) <= MAX_ID_CHARACTERS
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return value.bit_length() <= 3 * MAX_ID_CHARACTERS
 
 
 def _has_half_pair(value: Any) -> bool:
@@ -148,12 +177,6 @@ def _has_half_pair(value: Any) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def _check_text(data: bytes, value: Any) -> None:
-    """Refuse half of a surrogate pair, which neither PostgreSQL nor a log can take."""
-    if _HALF_PAIR.search(data) and _has_half_pair(value):
-        raise InvalidRequestError("a string holds half of a UTF-16 surrogate pair")
 
 
 def _check_depth(value: dict[str, Any]) -> None:
@@ -174,7 +197,9 @@ def _message(value: dict[str, Any]) -> Message:
     if value.get("jsonrpc") != "2.0":
         raise InvalidRequestError('"jsonrpc" must be "2.0"')
     if "id" in value and not _is_id(value["id"]) and not _answers_nothing(value):
-        raise InvalidRequestError('"id" must be a string or an integer')
+        raise InvalidRequestError(
+            f'"id" must be a string or an integer, of at most {MAX_ID_CHARACTERS} characters'
+        )
     answered = _present(value, ("result", "error"))
     if "method" not in value and answered:
         return Response(value.get("id"))
