@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pgmcp.errors import ArgumentError
 from pgmcp.mcp.feature import Tool
 from pgmcp.rpc.schema import build
 from pgmcp.tools import count_rows, execute_explain, query_database
@@ -260,3 +261,14 @@ def test_text_that_postgresql_cannot_hold_is_refused(call: Calls, query: str) ->
 
 def test_an_unknown_database_is_named(call: Calls) -> None:
     assert "elsewhere" in call.failure(TOOL, query="select 1", database="elsewhere")
+
+
+def test_text_is_measured_before_it_is_read(call: Calls) -> None:
+    long_question = "show me all numbers " * 101
+    assert "longer than 2,000 characters" in call.failure(TOOL, query=long_question)
+    for text in ("quux " + "/*x" * 300_000, "select 1 " + " 'a" * 300_000, "--\n" * 330_000):
+        assert call.failure(TOOL, query=text)
+    for tool in (TOOL, execute_explain.TOOL):
+        assert "the limit is 1000000" in call.failure(tool, query="ä" * 500_001)
+        with pytest.raises(ArgumentError, match="1000000"):
+            call(tool, query="x" * 1_000_001)

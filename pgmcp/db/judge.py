@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgmcp.db import credentials, effects, growth
+from pgmcp.db import credentials, effects, expansion, growth
 from pgmcp.db.columns import columns_read
 from pgmcp.db.credentials import Credential
 from pgmcp.db.effects import Function, Objects
@@ -90,7 +90,14 @@ class Judge:
             return self._harmless.get(_key(text))
 
     def examination(self, text: str, server_major: int) -> tuple[Step, ...]:
-        """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs."""
+        """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs.
+
+        StatementRefusedError for a text that PostgreSQL could not even analyse at a bearable cost.
+        """
+        if (too_much := expansion.objection(text)) is not None:
+            refused = StatementRefusedError(f"This statement may not run here: {too_much}.")
+            refused.gate = "judge"
+            raise refused
         may_hush = _MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]
         show = Step(_SHOW_TREES.format(may_hush=may_hush), describe=True)
         return show, Step(text, execute=False), _HIDE_TREES

@@ -11,9 +11,14 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+from pgmcp.db.lexer import lexemes, skip_space
 from pgmcp.language import words
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.tokens import stems
+
+MAX_QUESTION_CHARS = 2_000
+"""The longest question in plain language, for the grammar and for a model."""
+_LONGEST_SLIP = 20  # a word that is longer is no misspelt command
 
 SYNTAX_ERROR, UNDEFINED_OBJECT = "42601", "42704"
 UNDEFINED_COLUMN, UNDEFINED_TABLE = "42703", "42P01"
@@ -36,19 +41,22 @@ _ENGLISH = frozenset(
 )
 """Words that plain language is full of and that SQL has little use for."""
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
-_COMMENT = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
 _MARKS = re.compile(
     r"\*|::|\|\||\$\d|\$\$|;\s*\S|(?<=\w)\(|<>|!=|[=<>]|\b\w+\.\w+\b|\(\s*select\b"
     r"|\bjoin\b|\bgroup by\b",
     re.IGNORECASE,
 )
+_EMPTY = {"string": "''", "name": "''", "dollar": "$$"}
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
 
 
 def looks_like_sql(text: str) -> bool | None:
-    """A first look: False when it cannot be SQL, None when PostgreSQL has to say."""
-    bare = _bare(text)
+    """A first look, at the beginning: False when it cannot be SQL, None when PostgreSQL has to say.
+
+    The comments before a statement are skipped as PostgreSQL does: they nest.
+    """
+    start = skip_space(text)
+    bare = _bare(text[start : start + MAX_QUESTION_CHARS])
     if bare.startswith("("):
         return None
     first = _first_word(bare)
@@ -65,6 +73,7 @@ def is_prose(text: str, sqlstate: str | None, lexicon: Callable[[], Lexicon]) ->
     SHOW takes any word, so "show users" gets past PostgreSQL's grammar and fails on a name (42704);
     "select users" does with 42703.
     """
+    text = text[:MAX_QUESTION_CHARS]  # by its beginning: `translate` refuses what is longer
     if looks_like_sql(text) is False:
         return True
     bare = _bare(text)
@@ -103,7 +112,9 @@ def _reads_as_prose(bare: str, first: str, rest: list[str]) -> bool:
         return english or not (has_from or "," in bare)
     if first in _CHANGING:
         return english
-    return not (rest and difflib.get_close_matches(rest[0], _COMMANDS, n=1, cutoff=0.8))
+    return not (
+        rest and difflib.get_close_matches(rest[0][:_LONGEST_SLIP], _COMMANDS, n=1, cutoff=0.8)
+    )
 
 
 def _is_from(word: str) -> bool:
@@ -114,6 +125,8 @@ def _is_from(word: str) -> bool:
 def _slip(bare: str, first: str) -> bool:
     """Whether the first word is a misspelt command and the rest looks like SQL."""
     if first in ("selected", "selects", "selection", "updates", "updated"):
+        return False
+    if len(first) > _LONGEST_SLIP:
         return False
     close = difflib.get_close_matches(first, _COMMANDS, n=1, cutoff=0.8)
     if not close:
@@ -142,8 +155,16 @@ def _listed() -> frozenset[str]:
 
 
 def _bare(text: str) -> str:
-    """The text without comments, and with empty literals."""
-    return _QUOTED.sub("''", _COMMENT.sub(" ", text)).strip()
+    """The text without comments, and with empty literals; a quote that never ends is left."""
+    parts = []
+    at = 0
+    for piece in lexemes(text):
+        if piece.start > at:
+            parts.append(" ")
+        at = piece.end
+        raw = text[piece.start : at]
+        parts.append(raw if piece.open else _EMPTY.get(piece.kind, raw))
+    return "".join(parts).strip()
 
 
 def _first_word(bare: str) -> str:

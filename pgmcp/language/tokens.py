@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -32,16 +33,24 @@ class Token:
 _TOKEN = re.compile(
     r"""
     (?P<uuid> (?<![\w-]) [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12} (?![\w-]) )
-  | (?P<string> (?<!\w)'(?:[^']|''|'(?=\w))*'(?!\w) | "(?:[^"]|"")*" | “[^”]*” | ‘[^’]*’(?!\w) )
   | (?P<date> [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?![\w-]) )
-  | (?P<number> (?<![\w.]) -?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? (?!\w|\.\w) )
+  | (?P<number> (?<![\w.]) -?(?:[0-9]{1,3}(?:,[0-9]{3}){1,12}+|[0-9]+)(?:\.[0-9]+)? (?!\w|\.\w) )
   | (?P<word> \w(?:[\w@]|[.'’+-](?=\w))* )
   | (?P<symbol> <=|>=|<>|!=|==|.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Possessive: a quote that does not end is found out in one go, and then not sought again.
+_STRINGS = {
+    "'": re.compile(r"'[^']*+(?:''[^']*+|'(?=\w)[^']*+)*+'(?!\w)"),
+    '"': re.compile(r'"[^"]*+(?:""[^"]*+)*+"'),
+    "“": re.compile(r"“[^“”]*+”"),
+    "‘": re.compile(r"‘[^‘’]*+’(?!\w)"),
+}
+_APOSTROPHE = re.compile(r"(?<=\w)'")
 _CONTRACTIONS = {"ca": "can", "wo": "will", "sha": "shall"}
 _CAMEL = re.compile(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
+_MAX_CACHED_CHARS = 128
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -49,8 +58,7 @@ def tokenise(text: str) -> tuple[Token, ...]:
     """The tokens of a text, contractions and possessives taken apart."""
     tokens: list[Token] = []
     text = " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" ;.?!")
-    for match in _TOKEN.finditer(text):
-        kind, raw = match.lastgroup, match.group()
+    for kind, raw in _pieces(text):
         if kind == "string":
             quote = raw[0]
             inner = raw[1:-1].replace(quote * 2, quote)
@@ -69,6 +77,24 @@ def tokenise(text: str) -> tuple[Token, ...]:
         elif not raw.isspace() and raw != ".":
             tokens.append(Token(raw, "symbol", raw))
     return tuple(tokens)
+
+
+def _pieces(text: str) -> Iterator[tuple[str | None, str]]:
+    """The kinds and the texts of the pieces, in linear time."""
+    endless: set[str] = set()  # quotes that nothing ends from here on
+    at = 0
+    while at < len(text):
+        quote = text[at]
+        match = None
+        if quote in _STRINGS and quote not in endless and not _APOSTROPHE.match(text, at):
+            match = _STRINGS[quote].match(text, at)
+            if match is None and quote in "'\"":
+                endless.add(quote)
+        kind = "string" if match else None
+        match = match or _TOKEN.match(text, at)
+        assert match is not None  # the last alternative takes any character
+        at = match.end()
+        yield kind or match.lastgroup, match.group()
 
 
 def _words(raw: str) -> list[Token]:
@@ -98,16 +124,27 @@ def is_uuid(text: str) -> bool:
     return found is not None and found.lastgroup == "uuid"
 
 
-@lru_cache(maxsize=16_384)
 def split_name(name: str) -> tuple[str, ...]:
     """The words of an identifier: snake_case, camelCase and blanks, lower case."""
+    return _cached_split(name) if len(name) <= _MAX_CACHED_CHARS else _split(name)
+
+
+def stems(name: str) -> tuple[str, ...]:
+    """The stems of an identifier's or a phrase's words."""
+    return _cached_stems(name) if len(name) <= _MAX_CACHED_CHARS else _stems(name)
+
+
+def _split(name: str) -> tuple[str, ...]:
     return tuple(part.lower() for part in _SEPARATORS.split(_CAMEL.sub(" ", name)) if part)
 
 
-@lru_cache(maxsize=16_384)
-def stems(name: str) -> tuple[str, ...]:
-    """The stems of an identifier's or a phrase's words."""
+def _stems(name: str) -> tuple[str, ...]:
     return tuple(stem(part) for part in split_name(name))
+
+
+# Callers' words are among the names: their length bounds what the caches hold.
+_cached_split = lru_cache(maxsize=16_384)(_split)
+_cached_stems = lru_cache(maxsize=16_384)(_stems)
 
 
 def stem(word: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from pgmcp.db import sql
 from pgmcp.db.catalog import Catalogue, Column, Relation
+from pgmcp.db.lexer import lexemes
 from pgmcp.errors import ModelError
 from pgmcp.llm.relevance import matches, relevant, words_of
 
@@ -37,19 +38,6 @@ without comments, without a second statement.
 If the question cannot be answered from these tables, answer with the single word {DECLINES}."""
 
 _FENCE, _LANGUAGE = "```", re.compile(r"[ \t]*\w{0,20}[ \t]*")
-_PIECE = re.compile(
-    r"""
-    (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'
-  | '(?:[^']|'')*'
-  | "(?:[^"]|"")*"
-  | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
-  | (?P<open>['"] | (?<![\w$])\$(?:[^\W\d]\w*)?\$)
-  | (?P<end>;)
-  | [\w$]+
-  | .
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _READS = ("select", "with", "values", "table")
 
 _HINT = "Ask again in other words, or write the SQL."
@@ -111,22 +99,15 @@ def _unfenced(text: str) -> str:
 
 def _single(text: str) -> str:
     """The text without a semicolon at its end; there may be none elsewhere, but in quotes."""
-    at = 0
-    while at < len(text):
-        after = sql.skip_space(text, at)
-        if after > at:
-            at = after
-            continue
-        piece = _PIECE.match(text, at)
-        assert piece is not None
-        if piece["open"]:
+    end: int | None = None
+    for piece in lexemes(text):
+        if end is not None:
+            _decline("the model's answer is more than one statement")
+        if piece.open:
             _decline("the model's statement has a quote that does not end")
-        if piece["end"]:
-            if sql.skip_space(text, piece.end()) < len(text):
-                _decline("the model's answer is more than one statement")
-            return text[:at].rstrip()
-        at = piece.end()
-    return text
+        if text[piece.start] == ";":
+            end = piece.start
+    return text if end is None else text[:end].rstrip()
 
 
 def _full(relation: Relation) -> dict[str, Any]:

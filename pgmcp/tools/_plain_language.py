@@ -14,7 +14,7 @@ from pgmcp.db.port import Database
 from pgmcp.errors import ModelError, StatementError, StatementRefusedError, ToolError
 from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
-from pgmcp.language.prose import is_prose
+from pgmcp.language.prose import MAX_QUESTION_CHARS, is_prose
 from pgmcp.language.question import ColumnRef, Declined
 from pgmcp.language.render import MAX_VALUES, to_sql, values_sql
 from pgmcp.language.understand import resolve
@@ -42,6 +42,11 @@ def meant_as_prose(
 
 def translate(text: str, database: Database, context: Context) -> Translation:
     """The SQL for a question; ToolError, with what would help, for one not understood."""
+    if len(text) > MAX_QUESTION_CHARS:
+        raise ToolError(
+            f"the question is longer than {MAX_QUESTION_CHARS:,} characters",
+            "Ask for less at once, or write SQL, which may be longer.",
+        )
     lexicon = database.of_catalogue(Lexicon.of)
     answer = resolve(text, lexicon, today=_today(database), read=_reader(database, lexicon))
     if not isinstance(answer, Declined):

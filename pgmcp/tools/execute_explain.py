@@ -11,7 +11,7 @@ from typing import Literal
 from pgmcp.db import plan
 from pgmcp.db.findings import findings
 from pgmcp.db.port import Database
-from pgmcp.db.sql import split_explain
+from pgmcp.db.sql import MAX_TEXT_BYTES, encode, split_explain
 from pgmcp.errors import ToolError
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import arg
@@ -25,6 +25,7 @@ class Args:
     query: str = arg(
         "The query, without EXPLAIN: SELECT, VALUES, TABLE or WITH.",
         min_length=1,
+        max_length=MAX_TEXT_BYTES,
     )
     analyze: bool = arg(
         "true runs the query and measures it; false shows only what the planner expects.",
@@ -44,6 +45,7 @@ class Args:
 
 def run(args: Args, context: Context) -> str:
     """The heading, the plan, and the findings, with a blank line between them."""
+    encode(args.query)  # refuses what is too long or no text, before anything reads it
     if split_explain(args.query) is not None:
         raise ToolError(
             "the query begins with EXPLAIN",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgmcp.db import sql, tsv
+from pgmcp.db import lexer, sql, tsv
 from pgmcp.db.port import Database, Rows
 from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.mcp.feature import Annotations, Context, Tool
@@ -23,6 +23,7 @@ class Args:
         "One SQL statement that reads (SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN), or a simple "
         "question in English, such as: show me all active users.",
         min_length=1,
+        max_length=sql.MAX_TEXT_BYTES,
     )
     limit: int = arg(
         "At most this many rows; there is no need for LIMIT in the SQL.",
@@ -49,9 +50,10 @@ def run(args: Args, context: Context) -> str:
     from pgmcp.language.prose import looks_like_sql
     from pgmcp.tools._plain_language import meant_as_prose
 
+    sql.encode(args.query)  # refuses what is too long or no text, before anything reads it
     database = database_of(context, args.database, args.timeout_seconds)
     # Behind its comments, as PostgreSQL reads them: they nest.
-    text = args.query[sql.skip_space(args.query) :]
+    text = args.query[lexer.skip_space(args.query) :]
     if looks_like_sql(text) is False:
         return _answer_prose(args, database, context)
     try:
