@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import pgmcp
@@ -206,10 +206,10 @@ class App:
             else:
                 _log.info("%s: the role %s can only read", database.name, database.user)
 
-    def _end(self, owner: str, reason: str) -> None:
-        """Close what a principal had. Not here: the caller is busy letting others in."""
+    def _end(self, owners: Mapping[str, str]) -> None:
+        """Close what principals had. Not here: the caller is busy letting others in."""
         threading.Thread(
-            target=self._pools.close_owner, args=(owner, reason), name="revocation", daemon=True
+            target=self._pools.close_owners, args=(owners,), name="revocation", daemon=True
         ).start()
 
     def _close(self) -> None:

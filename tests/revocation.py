@@ -43,7 +43,7 @@ def measure(trials: int, folder: Path) -> list[float]:
     """Seconds from the return of `-remove-token` until the token is refused, sorted."""
     path = folder / "pgedge-postgres-mcp-tokens.yaml"
     replace.update(path, lambda data: TokenFile().dump())
-    tokens = TokenStore(path, clock=lambda: datetime.now(UTC), on_ended=lambda key, reason: None)
+    tokens = TokenStore(path, clock=lambda: datetime.now(UTC), on_ended=lambda ended: None)
     watcher = Watcher()
     watcher.watch(path, tokens.reload)
     tokens.start()

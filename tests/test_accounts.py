@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import bcrypt
 import pytest
 
 from pgmcp import replace
-from pgmcp.auth import passwords
+from pgmcp.auth import users
 from pgmcp.auth.accounts import BLOCKED, DISABLED, WRONG, Accounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.passwords import COST, Turnstile
@@ -22,7 +23,16 @@ from pgmcp.auth.principal import VISITOR, Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import NO_USERS, User, UserFile, new_user, parse_users
+from pgmcp.auth.users import (
+    NAME_MAX_CHARACTERS,
+    NO_USERS,
+    User,
+    UserFile,
+    check_name,
+    new_user,
+    normalize,
+    parse_users,
+)
 from pgmcp.errors import LoginError
 
 ADDRESS = "192.0.2.1"
@@ -45,10 +55,12 @@ class World:
         replace.update(self.path, lambda data: known.dump())
         self.ended: list[tuple[str, str]] = []
         self.sessions = SessionStore(
-            clock=lambda: NOW, max_per_user=10, on_ended=lambda *end: self.ended.append(end)
+            clock=lambda: NOW,
+            max_per_user=10,
+            on_ended=lambda ended: self.ended.extend(ended.items()),
         )
         self.users = UserStore(
-            self.path, clock=lambda: NOW, lockout=lockout, on_gone=self.sessions.end_user
+            self.path, clock=lambda: NOW, lockout=lockout, on_gone=self.sessions.end_users
         )
         self.users.start()
         self.limiter = Limiter(limit, 900.0, clock=lambda: self.clock)
@@ -224,9 +236,8 @@ def test_a_flood_of_logins_is_told_that_the_server_is_busy(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["alice", "nobody"])
 def test_a_file_that_stays_locked_is_waited_for_by_no_more_than_may_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, name: str
 ) -> None:
-    monkeypatch.setattr(passwords, "_DUMMY", CHEAP.encode())
     world = World(tmp_path, lockout=5)
     turnstile = Turnstile(running=1, waiting=0)
     world.accounts = Accounts(world.users, world.sessions, world.limiter, turnstile=turnstile)
@@ -290,6 +301,138 @@ def test_unknown_disabled_and_wrong_cost_the_same_work(
     assert ("checkpw", b"$2b$12$") in spent[0]
     assert [step for step, _ in spent[0]].count("fsync") == 2
     assert all(other == spent[0] for other in spent), spent
+
+
+def hash_at(cost: int, password: str = PASSWORD) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rounds of each check that was made."""
+    made: list[int] = []
+    genuine = bcrypt.checkpw
+
+    def counted(secret: bytes, stored: bytes) -> bool:
+        made.append(2 ** int(stored[4:6]))
+        return genuine(secret, stored)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
+    return made
+
+
+def test_every_refusal_takes_the_rounds_of_the_dearest_hash(
+    tmp_path: Path, rounds: list[int]
+) -> None:
+    world = World(tmp_path, limit=0, lockout=1)
+    no_hash = "$2x$05$" + "." * 53  # of the right shape, and no hash to bcrypt
+    dear = new_user("dora", hash_at(8), "", NOW)
+    world.edit(lambda users: users.with_user(dear).with_user(new_user("bob", hash_at(6), "", NOW)))
+    world.edit(lambda users: users.with_user(new_user("nora", no_hash, "", NOW)))
+    world.users.reload()
+    # The second time alice and bob are locked; charlie was disabled from the start.
+    for name in ["alice", "bob", "nora", "charlie", "nobody", "x" * 9999, "alice", "bob"]:
+        for password in ["wrong", "x" * 99, "nul\0"]:
+            rounds.clear()
+            world.refusal(name, password)
+            assert sum(rounds) == 2**8, (name, password)
+    world.edit(lambda users: users.without("dora"))
+    world.users.reload()
+    rounds.clear()
+    world.refusal("nobody", "wrong")
+    assert sum(rounds) == 2**6
+
+
+def test_without_users_a_refusal_takes_the_rounds_of_a_hash_of_ours(
+    tmp_path: Path, rounds: list[int]
+) -> None:
+    world = World(tmp_path)
+    world.edit(lambda users: NO_USERS)
+    world.users.reload()
+    world.refusal("nobody", "wrong")
+    assert rounds == [2**COST]
+
+
+def test_a_login_hashes_a_password_anew_that_was_hashed_for_less(world: World) -> None:
+    world.log_in()
+    assert world.written("alice").password_hash.startswith(f"$2b${COST}$")
+    kept = world.written("alice").password_hash
+    world.log_in()
+    assert world.written("alice").password_hash == kept
+
+
+def test_a_login_keeps_a_dearer_hash(tmp_path: Path) -> None:
+    dear = hash_at(COST + 1)
+    world = World(tmp_path, password_hash=dear)
+    world.log_in()
+    assert world.written("alice").password_hash == dear
+
+
+def test_two_logins_at_once_may_both_hash_the_password_anew(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    succeeded = world.users.succeeded
+
+    def after_another(checked: User, password_hash: str | None = None) -> User | None:
+        world.users.succeeded = succeeded  # type: ignore[method-assign]
+        world.log_in()
+        return succeeded(checked, password_hash)
+
+    world.users.succeeded = after_another  # type: ignore[method-assign]
+    token, _ = world.log_in()
+    assert world.sessions.find(token) is not None
+    assert len(world.sessions) == 2
+
+
+def test_a_password_that_is_changed_meanwhile_lets_nobody_in(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    succeeded = world.users.succeeded
+
+    def after_a_change(checked: User, password_hash: str | None = None) -> User | None:
+        other = hash_at(4, "AnotherPassword456!")
+        world.edit(lambda users: users.with_user(users.find("alice").with_password(other)))
+        return succeeded(checked, password_hash)
+
+    world.users.succeeded = after_a_change  # type: ignore[method-assign]
+    assert world.refusal().message == WRONG
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u1161\u11a8", "e\u0323\u0302"])
+def test_a_text_too_long_for_a_name_is_never_normalised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marks: str
+) -> None:
+    """Normalising takes time in the square of a run of combining marks, with the GIL held."""
+    lengths: list[int] = []
+
+    class Counted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(unicodedata, name)
+
+        def normalize(self, form: Any, text: str) -> str:
+            lengths.append(len(text))
+            return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(users, "unicodedata", Counted())
+    world = World(tmp_path, limit=3)
+    lengths.clear()
+    for _ in range(2):
+        assert world.refusal("a" + marks * 15_500, "wrong").message == WRONG
+    assert max(lengths, default=0) <= 4 * NAME_MAX_CHARACTERS
+    world.refusal("alice", "wrong")
+    # An address that is blocked costs nothing at all.
+    lengths.clear()
+    assert world.refusal("jose\u0301").message == BLOCKED
+    assert lengths == []
+
+
+@pytest.mark.parametrize("character", ["\u1f82", "\u1e69", "\ud55c", "\U0001d1c0"])
+def test_the_longest_name_may_be_typed_decomposed(world: World, character: str) -> None:
+    name = check_name(character * 64) if len(normalize(character)) == 1 else normalize(character)
+    world.edit(lambda known: known.with_user(new_user(name, CHEAP, "", NOW)))
+    world.users.reload()
+    token, _ = world.log_in(unicodedata.normalize("NFD", name))
+    session = world.sessions.find(token)
+    assert session is not None
+    assert session.username == name
 
 
 def test_a_refusal_takes_its_time_even_where_the_work_is_quick(world: World) -> None:

@@ -93,8 +93,8 @@ def test_logins_and_edits_of_one_file_lose_nothing(tmp_path: Path) -> None:
     for number in range(4):
         known = known.with_user(new_user(f"user{number}", hashed, "", now))
     path.write_bytes(known.dump())
-    sessions = SessionStore(clock=lambda: now, max_per_user=10, on_ended=lambda *end: None)
-    users = UserStore(path, clock=lambda: now, lockout=1000, on_gone=sessions.end_user)
+    sessions = SessionStore(clock=lambda: now, max_per_user=10, on_ended=lambda ended: None)
+    users = UserStore(path, clock=lambda: now, lockout=1000, on_gone=sessions.end_users)
     users.start()
     accounts = Accounts(users, sessions, Limiter(0, 60.0)).for_request("192.0.2.1", VISITOR)
     editors = [start(_NOTE, tmp_path, number) for number in range(4)]

@@ -32,7 +32,9 @@ class World:
         self.path.write_bytes(TokenFile().dump())
         self.path.chmod(0o600)
         self.sessions = SessionStore(
-            clock=lambda: self.now, max_per_user=3, on_ended=lambda *end: self.ended.append(end)
+            clock=lambda: self.now,
+            max_per_user=3,
+            on_ended=lambda ended: self.ended.extend(ended.items()),
         )
         self.tokens = self.store()
         self.tokens.start()
@@ -48,7 +50,7 @@ class World:
             self.path,
             clock=lambda: self.now + self.step,
             elapsed=lambda: self.now.timestamp(),
-            on_ended=lambda *end: self.ended.append(end),
+            on_ended=lambda ended: self.ended.extend(ended.items()),
         )
 
     def add(

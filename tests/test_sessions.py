@@ -20,7 +20,7 @@ class World:
             clock=lambda: self.now + self.step,
             elapsed=lambda: self.now.timestamp(),
             max_per_user=max_per_user,
-            on_ended=lambda key, reason: self.ended.append((key, reason)),
+            on_ended=lambda ended: self.ended.extend(ended.items()),
         )
 
 
@@ -95,7 +95,7 @@ def test_ending_one_session_leaves_the_others(world: World) -> None:
 def test_ending_a_user_ends_all_their_sessions_and_nobody_elses(world: World) -> None:
     tokens = [world.sessions.open("alice")[0] for _ in range(2)]
     other, _ = world.sessions.open("bob")
-    world.sessions.end_user("alice", "user disabled")
+    world.sessions.end_users({"alice": "user disabled", "nobody": "user deleted"})
     assert [world.sessions.find(token) for token in tokens] == [None, None]
     assert world.sessions.find(other) is not None
     assert [reason for _, reason in world.ended] == ["user disabled"] * 2

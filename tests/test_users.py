@@ -174,7 +174,7 @@ def test_nothing_matches_where_there_is_no_account_or_no_real_hash() -> None:
 
 
 def test_the_password_behind_the_dummy_hash_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_DUMMY", HASH.encode())
+    monkeypatch.setattr(passwords, "_dummy", lambda _cost: HASH.encode())
     assert not passwords.matches("SecurePassword123!", None)
 
 
@@ -223,7 +223,7 @@ class World:
             self.path,
             clock=lambda: NOW,
             lockout=self.lockout,
-            on_gone=lambda name, reason: self.gone.append((name, reason)),
+            on_gone=lambda gone: self.gone.extend(gone.items()),
         )
         store.start()
         return store
@@ -357,9 +357,7 @@ def test_a_failure_that_cannot_be_written_still_counts_and_locks(
 
 
 def test_without_a_file_there_are_no_users_until_it_appears(tmp_path: Path) -> None:
-    store = UserStore(
-        tmp_path / "later", clock=lambda: NOW, lockout=0, on_gone=lambda name, reason: None
-    )
+    store = UserStore(tmp_path / "later", clock=lambda: NOW, lockout=0, on_gone=lambda gone: None)
     store.start()
     assert store.get("alice") is None
     (tmp_path / "later").write_text(GO)
@@ -373,7 +371,7 @@ def test_a_slow_reading_of_an_older_file_does_not_replace_a_newer_one(tmp_path: 
     path.chmod(0o600)
     parsing, go_on = threading.Event(), threading.Event()
 
-    def parse_slowly(data: bytes, origin: str) -> bytes:
+    def parse_slowly(data: bytes, _origin: str, _before: bytes) -> bytes:
         if data == b"old":
             parsing.set()
             assert go_on.wait(5.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pgmcp.auth.fields import rfc3339
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.passwords import Turnstile, matches
+from pgmcp.auth.passwords import Turnstile, hash_password, is_weak, matches
 from pgmcp.auth.principal import Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
@@ -56,8 +56,11 @@ class Accounts:
 
     def log_in(self, username: str, password: str, address: str) -> tuple[str, str]:
         """A session token and when it expires (RFC 3339); LoginError in the guide's words."""
-        name = normalize(username)
+        name = ""
         try:
+            # Before anything is made of what the client sent.
+            self._refuse_blocked(self._limiter.retry_after(address))
+            name = normalize(username)
             user = self._check(name, password, address)
         except LoginError as error:
             self._log_failure(name, address, error)
@@ -76,23 +79,22 @@ class Accounts:
         return self._sessions.end(principal.key, "logged out")
 
     def _check(self, name: str, password: str, address: str) -> User:
-        self._refuse_blocked(self._limiter.retry_after(address))
         with self._turnstile.turn():
             self._refuse_blocked(self._limiter.count(address))
             user = self._users.get(name)
             usable = user.password_hash if user is not None and user.enabled else None
-            right = matches(password, usable)
+            right = matches(password, usable, self._users.dearest_cost())
             answer_at = time.monotonic() + _REFUSAL_SECONDS
             # Still in turn: while the file is locked, the next ones are told that the server is
             # busy, instead of waiting for it with every worker thread there is.
-            outcome = self._record(user, right)
+            outcome = self._record(user, password, right=right)
         if isinstance(outcome, User):
             self._limiter.forgive(address)
             return outcome
         time.sleep(max(0.0, answer_at - time.monotonic()))
         raise LoginError(outcome)
 
-    def _record(self, user: User | None, right: bool) -> User | str:
+    def _record(self, user: User | None, password: str, *, right: bool) -> User | str:
         """Write down how a check ended: the account that may come in, or the words for it."""
         if user is None or not user.enabled:
             self._users.pretend()
@@ -100,8 +102,15 @@ class Accounts:
         if not right:
             self._users.failed(user)
             return WRONG
-        now = self._users.succeeded(user)
-        if now is not None and now.enabled and now.password_hash == user.password_hash:
+        better = hash_password(password) if is_weak(user.password_hash) else user.password_hash
+        now = self._users.succeeded(user, better)
+        if now is not None and now.enabled and now.password_hash != better:
+            # Another login may have hashed the same password anew meanwhile.
+            if not matches(password, now.password_hash):
+                return WRONG
+            better = now.password_hash
+            now = self._users.succeeded(now, better)
+        if now is not None and now.enabled and now.password_hash == better:
             return now
         return DISABLED if now is not None and not now.enabled else WRONG
 

@@ -21,9 +21,12 @@ T = TypeVar("T")
 
 
 class CredentialFile(Generic[T]):
-    """`parse` makes the value from the bytes and the path, or raises FileError."""
+    """`parse` makes the value from the bytes, the path and the value before, or raises FileError.
 
-    def __init__(self, path: Path, parse: Callable[[bytes, str], T], empty: T) -> None:
+    What others could write is refused; what they can only read is taken from them.
+    """
+
+    def __init__(self, path: Path, parse: Callable[[bytes, str, T], T], empty: T) -> None:
         self.path = path
         self.value = empty
         self._parse = parse
@@ -72,7 +75,7 @@ class CredentialFile(Generic[T]):
         known = self._known
         if known is not None and known[0] == data:
             return known[1]
-        return self._parse(data, str(self.path))
+        return self._parse(data, str(self.path), self.value)
 
     def remember(self, data: bytes, value: T) -> None:
         """What `value` looks like as bytes, because it is about to be written."""

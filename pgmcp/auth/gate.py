@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from pgmcp.addresses import address_key
@@ -17,6 +16,7 @@ from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, SessionStore
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import Token
+from pgmcp.auth.users import normalize
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.log import quote
 
@@ -45,10 +45,9 @@ class Gate:
     ) -> None:
         self._tokens = tokens
         self._sessions = sessions
-        # In the form in which users are kept (`auth.users.normalize`).
+        # In the form in which users are kept.
         self._databases = {
-            name: frozenset(unicodedata.normalize("NFC", user) for user in users)
-            for name, users in databases.items()
+            name: frozenset(map(normalize, users)) for name, users in databases.items()
         }
         self._bad_tokens = bad_tokens
         self._subjects = dict(subjects or {})

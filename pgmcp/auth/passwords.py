@@ -1,7 +1,8 @@
 """Passwords: hashing, checking, and how many checks may run at a time.
 
-The rule: a check costs the same whether the account is there or not, runs outside every lock, and
-a flood of them ends in "busy", never in a queue that other requests wait behind.
+The rule: a refusal costs the same rounds whether the account is there or not and however dear its
+hash is; a check runs outside every lock, and a flood of them ends in "busy", never in a queue that
+other requests wait behind.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ COST = 12
 MAX_BYTES = 72
 _MAX_COST = 15
 _FORMAT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}")
-# Of a random password that nobody kept: what a check runs against when there is no account.
-_DUMMY = b"$2b$12$4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
+# The rest of a hash of a random password that nobody kept: what is checked where there is no
+# account. At another cost than 12 it is nobody's hash at all; the work is the same.
+_NOBODYS = "4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
 
 
 def hash_password(password: str) -> str:
     """The bcrypt hash of a password of at most 72 bytes, at cost 12."""
     import bcrypt  # here, because the first login is soon enough to load a compiled module
 
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
+    secret = password.encode(errors="surrogatepass")
+    return bcrypt.hashpw(secret, bcrypt.gensalt(COST)).decode()
 
 
 def is_hash(text: str) -> bool:
@@ -34,21 +37,46 @@ def is_hash(text: str) -> bool:
     return found is not None and 4 <= int(found[1]) <= _MAX_COST
 
 
-def matches(password: str, password_hash: str | None) -> bool:
-    """Whether the password is the hashed one; without a hash False, after the same time."""
+def cost_of(password_hash: str) -> int:
+    """The cost of a hash that `is_hash` takes: a check of it is 2 to the power of that rounds."""
+    return int(password_hash[4:6])
+
+
+def is_weak(password_hash: str) -> bool:
+    """Whether a hash is cheaper to guess against than those that `hash_password` makes."""
+    return cost_of(password_hash) < COST
+
+
+def matches(password: str, password_hash: str | None, cost: int = COST) -> bool:
+    """Whether the password is the hashed one; without a hash False.
+
+    A False takes the rounds of one check at `cost`, the dearest hash there is, whatever the hash.
+    """
     import bcrypt
 
     secret = password.encode(errors="surrogatepass")
+    checked = secret[:MAX_BYTES].replace(b"\0", b"?")
     # bcrypt raises above 72 bytes; here such a password is only a wrong one.
-    known = password_hash is not None and len(secret) <= MAX_BYTES and b"\0" not in secret
-    stored = password_hash.encode() if known and password_hash is not None else _DUMMY
-    try:
-        equal = bcrypt.checkpw(secret[:MAX_BYTES].replace(b"\0", b"?"), stored)
-    except ValueError:
-        # The right shape and yet not a hash: the time must be spent all the same.
-        bcrypt.checkpw(b"-", _DUMMY)
+    usable = password_hash if len(secret) <= MAX_BYTES and b"\0" not in secret else None
+    if usable is None:
+        bcrypt.checkpw(checked, _dummy(cost))
         return False
-    return equal and known
+    try:
+        if bcrypt.checkpw(checked, usable.encode()):
+            return True
+        spent = cost_of(usable)
+    except ValueError:
+        # The right shape and yet not a hash: the whole time must be spent all the same.
+        bcrypt.checkpw(checked, _dummy(cost))
+        return False
+    # 2^c + (2^c + 2^(c+1) + ... + 2^(cost-1)) = 2^cost rounds.
+    for missing in range(spent, cost):
+        bcrypt.checkpw(checked, _dummy(missing))
+    return False
+
+
+def _dummy(cost: int) -> bytes:
+    return f"$2b${cost:02d}${_NOBODYS}".encode()
 
 
 class Turnstile:

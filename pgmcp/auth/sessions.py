@@ -7,20 +7,17 @@ of its connections is announced.
 from __future__ import annotations
 
 import hmac
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pgmcp.auth.token_store import Ended
+from pgmcp.auth.token_store import Ended, log_each
 from pgmcp.auth.tokens import digest, new_secret
 from pgmcp.log import quote
 
 LIFETIME = timedelta(hours=24)
-
-_log = logging.getLogger("pgmcp.auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +85,10 @@ class SessionStore:
         """End the session whose connections have that key; False when there is none."""
         return self._end([s for s in self._all() if s.key == key], reason)
 
-    def end_user(self, username: str, reason: str) -> None:
-        """End every session of a user."""
-        self._end([s for s in self._all() if s.username == username], reason)
+    def end_users(self, gone: Mapping[str, str]) -> None:
+        """End every session of the users of these names, each with its reason."""
+        ended = [s for s in self._all() if s.username in gone]
+        self._end_each([(session, gone[session.username]) for session in ended])
 
     def sweep(self) -> None:
         """End the sessions whose time has come."""
@@ -106,9 +104,22 @@ class SessionStore:
             return list(self._sessions.values())
 
     def _end(self, sessions: Iterable[Session], reason: str) -> bool:
+        return self._end_each([(session, reason) for session in sessions])
+
+    def _end_each(self, sessions: Sequence[tuple[Session, str]]) -> bool:
         with self._sessions_lock:
-            ended = [s for s in sessions if self._sessions.pop(s.hash, None) is not None]
-        for session in ended:
-            _log.info("session ended user=%s reason=%s", quote(session.username), quote(reason))
-            self._on_ended(session.key, reason)
+            ended = [
+                (session, reason)
+                for session, reason in sessions
+                if self._sessions.pop(session.hash, None) is not None
+            ]
+        if ended:
+            self._on_ended({session.key: reason for session, reason in ended})
+            log_each(
+                (
+                    f"session ended user={quote(session.username)} reason={quote(reason)}"
+                    for session, reason in ended
+                ),
+                len(ended),
+            )
         return bool(ended)

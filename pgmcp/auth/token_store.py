@@ -10,8 +10,10 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from pgmcp.auth.credential_file import CredentialFile
@@ -22,8 +24,32 @@ from pgmcp.log import quote
 
 _log = logging.getLogger("pgmcp.auth")
 
-Ended = Callable[[str, str], None]
-"""Told a principal's key and the reason when its credential is over."""
+Ended = Callable[[Mapping[str, str]], None]
+"""Told the keys of principals whose credentials are over, each with the reason. Many may end at
+once, and none may wait for it."""
+MOST_LINES = 10
+"""How many that end at once are logged one by one."""
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The tokens of one version of the file. `soonest` is when the first of them expires."""
+
+    by_hash: Mapping[str, Token]
+    by_id: Mapping[str, Token]
+    soonest: datetime
+
+    @classmethod
+    def of(cls, tokens: Sequence[Token]) -> Snapshot:
+        """That of these tokens."""
+        return cls(
+            {token.hash: token for token in tokens},
+            {token.id: token for token in tokens},
+            min((t.expires_at for t in tokens if t.expires_at is not None), default=_NEVER),
+        )
 
 
 class TokenStore:
@@ -41,10 +67,9 @@ class TokenStore:
         self.path = path
         self._clock = WallClock(clock, elapsed)
         self._on_ended = on_ended
-        self._file: CredentialFile[Mapping[str, Token]] = CredentialFile(path, _parse, {})
+        self._file = CredentialFile(path, _parse, Snapshot.of(()))
         self._expired: frozenset[str] = frozenset()
         self._to_remove = False
-        self._by_id: tuple[Mapping[str, Token], Mapping[str, Token]] = ({}, {})
 
     def start(self) -> None:
         """Load the file for the first time and clean it; FileError when there is none."""
@@ -53,7 +78,7 @@ class TokenStore:
         self._file.reload()
         removed = self._remove_expired()
         self._expired = frozenset(self._expired_now())
-        valid = len(self._file.value) - len(self._expired)
+        valid = len(self._file.value.by_hash) - len(self._expired)
         _log.info("Loaded %d API token(s) from %s", valid, self.path)
         if removed:
             _log.info("Removed %d expired token(s)", removed)
@@ -61,19 +86,14 @@ class TokenStore:
     def find(self, secret: str) -> Token | None:
         """The valid token that `secret` is, None when it is none."""
         hashed = digest(secret)
-        token = self._file.value.get(hashed)
+        token = self._file.value.by_hash.get(hashed)
         if token is None or not hmac.compare_digest(token.hash, hashed):
             return None
         return None if token.expired(self._clock.now()) else token
 
     def get(self, token_id: str) -> Token | None:
         """The valid token of that id, None when there is none."""
-        tokens, by_id = self._by_id
-        if tokens is not self._file.value:
-            tokens = self._file.value
-            by_id = {token.id: token for token in tokens.values()}
-            self._by_id = (tokens, by_id)
-        token = by_id.get(token_id)
+        token = self._file.value.by_id.get(token_id)
         return None if token is None or token.expired(self._clock.now()) else token
 
     def reload(self) -> bool:
@@ -86,18 +106,19 @@ class TokenStore:
         """End the tokens whose time has come, and take them out of the file."""
         settled = self._clock.settled()
         expired = self._expired_now()
-        for key, token in expired.items():
-            if key not in self._expired:
-                self._end(token, "expired")
-                self._to_remove = True
+        fresh = [token for key, token in expired.items() if key not in self._expired]
+        self._to_remove = self._to_remove or bool(fresh)
+        self._end([(token, "expired") for token in fresh])
         self._expired = frozenset(expired)
         if self._to_remove and settled:
             self._to_remove = False
             self._remove_expired()
 
     def _expired_now(self) -> dict[str, Token]:
-        now = self._clock.now()
-        return {token.key: token for token in self._file.value.values() if token.expired(now)}
+        now, tokens = self._clock.now(), self._file.value
+        if now < tokens.soonest:
+            return {}
+        return {token.key: token for token in tokens.by_hash.values() if token.expired(now)}
 
     def _remove_expired(self) -> int:
         """Rewrite the file without expired tokens; how many there were."""
@@ -105,10 +126,12 @@ class TokenStore:
         removed: list[Token] = []
 
         def change(data: bytes) -> bytes | None:
-            listed = parse_tokens(data, str(self.path))
+            listed = parse_tokens(data, str(self.path), self._file.value.by_hash.values())
             removed[:] = [token for token in listed.tokens if token.expired(now)]
             return listed.without(lambda token: token.expired(now)).dump() if removed else None
 
+        if now < self._file.value.soonest:
+            return 0
         try:
             # Looked at first without the lock: a folder that is read-only is no trouble
             # as long as there is nothing to write.
@@ -119,26 +142,42 @@ class TokenStore:
         except FileError as error:
             _log.warning("expired tokens stay in the file, without effect: %s", error.message)
             return 0
-        for token in removed:
-            _log.info("token removed id=%s reason=expired", quote(token.id))
+        log_each(
+            (f"token removed id={quote(token.id)} reason=expired" for token in removed),
+            len(removed),
+        )
         return len(removed)
 
-    def _announce(self, old: Mapping[str, Token], new: Mapping[str, Token]) -> None:
-        now = self._clock.now()
-        current = {token.key: token for token in new.values()}
-        for token in old.values():
-            kept = current.get(token.key)
-            if token.expired(now) and token.key in self._expired:
-                continue  # it was announced
-            if kept is None:
-                self._end(token, "expired" if token.expired(now) else "removed")
+    def _announce(self, old: Snapshot, new: Snapshot) -> None:
+        """Tell of the tokens that are gone. They have been refused since `new` was put in place."""
+        now, ended = self._clock.now(), []
+        for token in old.by_hash.values():
+            kept = new.by_hash.get(token.hash)
+            if kept is token or (token.expired(now) and token.key in self._expired):
+                continue  # it is still there, or was announced
+            if kept is None or kept.id != token.id:
+                ended.append((token, "expired" if token.expired(now) else "removed"))
             elif kept.database != token.database:
-                self._end(token, "bound to another database")
+                ended.append((token, "bound to another database"))
+        self._end(ended)
 
-    def _end(self, token: Token, reason: str) -> None:
-        _log.info("token ended id=%s reason=%s", quote(token.id), quote(reason))
-        self._on_ended(token.key, f"token {reason}")
+    def _end(self, ended: Sequence[tuple[Token, str]]) -> None:
+        if not ended:
+            return
+        self._on_ended({token.key: f"token {reason}" for token, reason in ended})
+        log_each(
+            (f"token ended id={quote(token.id)} reason={quote(why)}" for token, why in ended),
+            len(ended),
+        )
 
 
-def _parse(data: bytes, origin: str) -> Mapping[str, Token]:
-    return {token.hash: token for token in parse_tokens(data, origin).tokens}
+def log_each(events: Iterable[str], count: int) -> None:
+    """A line for each of so many events; of many at once for the first, and one for the rest."""
+    for event in islice(events, MOST_LINES):
+        _log.info("%s", event)
+    if count > MOST_LINES:
+        _log.info("and %d more like these at the same time", count - MOST_LINES)
+
+
+def _parse(data: bytes, origin: str, before: Snapshot) -> Snapshot:
+    return Snapshot.of(parse_tokens(data, origin, before.by_hash.values()).tokens)

@@ -10,11 +10,12 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from pgmcp.auth import entries
 from pgmcp.auth.fields import Fields, rfc3339
 from pgmcp.errors import FileError, UsageError
 from pgmcp.files import Document, Where, dump_yaml, parse_yaml
@@ -27,7 +28,8 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 class Token:
     """One token. `hash` is 64 lower-case hex digits; `expires_at` None means never.
 
-    `database` is the only one it may use, None for the default. `entry` is what the file says.
+    `database` is the only one it may use, None for the default. `entry` is what the file says, and
+    `text` how it says it, None when that is not known or not in our layout.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Token:
     expires_at: datetime | None
     database: str | None
     entry: Mapping[str, object]
+    text: str | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -57,8 +60,13 @@ class TokenFile:
 
     def dump(self) -> bytes:
         """The file, in the guide's list form."""
-        entries = [dict(token.entry) for token in self.tokens]
-        return dump_yaml({**(self.others or {}), "tokens": entries})
+        if not self.tokens:
+            return dump_yaml({**(self.others or {}), "tokens": []})
+        unknown = [("", dict(token.entry)) for token in self.tokens if token.text is None]
+        made = iter(entries.written("tokens", unknown))
+        texts = [next(made) if token.text is None else token.text for token in self.tokens]
+        others = dump_yaml(self.others) if self.others else b""
+        return others + entries.join(texts, "tokens")
 
     def added(self, token: Token) -> TokenFile:
         """With one more token."""
@@ -125,8 +133,17 @@ def new_token(
     return Token(f"token-{number}", digest(secret), note, now, expires_at, database, entry)
 
 
-def parse_tokens(data: bytes, origin: str) -> TokenFile:
-    """The tokens of a file, in the list form or the Go program's map form; FileError."""
+def parse_tokens(data: bytes, origin: str, known: Iterable[Token] = ()) -> TokenFile:
+    """The tokens of a file, in the list form or the Go program's map form; FileError.
+
+    `known` are tokens that are taken as they are where the file still says the same.
+    """
+    tokens = _entries(data, origin, known)
+    return parse_document(data, origin) if tokens is None else TokenFile(tokens, {})
+
+
+def parse_document(data: bytes, origin: str) -> TokenFile:
+    """The same by YAML's parser, which takes any layout and says what is wrong with a file."""
     document = parse_yaml(data, origin)
     if document.value is None:
         raise FileError(
@@ -154,6 +171,29 @@ def parse_tokens(data: bytes, origin: str) -> TokenFile:
     return TokenFile(tuple(tokens), others)
 
 
+def _entries(data: bytes, origin: str, known: Iterable[Token]) -> tuple[Token, ...] | None:
+    """The tokens of a file in our own layout, None when it is another or something is wrong."""
+    texts = entries.split(data, "tokens")
+    if texts is None:
+        return None
+    before = {token.text: token for token in known}
+    document = Document(None, origin, {(): 1})
+    tokens: list[Token] = []
+    for text in texts:
+        token = before.get(text)
+        if token is None:
+            entry = entries.read(text, "tokens")
+            if entry is None:
+                return None
+            try:
+                token = _token(document, (), entry[1], text)
+            except FileError:
+                return None
+        tokens.append(token)
+    unique = len({t.id for t in tokens}) == len({t.hash for t in tokens}) == len(tokens)
+    return tuple(tokens) if unique else None
+
+
 def _go_token(document: Document, where: Where, name: str, value: object) -> Token:
     entry = dict(Fields(document, where, value).values)
     note = entry.pop("annotation", None)
@@ -161,7 +201,7 @@ def _go_token(document: Document, where: Where, name: str, value: object) -> Tok
     return _token(document, where, {**listed, **entry})
 
 
-def _token(document: Document, where: Where, value: object) -> Token:
+def _token(document: Document, where: Where, value: object, text: str | None = None) -> Token:
     fields = Fields(document, where, value)
     hashed = fields.text("hash").lower()
     if not _HASH.fullmatch(hashed):
@@ -177,6 +217,7 @@ def _token(document: Document, where: Where, value: object) -> Token:
         expires_at=None if lasting else fields.time("expires_at"),
         database=fields.text("database", "") or None,
         entry=fields.values,
+        text=text,
     )
 
 

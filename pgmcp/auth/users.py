@@ -7,10 +7,12 @@ goes back as it came.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from pgmcp.auth import entries
 from pgmcp.auth.fields import Fields, rfc3339
 from pgmcp.auth.passwords import MAX_BYTES, is_hash
 from pgmcp.errors import FileError, UsageError
@@ -18,13 +20,16 @@ from pgmcp.files import Document, Where, dump_yaml, parse_yaml
 from pgmcp.log import visible
 
 NAME_MAX_CHARACTERS = 64
+_MAX_DECOMPOSED = 4 * NAME_MAX_CHARACTERS
+"""The longest text whose NFC has that many characters: one is made of four at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
     """One account. `disabled_at` is when it was last disabled: no older session outlives that.
 
-    `entry` is what the file says.
+    `entry` is what the file says, and `text` how it says it, None when that is not known or not in
+    our layout.
     """
 
     name: str
@@ -36,44 +41,43 @@ class User:
     failed_attempts: int
     disabled_at: str
     entry: Mapping[str, object]
+    text: str | None = field(default=None, compare=False)
 
     def with_password(self, password_hash: str) -> User:
         """With another password; sessions stay."""
-        return replace(
-            self,
-            password_hash=password_hash,
-            entry={**self.entry, "password_hash": password_hash},
-        )
+        return self._changed(password_hash=password_hash)
 
     def with_annotation(self, annotation: str) -> User:
         """With another note."""
-        return replace(self, annotation=annotation, entry={**self.entry, "annotation": annotation})
+        return self._changed(annotation=annotation)
 
     def with_enabled(self) -> User:
         """Enabled, with a clean count."""
-        entry = {**self.entry, "enabled": True, "failed_attempts": 0}
-        return replace(self, enabled=True, failed_attempts=0, entry=entry)
+        return self._changed(enabled=True, failed_attempts=0)
 
     def with_disabled(self, now: datetime) -> User:
         """Disabled, with the time: a server that sees it enabled again must still end sessions."""
-        stamp = rfc3339(now, "microseconds")
-        entry = {**self.entry, "enabled": False, "disabled_at": stamp}
-        return replace(self, enabled=False, disabled_at=stamp, entry=entry)
+        return self._changed(enabled=False, disabled_at=rfc3339(now, "microseconds"))
 
-    def with_login(self, now: datetime) -> User:
-        """After a login that succeeded."""
-        entry = {**self.entry, "last_login": rfc3339(now), "failed_attempts": 0}
+    def with_login(self, now: datetime, password_hash: str | None = None) -> User:
+        """After a login that succeeded; the password is kept by another hash if one is given."""
         # To the second, as the file says it.
         whole = now.replace(microsecond=0)
-        return replace(self, last_login=whole, failed_attempts=0, entry=entry)
+        user = replace(self, last_login=whole, text=None)
+        if password_hash is not None:
+            user = user.with_password(password_hash)
+        entry = {**user.entry, "last_login": rfc3339(now), "failed_attempts": 0}
+        return replace(user, failed_attempts=0, entry=entry)
 
     def with_failure(self, now: datetime, lockout: int) -> User:
         """After a login that failed; disabled by the `lockout`th in a row, 0 never."""
         count = self.failed_attempts + 1
-        counted = replace(
-            self, failed_attempts=count, entry={**self.entry, "failed_attempts": count}
-        )
+        counted = self._changed(failed_attempts=count)
         return counted.with_disabled(now) if 0 < lockout <= count else counted
+
+    def _changed(self, **values: Any) -> User:
+        """With other values of fields that the file holds as they are."""
+        return replace(self, **values, entry={**self.entry, **values}, text=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,20 @@ class UserFile:
 
     def dump(self) -> bytes:
         """The file."""
-        entries = {name: dict(user.entry) for name, user in self.users.items()}
-        return dump_yaml({**self.others, "users": entries})
+        if not self.users:
+            return dump_yaml({**self.others, "users": {}})
+        others = dump_yaml(self.others) if self.others else b""
+        return others + entries.join([u.text or "" for u in self.written().users.values()], "users")
+
+    def written(self) -> UserFile:
+        """With the text that `dump` gives each user, so that it is made once."""
+        unknown = [(n, dict(user.entry)) for n, user in self.users.items() if user.text is None]
+        made = iter(entries.written("users", unknown))
+        users = {
+            name: replace(user, text=next(made)) if user.text is None else user
+            for name, user in self.users.items()
+        }
+        return replace(self, users=users)
 
     def with_user(self, user: User) -> UserFile:
         """With a user added or replaced."""
@@ -108,8 +124,12 @@ NO_USERS = UserFile({}, {})
 
 
 def normalize(name: str) -> str:
-    """The form in which names are compared and stored: Unicode NFC."""
-    return unicodedata.normalize("NFC", name)
+    """The form in which names are compared and stored: Unicode NFC.
+
+    A text that is too long for a name stays as it is, and so is nobody's: normalising takes time
+    in the square of a run of combining marks (31,000 of them 1.5 s, with the interpreter held).
+    """
+    return unicodedata.normalize("NFC", name) if len(name) <= _MAX_DECOMPOSED else name
 
 
 def check_name(name: str) -> str:
@@ -150,8 +170,41 @@ def new_user(name: str, password_hash: str, annotation: str, now: datetime) -> U
     return User(name, password_hash, now, None, True, annotation, 0, "", entry)
 
 
-def parse_users(data: bytes, origin: str) -> UserFile:
-    """The users of a file; FileError."""
+def parse_users(data: bytes, origin: str, known: Iterable[User] = ()) -> UserFile:
+    """The users of a file; FileError.
+
+    `known` are users who are taken as they are where the file still says the same.
+    """
+    users = _entries(data, origin, known)
+    return parse_document(data, origin) if users is None else UserFile(users, {})
+
+
+def _entries(data: bytes, origin: str, known: Iterable[User]) -> dict[str, User] | None:
+    """The users of a file in our own layout, None when it is another or something is wrong."""
+    texts = entries.split(data, "users")
+    if texts is None:
+        return None
+    before = {user.text: user for user in known}
+    document = Document(None, origin, {(): 1})
+    users: dict[str, User] = {}
+    for text in texts:
+        user = before.get(text)
+        if user is None:
+            entry = entries.read(text, "users")
+            if entry is None:
+                return None
+            try:
+                user = _user(document, (), normalize(entry[0]), entry[1], text)
+            except FileError:
+                return None
+        if user.name in users:
+            return None
+        users[user.name] = user
+    return users
+
+
+def parse_document(data: bytes, origin: str) -> UserFile:
+    """The same by YAML's parser, which takes any layout and says what is wrong with a file."""
     document = parse_yaml(data, origin)
     hint = "A file without users says: users: {}"
     if document.value is None:
@@ -170,7 +223,9 @@ def parse_users(data: bytes, origin: str) -> UserFile:
     return UserFile(users, {key: value for key, value in top.values.items() if key != "users"})
 
 
-def _user(document: Document, where: Where, name: str, value: object) -> User:
+def _user(
+    document: Document, where: Where, name: str, value: object, text: str | None = None
+) -> User:
     fields = Fields(document, where, value)
     if normalize(fields.text("username", name)) != name:
         raise fields.error("username", "is not the name the entry stands under")
@@ -187,4 +242,5 @@ def _user(document: Document, where: Where, name: str, value: object) -> User:
         failed_attempts=fields.count("failed_attempts"),
         disabled_at=fields.text("disabled_at", ""),
         entry=fields.values,
+        text=text,
     )

@@ -201,28 +201,35 @@ class Pools:
                     del self._closed_owners[owner]
 
     def close_owner(self, owner: str, reason: str) -> None:
-        """Cancel in PostgreSQL what runs for `owner` and close its connections, within a bound.
+        """`close_owners` for one owner."""
+        self.close_owners({owner: reason})
 
-        Calls of the owner that are under way end with `reason`; later ones begin afresh, since
+    def close_owners(self, owners: Mapping[str, str]) -> None:
+        """Cancel in PostgreSQL what runs for these owners and close their connections, within a
+        bound; each has the reason.
+
+        Calls of an owner that are under way end with the reason; later ones begin afresh, since
         whether they may is not decided here.
         """
         with self._slots.lock:
-            self._closed_owners[owner] = (self._clock(), reason)
-            gone = [self._pools.pop(key) for key in list(self._pools) if key[0] == owner]
-        self._end(gone, reason, CLOSE_SECONDS)
+            now = self._clock()
+            self._closed_owners |= {owner: (now, reason) for owner, reason in owners.items()}
+            keys = [key for key in self._pools if key[0] in owners]
+            gone = [(self._pools.pop(key), owners[key[0]]) for key in keys]
+        self._end(gone, CLOSE_SECONDS)
 
     def close(self, timeout_seconds: float) -> None:
         """Cancel everything and close everything, in no more than this time."""
         reason = "the server is shutting down"
         with self._slots.lock:
             self._closed = reason
-            gone = list(self._pools.values())
+            gone = [(pool, reason) for pool in self._pools.values()]
             self._pools.clear()
-        self._end(gone, reason, timeout_seconds)
+        self._end(gone, timeout_seconds)
 
-    def _end(self, pools: Sequence[Pool], reason: str, seconds: float) -> None:
+    def _end(self, pools: Sequence[tuple[Pool, str]], seconds: float) -> None:
         until = self._clock() + seconds
-        for pool in pools:
+        for pool, reason in pools:
             pool.close(reason)
-        for pool in pools:
+        for pool, _ in pools:
             pool.wait_ended(until)

@@ -6,7 +6,6 @@ The rule: a reload changes what is allowed, and forgets nothing that was counted
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pgmcp.auth.accounts import Accounts
@@ -14,7 +13,7 @@ from pgmcp.auth.gate import Gate
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
-from pgmcp.auth.token_store import TokenStore
+from pgmcp.auth.token_store import Ended, TokenStore
 from pgmcp.auth.user_store import UserStore
 from pgmcp.config.model import Auth, Config
 from pgmcp.observe.observation import Observation, ObservedGate
@@ -32,7 +31,7 @@ class FrontDoor:
         self,
         config: Config,
         watcher: Watcher,
-        on_ended: Callable[[str, str], None],
+        on_ended: Ended,
         observation: Observation,
     ) -> None:
         auth = config.http.auth
@@ -45,7 +44,7 @@ class FrontDoor:
             auth.user_file,
             clock=_now,
             lockout=auth.max_failed_attempts_before_lockout,
-            on_gone=self.sessions.end_user,
+            on_gone=self.sessions.end_users,
             on_locked=observation.locked,
         )
         self._bad_tokens = Limiter(auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,14 +49,15 @@ class Prepared:
 class HttpFront:
     """Serves over HTTP what it is given last. `listeners` are sockets that listen already.
 
-    `on_ended` is told the key and the reason when a credential is over. ConfigError, FileError.
+    `on_ended` is told the keys of credentials that are over, each with the reason.
+    ConfigError, FileError.
     """
 
     def __init__(
         self,
         serving: Serving,
         watcher: Watcher,
-        on_ended: Callable[[str, str], None],
+        on_ended: Callable[[Mapping[str, str]], None],
         observation: Observation,
         listeners: Sequence[socket.socket] = (),
     ) -> None:
@@ -77,7 +78,7 @@ class HttpFront:
             self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
 
-    def _door_of(self, config: Config, on_ended: Callable[[str, str], None]) -> FrontDoor:
+    def _door_of(self, config: Config, on_ended: Callable[[Mapping[str, str]], None]) -> FrontDoor:
         from pgmcp.server.front_door import FrontDoor  # here: an open server needs none
 
         return FrontDoor(config, self._watcher, on_ended, self._observation)
