@@ -7,6 +7,7 @@ old content or the new. Commands and servers share the lock, a file beside the o
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -105,7 +106,10 @@ def _keep_owner(descriptor: int, target: Path) -> None:
         return
     try:
         os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
-    except PermissionError:
+    except OSError as error:
+        # EINVAL: an owner who is nobody in this user namespace.
+        if not isinstance(error, PermissionError) and error.errno != errno.EINVAL:
+            raise
         if model == target and wanted.st_uid != have.st_uid:
             raise FileError(
                 "belongs to another user, who would lose it",

@@ -96,13 +96,22 @@ def nobodys_python() -> str | None:
     return None
 
 
-def mounter() -> tuple[str, ...] | None:
-    """What makes a process able to mount folders for itself alone; None when nothing does."""
+def mounter(*, as_root: bool = True) -> tuple[str, ...] | None:
+    """What makes a process able to mount folders for itself alone; None when nothing does.
+
+    With `as_root` False it does so for a user without rights, who is root in there only.
+    """
     if shutil.which("unshare") is None:
         return None
-    for command in (("unshare", "--mount"), ("unshare", "--mount", "--map-root-user")):
+    mapped = ("unshare", "--mount", "--map-root-user")
+    user = NOBODY if os.geteuid() == 0 and not as_root else None
+    for command in (("unshare", "--mount"), mapped) if as_root else (mapped,):
         tried = subprocess.run(
-            [*command, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+            [*command, "mount", "-t", "tmpfs", "none", "/mnt"],
+            capture_output=True,
+            check=False,
+            user=user,
+            group=user,
         )
         if tried.returncode == 0:
             return command

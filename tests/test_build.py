@@ -12,9 +12,12 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -39,6 +42,7 @@ from tools.postgres import Server, free_port
 from tools.serving import call, end, post, wait_until_ready
 
 _MOUNTER = mounter()
+_MAPPED = mounter(as_root=False)
 _NOBODYS_PYTHON = nobodys_python()
 _WHEELHOUSE = CLONE / "build" / "wheelhouse"
 _OFFLINE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
@@ -298,6 +302,21 @@ def _places(program: Path, folder: Path) -> dict[str, Place]:
         places["no /proc and no home"] = Place(
             program, {"HOME": "/"}, mounted(_MOUNTER, ("-t", "tmpfs", "none", "/proc"))
         )
+    if _MAPPED and (_NOBODYS_PYTHON or os.geteuid() != 0):
+        # Root in there and a user without rights outside: there the machine's root is a stranger.
+        user = NOBODY if os.geteuid() == 0 else None
+        python = _NOBODYS_PYTHON or sys.executable
+        no_proc = mounted(_MAPPED, ("-t", "tmpfs", "none", "/proc"))
+        places["no /proc in a user namespace"] = Place(
+            program,
+            {"HOME": str(folder) if user is None else "/nonexistent"},
+            no_proc,
+            python,
+            user,
+        )
+        places["no /proc and no home in a user namespace"] = Place(
+            program, {"HOME": "/"}, no_proc, python, user
+        )
     return places
 
 
@@ -343,12 +362,19 @@ _CONTENT = b"compiled"
 _DIGEST = hashlib.sha256(_CONTENT).hexdigest()
 
 
+def _read(loadable: bundle_native.Loadable) -> str:
+    path, folder = loadable
+    opener = None if folder is None else lambda name, flags: os.open(name, flags, dir_fd=folder)
+    with open(path, opener=opener) as file:
+        return file.read()
+
+
 def _cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the cache offers to load: what it says, or why it is not used."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     try:
         with bundle_native._in_cache("module.so", _CONTENT, _DIGEST) as path:
-            return Path(path).read_bytes().decode()
+            return _read(path)
     except bundle_native.NotThisWayError as error:
         return str(error)
 
@@ -413,12 +439,76 @@ def test_without_proc_a_path_that_others_can_redirect_is_not_loaded(tmp_path: Pa
     assert bundle_native._only_ours_on_the_way(inside / "module.so")
 
 
+def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without /proc, below folders that others own."""
+    genuine = os.path.exists
+    monkeypatch.setattr(
+        os.path, "exists", lambda path: not str(path).startswith("/proc") and genuine(path)
+    )
+    monkeypatch.setattr(bundle_native, "_only_ours_on_the_way", lambda path: False)
+
+
+@pytest.mark.parametrize("change", ["nothing", "open to others", "another file", "a link"])
+def test_a_file_below_folders_of_others_is_loaded_from_inside_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    _elsewhere(monkeypatch)
+    folder = tmp_path / "own"
+    folder.mkdir(mode=0o700)
+    path = folder / "module.so"
+    bundle_native._write(path, _CONTENT)
+    descriptor = bundle_native._open_checked(path, _DIGEST)
+    if change == "open to others":
+        folder.chmod(0o770)
+    elif change == "another file":
+        (folder / "new").write_bytes(_CONTENT)
+        (folder / "new").replace(path)
+    elif change == "a link":
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to(tmp_path / "moved")
+    if change != "nothing":
+        with (
+            pytest.raises((bundle_native.NotThisWayError, OSError)),
+            bundle_native._opened(descriptor, path),
+        ):
+            pass
+        return
+    with bundle_native._opened(descriptor, path) as loadable:
+        folder.rename(tmp_path / "elsewhere")  # by who owns the folder above it
+        folder.mkdir(mode=0o700)
+        path.write_text("another program")
+        assert (loadable[0], _read(loadable).encode()) == ("./module.so", _CONTENT)
+
+
+def test_no_other_threads_current_folder_changes(tmp_path: Path) -> None:
+    before = Path.cwd()
+    opened = os.open(tmp_path, os.O_RDONLY)
+    seen: list[Path] = []
+
+    def look() -> ModuleType:
+        seen.append(Path.cwd())
+        asked.set()
+        assert answered.wait(10)
+        return sys
+
+    asked, answered = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as caller:
+        loading = caller.submit(bundle_native._inside, opened, look)
+        assert asked.wait(10)
+        assert Path.cwd() == before
+        answered.set()
+        assert loading.result() is sys
+    os.close(opened)
+    assert seen == [tmp_path]
+    assert Path.cwd() == before
+
+
 def test_memory_and_a_temporary_folder_hold_the_same_bytes() -> None:
     with bundle_native._in_temporary_folder("module.so", _CONTENT, _DIGEST) as path:
-        assert Path(path).read_bytes() == _CONTENT
+        assert _read(path).encode() == _CONTENT
     if hasattr(os, "memfd_create"):
         with bundle_native._in_memory("module.so", _CONTENT, _DIGEST) as path:
-            assert Path(path).read_bytes() == _CONTENT
+            assert _read(path).encode() == _CONTENT
 
 
 def test_a_machine_that_bcrypt_is_not_there_for_is_named() -> None:

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 
-from pgmcp.errors import LoginError
+from pgmcp.errors import FileError, LoginError
 
 COST = 12
 MAX_BYTES = 72
@@ -24,8 +24,17 @@ _NOBODYS = "4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
 
 
 def hash_password(password: str) -> str:
-    """The bcrypt hash of a password of at most 72 bytes, at cost 12."""
-    import bcrypt  # here, because the first login is soon enough to load a compiled module
+    """The bcrypt hash of a password of at most 72 bytes, at cost 12.
+
+    FileError when bcrypt's compiled module cannot be loaded here.
+    """
+    try:
+        import bcrypt  # here, because the first login is soon enough to load a compiled module
+    except ImportError as error:
+        raise FileError(
+            f"passwords cannot be hashed here: {error}",
+            "The program's file needs /proc, or a folder of this user's own: set HOME or TMPDIR.",
+        ) from error
 
     secret = password.encode(errors="surrogatepass")
     return bcrypt.hashpw(secret, bcrypt.gensalt(COST)).decode()

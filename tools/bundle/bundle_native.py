@@ -3,7 +3,8 @@
 The rule: no byte is loaded that another user could have written. The bytes that are loaded have
 just been compared with the SHA-256 that was taken when the file was built, in a file or in memory
 that only this user can write to; where /proc is there, that very file is loaded, whatever its path
-may lead to by then.
+may lead to by then. Elsewhere it is loaded by its path, or, where others own a folder on the way,
+from inside its own folder.
 
 Tried in turn: a cache folder named by the contents' hash, memory without a file (no home, a
 read-only or noexec file system), a temporary folder.
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
 
+    # A path, and the open folder that it is relative to: None for an absolute path.
+    Loadable = tuple[str, int | None]
+
 _MFD_EXEC = 0x10  # since Linux 6.3; older ones refuse it
+_CLONE_FS = 0x200
 _OPEN = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -120,9 +125,9 @@ class NativeLoader:
                 with contextlib.ExitStack() as opened:
                     for library, data in libraries:
                         path = opened.enter_context(way(library.file_name, data, library.digest))
-                        _load_library(spec.name, path)
+                        _load_library(spec.name, *path)
                     path = opened.enter_context(way(part.file_name, content, part.digest))
-                    module = _load(spec.name, path)
+                    module = _load(spec.name, *path)
                     # Its file is gone, or is not where its name says.
                     module.__file__ = f"{part.digest}/{part.file_name}"
                     return module
@@ -135,15 +140,50 @@ class NativeLoader:
         _imp.exec_dynamic(module)
 
 
-def _load(name: str, path: str) -> ModuleType:
+def _load(name: str, path: str, folder: int | None) -> ModuleType:
     loader = ExtensionFileLoader(name, path)
     found = spec_from_file_location(name, path, loader=loader)
     assert found is not None
-    module: ModuleType = loader.create_module(found)
-    return module
+    found.origin = path  # what is opened; it has been made absolute, from the caller's folder
+
+    def create() -> ModuleType:
+        module: ModuleType = loader.create_module(found)
+        return module
+
+    return create() if folder is None else _inside(folder, create)
 
 
-def _load_library(name: str, path: str) -> None:
+def _inside(folder: int, create: Callable[[], ModuleType]) -> ModuleType:
+    """Call it with this open folder as the current one, in a thread that has one of its own.
+
+    No other thread's current folder changes, so nobody's relative path leads elsewhere meanwhile.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def enter() -> ModuleType:
+        _separate_current_folder()
+        os.fchdir(folder)
+        return create()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(enter).result()
+
+
+def _separate_current_folder() -> None:
+    """Give this thread a current folder of its own, until it ends. Needs no rights."""
+    if hasattr(os, "unshare"):  # since Python 3.12
+        os.unshare(_CLONE_FS)
+        return
+    import ctypes
+
+    unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
+    if unshare is None:
+        raise NotThisWayError("a thread has no current folder of its own on this system")
+    if unshare(_CLONE_FS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def _load_library(name: str, path: str, folder: int | None) -> None:
     """Load what is no module, so that modules loaded after it find its functions.
 
     Python loads a file before it looks for a module in it, and keeps it when there is none. ctypes
@@ -152,7 +192,7 @@ def _load_library(name: str, path: str) -> None:
     before = sys.getdlopenflags()
     sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
     try:
-        _load(name, path)
+        _load(name, path, folder)
     except ImportError as error:
         if "PyInit" not in str(error):
             raise
@@ -161,7 +201,7 @@ def _load_library(name: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def _in_cache(file_name: str, content: bytes, digest: str) -> Iterator[str]:
+def _in_cache(file_name: str, content: bytes, digest: str) -> Iterator[Loadable]:
     folder = _cache_folder() / "pgedge-postgres-mcp" / digest
     if not _is_private(folder.parent.parent, may_be_read=True):
         raise NotThisWayError(f"{folder.parent.parent} belongs to another user")
@@ -181,7 +221,7 @@ def _in_cache(file_name: str, content: bytes, digest: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _in_memory(file_name: str, content: bytes, _digest: str) -> Iterator[str]:
+def _in_memory(file_name: str, content: bytes, _digest: str) -> Iterator[Loadable]:
     create = getattr(os, "memfd_create", None)
     if create is None:
         raise NotThisWayError("not on this system")
@@ -195,11 +235,11 @@ def _in_memory(file_name: str, content: bytes, _digest: str) -> Iterator[str]:
         path = f"/proc/self/fd/{descriptor}"
         if not os.path.exists(path):
             raise NotThisWayError("there is no /proc")
-        yield path
+        yield path, None
 
 
 @contextlib.contextmanager
-def _in_temporary_folder(file_name: str, content: bytes, digest: str) -> Iterator[str]:
+def _in_temporary_folder(file_name: str, content: bytes, digest: str) -> Iterator[Loadable]:
     import tempfile
 
     with tempfile.TemporaryDirectory(
@@ -273,18 +313,41 @@ def _open_checked(path: Path, digest: str) -> int:
 
 
 @contextlib.contextmanager
-def _opened(descriptor: int, path: Path) -> Iterator[str]:
+def _opened(descriptor: int, path: Path) -> Iterator[Loadable]:
     """What to load so that it is this open file: by its number if possible, else by its path."""
     try:
         by_number = f"/proc/self/fd/{descriptor}"
         if os.path.exists(by_number):
-            yield by_number
+            yield by_number, None
         elif _only_ours_on_the_way(path):
-            yield str(path)
+            yield str(path), None
         else:
-            raise NotThisWayError(f"another user could replace {path}")
+            # As in a user namespace, where the machine's root is nobody in particular.
+            folder = _open_own_folder(path, descriptor)
+            try:
+                yield f"./{path.name}", folder
+            finally:
+                os.close(folder)
     finally:
         os.close(descriptor)
+
+
+def _open_own_folder(path: Path, descriptor: int) -> int:
+    """The open folder of this open file, when nobody else can put another file there.
+
+    Who could redirect the path can only lead to another such folder with the same file in it.
+    """
+    folder = os.open(path.parent, _OPEN | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0))
+    try:
+        found = os.fstat(folder)
+        ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        inside = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        if not ours or not os.path.samestat(inside, os.fstat(descriptor)):
+            raise NotThisWayError(f"another user could replace {path}")
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
 
 
 def _only_ours_on_the_way(path: Path) -> bool:
