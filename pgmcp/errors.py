@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pgmcp.visible import visible
+
 
 class PgmcpError(Exception):
     """The root: what went wrong, and what to do next.
@@ -26,8 +28,13 @@ class PgmcpError(Exception):
         self.hint = hint
 
     def for_operator(self) -> str:
-        """The lines a command prints on stderr: `ERROR: …`, then what to do next."""
-        return f"ERROR: {self.message}" + (f"\n{self.hint}" if self.hint else "")
+        """The lines a command prints on stderr: `ERROR: …`, then what to do next.
+
+        They may repeat what a file or an argument says, which must not drive the terminal, nor
+        begin a line in a message; a hint has lines of its own.
+        """
+        hints = self.hint.split("\n") if self.hint else []
+        return "\n".join(map(visible, (f"ERROR: {self.message}", *hints)))
 
     def for_client(self) -> str:
         """The text of a tool result that failed."""

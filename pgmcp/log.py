@@ -17,9 +17,10 @@ from typing import Any, TextIO
 
 from pgmcp.config.model import Log
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.log_lines import REQUEST, JsonFormatter, TextFormatter, quote, visible
+from pgmcp.log_lines import REQUEST, JsonFormatter, TextFormatter, quote
 from pgmcp.log_writer import LogWriter
 from pgmcp.regular_file import open_regular
+from pgmcp.visible import visible
 
 __all__ = [
     "ROOT",

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pgmcp.errors import PgmcpError
+from pgmcp.visible import visible
 
 _SHOWN_CHARACTERS = 80
 _FIELD_CHARACTERS = 2000
@@ -32,18 +33,6 @@ def quote(text: str, characters: int = _SHOWN_CHARACTERS) -> str:
     dots = "..." if len(text) > len(cut) else ""
     escaped = visible(cut.replace("\\", "\\\\").replace('"', '\\"'))
     return f'"{escaped}{dots}"'
-
-
-def visible(text: str) -> str:
-    r"""Text with everything that does not print (controls, line ends, bidi marks) as `\uXXXX`."""
-    return "".join(
-        character if character.isprintable() else _escape(ord(character)) for character in text
-    )
-
-
-def _escape(code: int) -> str:
-    short = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}.get(code)
-    return short or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 class _Formatter(logging.Formatter):

@@ -152,8 +152,8 @@ def test_finds_a_token_by_id_or_by_eight_characters_of_its_hash() -> None:
 def test_an_ambiguous_prefix_is_refused_and_lists_the_candidates() -> None:
     with pytest.raises(UsageError) as caught:
         parse(GO).find(HASH[:8])
-    assert "token-1 " in caught.value.message
-    assert "token-2 " in caught.value.message
+    assert "token-1 " in caught.value.hint
+    assert "token-2 " in caught.value.hint
 
 
 @pytest.mark.parametrize(

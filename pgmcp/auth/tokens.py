@@ -19,6 +19,7 @@ from pgmcp.auth import entries
 from pgmcp.auth.fields import Fields, rfc3339
 from pgmcp.errors import FileError, UsageError
 from pgmcp.files import Document, Where, dump_yaml, parse_yaml
+from pgmcp.visible import visible
 
 PREFIX_MIN_CHARACTERS = 8
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -90,9 +91,9 @@ class TokenFile:
                 "-list-tokens shows both.",
             )
         if len(found) > 1:
-            candidates = "\n".join(f"  {t.id}  {t.hash[:20]}..." for t in found)
+            candidates = [f"  {visible(t.id)}  {t.hash[:20]}..." for t in found]
             raise UsageError(
-                f"{wanted} fits {len(found)} tokens:\n{candidates}", "Give more of it."
+                f"{wanted} fits {len(found)} tokens:", "\n".join([*candidates, "Give more of it."])
             )
         return found[0]
 

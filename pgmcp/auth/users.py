@@ -116,7 +116,7 @@ class UserFile:
         """The user of that name; UsageError."""
         user = self.users.get(normalize(name))
         if user is None:
-            raise UsageError(f"User not found: {visible(name)}", "See them with: -list-users")
+            raise UsageError(f"User not found: {name}", "See them with: -list-users")
         return user
 
 

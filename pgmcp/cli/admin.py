@@ -17,7 +17,6 @@ from pgmcp.config.model import Config
 from pgmcp.config.template import render
 from pgmcp.errors import ConfigError, PgmcpError
 from pgmcp.files import os_error
-from pgmcp.log import visible
 
 DEFAULT_CONFIG = "pgedge-postgres-mcp.yaml"
 
@@ -39,14 +38,13 @@ def run(
     try:
         return _function(verb)(command)
     except PgmcpError as error:
-        # An error may repeat what a file or an argument says; it must not drive the terminal.
-        console.warn("\n".join(visible(line) for line in error.for_operator().split("\n")))
+        console.warn(*error.for_operator().split("\n"))
         return 1
     except BrokenPipeError:
         # `-list-tokens | head -1`: the reader has what it wanted.
         return 1
     except KeyboardInterrupt:
-        console.warn("\nInterrupted: nothing was changed.")
+        console.warn("", "Interrupted: nothing was changed.")
         return 130
 
 

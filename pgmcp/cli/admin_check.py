@@ -26,7 +26,6 @@ from pgmcp.cli.observing_findings import observing_findings
 from pgmcp.config.model import Config
 from pgmcp.errors import FileError
 from pgmcp.files import read
-from pgmcp.log import visible
 
 _SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 
@@ -39,10 +38,10 @@ def check(command: Command) -> int:
         for finding in part:
             findings.append(finding)
             for line in render(finding):
-                command.console.say(visible(line))
+                command.console.say(line)
     wrong = sum(finding.status == "error" for finding in findings)
     doubtful = sum(finding.status == "warning" for finding in findings)
-    command.console.say(f"\n{len(findings)} checks: {wrong} errors, {doubtful} warnings")
+    command.console.say("", f"{len(findings)} checks: {wrong} errors, {doubtful} warnings")
     return 1 if wrong else 0
 
 

@@ -14,16 +14,16 @@ from pgmcp.auth.principal import local
 from pgmcp.cli.command import Command
 from pgmcp.config.model import Database
 from pgmcp.errors import ConfigError
-from pgmcp.log import visible
 from pgmcp.mcp.feature import Context
 from pgmcp.selftest.attempt import Family
 from pgmcp.selftest.runner import Ending, OneDatabase, Result, run
 
 _WIDTH = 72
-_ADVICE = """\
-Something got through. What it did is above; what it made is named pgmcp_self_test and can be
-dropped. Until it is understood, give pgmcp a role that can only read: -check shows the SQL.
-Please report it as a defect, with the line above and the version of PostgreSQL."""
+_ADVICE = (
+    "Something got through. What it did is above; what it made is named pgmcp_self_test and can be",
+    "dropped. Until it is understood, give pgmcp a role that can only read: -check shows the SQL.",
+    "Please report it as a defect, with the line above and the version of PostgreSQL.",
+)
 
 
 def self_test(command: Command) -> int:
@@ -33,7 +33,7 @@ def self_test(command: Command) -> int:
         raise ConfigError("there is no database to test", "Configure one, or give -db-… flags.")
     through = sum(_test(command, database) for database in databases)
     if through:
-        command.console.warn(_ADVICE)
+        command.console.warn(*_ADVICE)
     return 1 if through else 0
 
 
@@ -46,7 +46,7 @@ def _test(command: Command, database: Database) -> int:
     for family, found in run(replace(database, pool_max_conns=1), known, _context):
         endings += found
         for line in family_lines(family, found):
-            say(visible(line))
+            say(line)
     say("")
     say(summary(endings))
     return sum(ending.result is Result.THROUGH for ending in endings)

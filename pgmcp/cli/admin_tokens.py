@@ -18,7 +18,6 @@ from pgmcp.auth.tokens import (
 )
 from pgmcp.cli.command import Command
 from pgmcp.errors import UsageError
-from pgmcp.log import visible
 
 _SHOWN_HASH = 12
 
@@ -47,7 +46,7 @@ def add_token(command: Command) -> int:
         say(line)
     say(f"Expiry: {describe_expiry(token.expires_at, token.created_at)}")
     say(_hash_line(token))
-    say("\nStore this token securely. It cannot be retrieved later.")
+    say("", "Store this token securely. It cannot be retrieved later.")
     return 0
 
 
@@ -56,14 +55,14 @@ def list_tokens(command: Command) -> int:
     tokens = _read(command.loaded.http.auth.token_file).tokens
     now = command.clock()
     say = command.console.say
-    say("API Tokens:\n===========\n")
+    say("API Tokens:", "===========", "")
     for token in tokens:
         for line in _heading(token):
             say(line)
         say(_hash_line(token))
         say(f"Created: {token.created_at:%Y-%m-%d %H:%M:%S}")
         say(f"Expires: {f'{token.expires_at:%Y-%m-%d %H:%M:%S}' if token.expires_at else 'Never'}")
-        say(f"Status: {'Expired' if token.expired(now) else 'Valid'}\n")
+        say(f"Status: {'Expired' if token.expired(now) else 'Valid'}", "")
     say(f"Total tokens: {len(tokens)}")
     return 0
 
@@ -83,8 +82,8 @@ def remove_token(command: Command) -> int:
         return known.without(lambda other: other is token).dump()
 
     replace.update(path, change)
-    note = visible(removed[0].note)
-    command.console.say(f"Token removed: {visible(removed[0].id)}" + (f" ({note})" if note else ""))
+    note = removed[0].note
+    command.console.say(f"Token removed: {removed[0].id}" + (f" ({note})" if note else ""))
     return 0
 
 
@@ -103,8 +102,8 @@ def _read(path: Path) -> TokenFile:
 
 
 def _heading(token: Token) -> list[str]:
-    lines = [f"ID: {visible(token.id)}", f"Note: {visible(token.note)}"]
-    return [*lines, f"Database: {visible(token.database)}"] if token.database else lines
+    lines = [f"ID: {token.id}", f"Note: {token.note}"]
+    return [*lines, f"Database: {token.database}"] if token.database else lines
 
 
 def _hash_line(token: Token) -> str:
@@ -146,9 +145,9 @@ def _chosen(answer: str, names: Sequence[str]) -> str | None:
         return answer
     if answer.isascii() and answer.isdigit() and 1 <= int(answer[:9]) <= len(names):
         return names[int(answer) - 1]
-    known = f"Configured: {', '.join(visible(name) for name in names)}"
+    known = f"Configured: {', '.join(names)}"
     raise UsageError(
-        f"database not configured: {visible(answer)}",
+        f"database not configured: {answer}",
         known if names else "There is no configuration file; name one with: -config FILE",
     )
 
@@ -157,14 +156,14 @@ def _ask_database(command: Command, names: Sequence[str]) -> str | None:
     console = command.console
     console.warn("Available databases:")
     for number, name in enumerate(names, start=1):
-        console.warn(f"  {number}. {visible(name)}")
+        console.warn(f"  {number}. {name}")
     question = "Database (number or name, blank for the default)"
     while True:
         answer = console.ask(question, "-token-database")
         try:
             return _chosen(answer, names)
         except UsageError as error:
-            console.warn(error.for_operator())
+            console.warn(*error.for_operator().split("\n"))
 
 
 def _ask_expiry(command: Command) -> datetime | None:
@@ -174,4 +173,4 @@ def _ask_expiry(command: Command) -> datetime | None:
         try:
             return parse_expiry(answer, command.clock())
         except UsageError as error:
-            command.console.warn(error.for_operator())
+            command.console.warn(*error.for_operator().split("\n"))

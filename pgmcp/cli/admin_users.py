@@ -65,19 +65,19 @@ def update_user(command: Command) -> int:
         return users.with_user(changed)
 
     _update(command, change)
-    command.console.say(f"User updated: {visible(user.name)}")
+    command.console.say(f"User updated: {user.name}")
     return 0
 
 
 def delete_user(command: Command) -> int:
     """Delete an account after a clear yes."""
     user = _read(command).find(_username(command))
-    question = f"Delete user {visible(user.name)}?"
+    question = f"Delete user {user.name}?"
     if not command.options.get("yes") and not command.console.confirm(question):
         command.console.warn("Nothing was deleted.")
         return 1
     _update(command, lambda users: users.without(users.find(user.name).name))
-    command.console.say(f"User deleted: {visible(user.name)}")
+    command.console.say(f"User deleted: {user.name}")
     return 0
 
 
@@ -135,7 +135,7 @@ VERBS: Mapping[str, Callable[[Command], int]] = {
 def _switch(command: Command, change: Callable[[User], User], done: str) -> int:
     name = _username(command)
     _update(command, lambda users: users.with_user(change(users.find(name))))
-    command.console.say(f"User {done}: {visible(name)}")
+    command.console.say(f"User {done}: {name}")
     return 0
 
 

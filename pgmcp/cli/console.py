@@ -1,7 +1,7 @@
 """Asking and telling the person at the terminal, or the script behind a pipe.
 
-The rule: results go to standard output, questions and complaints to standard error; the end of
-input is never an answer.
+The rule: results go to standard output, questions and complaints to standard error; what does not
+print is made visible here; the end of input is never an answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from pgmcp.errors import FileError, UsageError
+from pgmcp.visible import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,13 @@ class Console:
     stdout: TextIO
     stderr: TextIO
 
-    def say(self, text: str) -> None:
-        """A line of the result; BrokenPipeError when its reader has gone, else FileError."""
+    def say(self, *lines: str) -> None:
+        """Lines of the result; BrokenPipeError when its reader has gone, else FileError.
+
+        Each argument is one line, whatever is in it.
+        """
         try:
-            print(text, file=self.stdout, flush=True)
+            print(*map(visible, lines), sep="\n", file=self.stdout, flush=True)
         except OSError as error:
             self._discard()
             if isinstance(error, BrokenPipeError):
@@ -36,13 +40,13 @@ class Console:
                 f"the result cannot be written: {reason}", "What the command did is done."
             ) from error
 
-    def warn(self, text: str) -> None:
-        """A line beside the result."""
-        print(text, file=self.stderr)
+    def warn(self, *lines: str) -> None:
+        """Lines beside the result, as for `say`."""
+        print(*map(visible, lines), sep="\n", file=self.stderr)
 
     def ask(self, question: str, flag: str) -> str:
         """The answer to a question, stripped; UsageError, naming the flag, when there is none."""
-        print(f"{question}: ", end="", file=self.stderr, flush=True)
+        print(f"{visible(question)}: ", end="", file=self.stderr, flush=True)
         return self._line(flag).strip()
 
     def ask_hidden(self, question: str, flag: str) -> str:
@@ -50,7 +54,7 @@ class Console:
         if not self.stdin.isatty():
             return self._line(flag)
         try:
-            return getpass.getpass(f"{question}: ", self.stderr)
+            return getpass.getpass(f"{visible(question)}: ", self.stderr)
         except EOFError:
             self.warn("")
             raise _no_answer(flag) from None
