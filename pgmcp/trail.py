@@ -26,8 +26,9 @@ class Trail:
 
     `method` and `name` (the tool, the resource's URI or the prompt) are names of ours: what a
     client calls by another name is "other" here, so that nobody writes into our records.
-    `user` is whom a login asked for. `statements` are the callers' SQL texts, each once; `rows` is
-    how many rows went back. `gate` is which gate refused, "" when none did.
+    `user` is the account that a login asked for, None when it is nobody's. `statements` are the
+    callers' SQL texts, each once; `rows` is how many rows went back. `gate` is which gate refused,
+    "" when none did.
     """
 
     request_id: str = "-"

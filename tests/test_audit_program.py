@@ -128,6 +128,11 @@ def test_logging_in_and_out_is_recorded_with_the_name(audited: Audited) -> None:
     failed = audited.last
     assert (failed["kind"], failed["user"], failed["outcome"]) == ("visitor", "alice", "refused")
     assert (failed["gate"], failed["error"]) == ("credential", "LoginError")
+    for typed in ("Correct-horse-7-battery", "Alice-s-password " * 500):
+        log_in(audited.program, typed, "wrong")
+        assert (audited.last["name"], audited.last["outcome"]) == ("authenticate_user", "refused")
+        assert "user" not in audited.last, "a password where the name belongs"
+        assert typed[:16] not in audited.file.read_text()
     token = session_of(log_in(audited.program, *ALICE))
     assert (audited.last["user"], audited.last["outcome"]) == ("alice", "ok")
     record = audited.call("query_database", token=token, query="SELECT 1")
@@ -224,7 +229,7 @@ def test_a_server_whose_audit_cannot_be_opened_does_not_start(tmp_path: Path) ->
     assert "there is no key" in run(config).stderr, "a file is not continued under a new key"
 
 
-def test_an_audit_that_was_taken_away_with_its_mark_is_noted(tmp_path: Path) -> None:
+def test_an_audit_that_was_taken_away_with_its_mark_is_a_doubt(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     config = write_config(tmp_path, NOWHERE, audit={"file": str(file)})
     assert "no mark" not in run(config).stderr
@@ -232,7 +237,7 @@ def test_an_audit_that_was_taken_away_with_its_mark_is_noted(tmp_path: Path) -> 
         taken.unlink()
     assert "there is a key, and no mark" in run(config).stderr
     done = run(config, "-verify-audit", str(file))
-    assert "Note: record 2: a server found a key and no mark" in done.stdout
+    assert "Doubt: record 2: a server found a key and no mark" in done.stdout
 
 
 def test_required_without_a_file_is_a_contradiction(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def no_folder(audit: model.Audit) -> None:
         (no_key, "not a key"),
         (renamed, "will be made, and goes on from record 3"),
         (renamed_and_key_lost, "there is no key"),
-        (renamed_and_key_and_mark_lost, "-verify-audit"),
+        (renamed_and_key_and_mark_lost, "there is no key"),
         (mark_changed, "cannot be verified"),
         (cut_off, "its mark tells of record 3, and the last that is there is 2"),
         (away, "its mark tells of record 3, and the last that is there is 0"),

@@ -17,7 +17,7 @@ from pgmcp.auth.principal import Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import User, normalize
+from pgmcp.auth.users import NAME_MAX_CHARACTERS, User, normalize
 from pgmcp.errors import LoginError
 from pgmcp.log import quote
 
@@ -28,6 +28,7 @@ BLOCKED = "too many failed authentication attempts from this IP address, please 
 # Every refusal does the same work, and ends no sooner than this after the check, so that a clock
 # does not tell what little differs.
 _REFUSAL_SECONDS = 0.05
+_MAX_TYPED_CHARACTERS = 4 * NAME_MAX_CHARACTERS  # before letters and their accents are composed
 
 _log = logging.getLogger("pgmcp.auth")
 
@@ -73,6 +74,13 @@ class Accounts:
             raise LoginError(DISABLED)
         _log.info("session started address=%s user=%s", quote(address), quote(name))
         return token, rfc3339(session.expires_at)
+
+    def known(self, username: str) -> str | None:
+        """The name of the account that `username` is, None when it is nobody's."""
+        if len(username) > _MAX_TYPED_CHARACTERS:
+            return None
+        name = normalize(username)
+        return None if self._users.get(name) is None else name
 
     def log_out(self, principal: Principal) -> bool:
         """End the session that `principal` is; False when it is none."""
@@ -147,3 +155,7 @@ class RequestAccounts:
     def log_out(self) -> bool:
         """End the session this call came with; False when it came with none."""
         return self.accounts.log_out(self.principal)
+
+    def known(self, username: str) -> str | None:
+        """The name of the account that `username` is, None when it is nobody's."""
+        return self.accounts.known(username)

@@ -1,7 +1,7 @@
 """`-verify-audit FILE`: whether an audit says what was written into it.
 
 The rule: the first thing that is wrong is named by file and line, and nothing after it is vouched
-for.
+for. Only what is whole beyond doubt ends with status 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ VERB = "verify-audit"
 
 
 def verify(command: Command) -> int:
-    """Check the files that were rotated away from FILE, oldest first, and FILE; 1 when broken.
+    """Check the files that were rotated away from FILE, oldest first, and FILE. FileError when
+    something is wrong or in doubt.
 
     Nothing is changed. A server may go on writing: what it writes meanwhile is not looked at.
     """
@@ -41,14 +42,20 @@ def verify(command: Command) -> int:
             checked.end()
     for note in _notes(checked, found, path):
         command.console.say(f"Note: {note}")
+    for doubt in checked.doubts:
+        command.console.say(f"Doubt: {doubt}")
     if checked.problem is not None:
         vouched = f"{checked.records} records before it are whole." if checked.records else ""
         raise FileError(checked.problem, vouched)
     files = len(found.rotated) + (found.newest is not None)
     last = checked.head.seq if checked.head else 0
-    command.console.say(
-        f"Whole: records {checked.first} to {last} in {files} file{'' if files == 1 else 's'}"
-    )
+    said = f"records {checked.first} to {last} in {files} file{'' if files == 1 else 's'}"
+    if checked.doubts:
+        raise FileError(
+            f"{said} are as they were written, and others may be missing: {checked.doubts[0]}",
+            "Compare the last number with pgmcp_audit_sequence, or with a copy of the mark.",
+        )
+    command.console.say(f"Whole: {said}")
     return 0
 
 
@@ -91,8 +98,6 @@ def _notes(checked: Verification, found: Standing, path: Path) -> Iterator[str]:
         yield f"the files with the records before {checked.first} are not here"
     if found.newest is None:
         yield f"{path.name} is not here: the next record makes it"
-    if found.mark is None:
-        yield "there is no mark beside it, so that its end was not cut off cannot be seen"
     if checked.last_event != "stop":
         yield "the last record is no stop: the server runs, was killed, or the end was cut off"
 

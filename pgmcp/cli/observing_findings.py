@@ -96,6 +96,12 @@ def _key_and_chain(audit: Audit) -> Iterator[Finding]:
             "Put them back before the server starts, or it will say so in the audit for good.",
         )
         newest = mark.seq
+    if mark is None and newest:
+        yield warning(
+            "audit file",
+            f"{audit.file}: its mark is not there: records may have been cut off or taken away",
+            "Put the .mark back before the server starts, or it will say so in the audit for good.",
+        )
     yield ok("audit file", f"{audit.file}: {_prospect(audit.file, there, newest)}")
     if unfinished:
         yield warning(

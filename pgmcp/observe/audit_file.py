@@ -73,6 +73,7 @@ class AuditFile:
         self._written = 0
         self._on_disk = 0
         self._mark_seq = 0
+        self._kept: int | None = None
         self._mark_seconds = time.monotonic()
         # Order of records is order of writes, so this lock is held while writing.
         self._file_lock = threading.Lock()
@@ -92,12 +93,13 @@ class AuditFile:
         with self._file_lock, locked(self._path):
             self._look()
             mark = load_mark(self._path, self._key)
+            self._kept = mark.seq if mark is not None else None
             records: list[Mapping[str, Any]] = []
             if mark is not None and mark.seq > self._head.seq:
                 records.append({"event": "missing", "from": self._head.seq + 1, "to": mark.seq})
                 _log.error(_MISSING, self._path, self._head.seq + 1, mark.seq)
                 self._head = mark
-            start = {**fields, "mark": mark.seq if mark is not None else None}
+            start = {**fields, "mark": self._kept}
             if old_key and mark is None:
                 start["old_key"] = True
                 _log.warning(_OLD_KEY, self._path)
@@ -185,6 +187,7 @@ class AuditFile:
             if self._descriptor >= 0:
                 _to_disk(self._descriptor)
             replace.update(mark_of(self._path), self._newer_mark)
+            self._kept = self._mark_seq
         except (OSError, FileError) as error:
             _log.error("how far the audit goes could not be kept: %s", error)
 
@@ -204,7 +207,10 @@ class AuditFile:
             vouched = audit_chain.torn(self._unfinished)
         opening: list[Mapping[str, Any]] = []
         if vouched or not self._begun:
-            opening.append({"event": "recovered" if self._begun else "begin", **vouched})
+            # Each file says that a mark is kept, so that one that is gone is missed whichever of
+            # the others are left.
+            begin = {"event": "begin", "mark": self._kept}
+            opening.append({**({"event": "recovered"} if self._begun else begin), **vouched})
         for fields in (*opening, *records):
             time_text = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
             line, head = audit_chain.write(self._key, head, {"time": time_text, **fields})

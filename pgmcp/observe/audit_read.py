@@ -31,8 +31,14 @@ _log = logging.getLogger("pgmcp.audit")
 
 def begun(path: Path) -> bool:
     """Whether an audit has records already: then it is not given a new key, for nobody could
-    verify both. A mark is left of records, too."""
-    return (path.exists() and path.stat().st_size > 0) or mark_of(path).exists()
+    verify both. A mark and files that were rotated away are left of records, too."""
+    if (path.exists() and path.stat().st_size > 0) or mark_of(path).exists():
+        return True
+    real = Path(os.path.realpath(path))
+    return real.parent.is_dir() and any(
+        other.name.startswith(f"{real.name}.") and other.name[len(real.name) + 1 :].isdigit()
+        for other in real.parent.iterdir()
+    )
 
 
 def mark_of(path: Path) -> Path:
@@ -78,8 +84,8 @@ def read_key(path: Path) -> bytes:
     if text is None:
         raise FileError(
             "there is no key",
-            "Put the audit's key back; to begin another audit, move the old one away, its .mark "
-            "too.",
+            "Put the audit's key back; to begin another audit, move all files of the old one away, "
+            "its .mark too.",
             origin=str(path),
         )
     try:

@@ -1,7 +1,8 @@
 """Verifying an audit: how a changed, missing or moved record is found.
 
 The rule: the first thing that is wrong is named by file and line, and nothing after it is vouched
-for. What is merely good to know, such as a server that was killed, is a note.
+for. A trace that records may be missing is a doubt, and an audit with a doubt is not whole. What is
+merely good to know, such as a server that was killed, is a note.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ class Verification:
     """A chain that is checked line by line, over one file or several in order.
 
     `mark` is how far the chain once went, None when that is not known. `problem` is the first
-    thing wrong, None while nothing is; `notes` are what an auditor should know although nothing is
-    wrong.
+    thing wrong, None while nothing is; `doubts` say why records may be missing although none is
+    wrong; `notes` are what an auditor should know all the same.
     """
 
     key: bytes
@@ -30,9 +31,11 @@ class Verification:
     first: int | None = None
     last_event: str = ""
     problem: str | None = None
+    doubts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unstopped: list[int] = field(default_factory=list)
     marked: bool = False
+    told: int = 0
 
     def check(self, name: str, lines: Iterable[bytes]) -> bool:
         """Check one file, the next in order; False, with `problem`, at the first broken record."""
@@ -67,7 +70,18 @@ class Verification:
     def end(self) -> bool:
         """Hold the end to the mark; False, with `problem`, when the newest records are missing."""
         last = self.head.seq if self.head is not None else 0
-        if self.mark is None or self.mark.seq <= last:
+        if self.mark is None:
+            self.doubts.append(
+                "there is no mark beside it, so that its end was not cut off cannot be seen"
+            )
+            return True
+        if self.mark.seq < self.told:
+            self.problem = (
+                f"the mark tells of record {self.mark.seq}, and a record says that it told of "
+                f"{self.told}: an old one was put in its place"
+            )
+            return False
+        if self.mark.seq <= last:
             return True
         self.problem = (
             f"record {last} is the last, and the mark tells of record {self.mark.seq}: "
@@ -81,9 +95,16 @@ class Verification:
             self.first = number
         if entry.event == "start":
             self._see_start(entry)
+        told = entry.fields.get("mark")
+        if isinstance(told, int):
+            self.told = max(self.told, told)
+        # A start that found no mark makes one.
+        self.marked = (
+            self.marked or self.told > 0 or (entry.event == "start" and "mark" in entry.fields)
+        )
         if entry.event == "missing":
             gone = span(entry.fields.get("from"), entry.fields.get("to"))
-            self.notes.append(f"record {number} says: {gone} was not there when a server started")
+            self.doubts.append(f"record {number} says: {gone} was not there when a server started")
         if entry.event not in _OPENING:
             self.last_event = entry.event
         self.head = entry.head
@@ -93,11 +114,10 @@ class Verification:
         if self.last_event not in ("stop", ""):
             self.unstopped.append(entry.head.seq)
         if entry.fields.get("old_key"):
-            self.notes.append(
-                f"record {entry.head.seq}: a server found a key and no mark: it was the first to "
-                "keep one, or records before were cut off or taken away"
+            self.doubts.append(
+                f"record {entry.head.seq}: a server found a key and no mark: its key was made "
+                "before its first start, or records before were cut off or taken away"
             )
-        self.marked = self.marked or "mark" in entry.fields
 
     def _unmarked(self, entry: Entry) -> str | None:
         if self.mark is not None and entry.head.seq == self.mark.seq and entry.head != self.mark:

@@ -19,12 +19,10 @@ from pgmcp.observe.metrics import Counter, Family, Histogram, gauge, value
 
 if TYPE_CHECKING:
     # Loaded by whoever makes one; over standard input there is no gate.
-    from pgmcp.mcp.feature import Accounts
+    from pgmcp.auth.accounts import RequestAccounts
     from pgmcp.observe.audit import Audit
     from pgmcp.trail import Trail
     from pgmcp.transport.endpoint import Gate
-
-_USER_CHARACTERS = 80
 
 _log = logging.getLogger("pgmcp.call")
 
@@ -200,14 +198,17 @@ class ObservedGate:
 
 @dataclass(frozen=True, slots=True)
 class ObservedAccounts:
-    """Accounts that leave the name on the call's trail, and never the password."""
+    """Accounts that leave the account's name on the call's trail, and never the password.
 
-    accounts: Accounts
+    People type passwords where the name belongs: what is nobody's name is left out.
+    """
+
+    accounts: RequestAccounts
     trail: Trail
 
     def log_in(self, username: str, password: str) -> tuple[str, str]:
         """A new session token and its expiry (RFC 3339); LoginError when refused."""
-        self.trail.user = username[:_USER_CHARACTERS]
+        self.trail.user = self.accounts.known(username)
         return self.accounts.log_in(username, password)
 
     def log_out(self) -> bool:
