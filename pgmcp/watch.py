@@ -23,8 +23,6 @@ LAST_RETRY_SECONDS = 60.0
 
 Unwatch = Callable[[], None]
 
-_log = logging.getLogger("pgmcp.auth")
-
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -60,13 +58,16 @@ State = Signature | tuple[Signature | None, ...] | None
 class Debounce:
     """Decides when a file is to be loaded: a new file at once, an edited one when it is quiet.
 
-    Files that belong together are always waited for: they are replaced one after the other.
+    After a load the next one waits, so that a burst of new files is one load in QUIET_SECONDS and
+    its last is never left out. Files that belong together are always waited for: they are replaced
+    one after the other.
     """
 
     def __init__(self, current: State) -> None:
         self._loaded = current
         self._pending: State = None
         self._since: float | None = None
+        self._next_at = float("-inf")
 
     def due(self, seen: State, now: float) -> bool:
         """Whether to load now, having seen that at `now` (seconds, monotonic)."""
@@ -82,8 +83,15 @@ class Debounce:
                 self._pending, self._since = seen, now
             if now - self._since < QUIET_SECONDS:
                 return False
-        self._loaded, self._since = seen, None
+        elif now < self._next_at:
+            self._pending, self._since = seen, now
+            return False
+        self._loaded, self._since, self._next_at = seen, None, now + QUIET_SECONDS
         return True
+
+    def spared(self) -> None:
+        """The load that was due last changed nothing: it holds up no other."""
+        self._next_at = float("-inf")
 
     @property
     def quiet(self) -> bool:
@@ -114,6 +122,11 @@ class Retry:
         """Whether to try again now."""
         return self._at is not None and now >= self._at
 
+    @property
+    def failed(self) -> bool:
+        """Whether the attempt before failed."""
+        return self._reason is not None
+
     def news(self, reason: str) -> bool:
         """Whether this failure is another than the one before."""
         before, self._reason = self._reason, reason
@@ -129,6 +142,7 @@ class _Watched:
     debounce: Debounce
     retry: Retry
     reload: Callable[[], object]
+    log: logging.Logger
 
 
 class Watcher:
@@ -142,30 +156,36 @@ class Watcher:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
 
-    def watch(self, path: Path, reload: Callable[[], object]) -> None:
+    def watch(self, path: Path, reload: Callable[[], object], area: str) -> None:
         """Call `reload` when the file at `path` has changed, and again while it fails.
 
-        Its PgmcpError or OSError goes to the log, once for as long as it stays the same.
+        What is reloaded goes to the log of an area (`auth`), unless it returns False: nothing has
+        changed. So does its PgmcpError or OSError, once for as long as it stays the same.
         Say so before the file is loaded for the first time: a change in between is then not lost.
         """
         path = path.absolute()
-        self._add(str(path), lambda: Signature.of(path), reload)
+        self._add(str(path), lambda: Signature.of(path), reload, area)
 
-    def watch_together(self, paths: Sequence[Path], reload: Callable[[], object]) -> Unwatch:
+    def watch_together(
+        self, paths: Sequence[Path], reload: Callable[[], object], area: str
+    ) -> Unwatch:
         """The same for files that are only good together; call what is returned to end it."""
         paths = [path.absolute() for path in paths]
         name = ", ".join(map(str, paths))
-        return self._add(name, lambda: tuple(map(Signature.of, paths)), reload)
+        return self._add(name, lambda: tuple(map(Signature.of, paths)), reload, area)
 
     def every(self, seconds: float, task: Callable[[], object], name: str) -> None:
-        """Call `task` every so many seconds, in a thread of its own."""
+        """Call `task` every so many seconds, in a thread of its own.
+
+        A failure that nobody expected goes to the log of the area `name`.
+        """
         self._tasks.append((name, seconds, task))
 
     def start(self) -> None:
         """Begin."""
         for name, seconds, task in [("files", POLL_SECONDS, self._look), *self._tasks]:
             thread = threading.Thread(
-                target=self._run, args=(seconds, task), name=f"watch-{name}", daemon=True
+                target=self._run, args=(seconds, task, name), name=f"watch-{name}", daemon=True
             )
             self._threads.append(thread)
             thread.start()
@@ -177,15 +197,17 @@ class Watcher:
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock()))
 
-    def _run(self, seconds: float, task: Callable[[], object]) -> None:
+    def _run(self, seconds: float, task: Callable[[], object], name: str) -> None:
         while not self._stopping.wait(seconds):
             try:
                 task()
             except Exception:  # noqa: BLE001 - one failure must not end the watching
-                _log.exception("a background task failed")
+                _logger(name).exception("the background task %s failed", name)
 
-    def _add(self, name: str, look: Callable[[], State], reload: Callable[[], object]) -> Unwatch:
-        watched = _Watched(name, look, Debounce(look()), Retry(), reload)
+    def _add(
+        self, name: str, look: Callable[[], State], reload: Callable[[], object], area: str
+    ) -> Unwatch:
+        watched = _Watched(name, look, Debounce(look()), Retry(), reload, _logger(area))
         with self._watched_lock:
             self._watched = (*self._watched, watched)
 
@@ -207,11 +229,19 @@ class Watcher:
     def _reload(self, watched: _Watched, now: float) -> None:
         watched.retry.begin(now)
         try:
-            watched.reload()
+            changed = watched.reload()
         except (PgmcpError, OSError) as error:
             reason = getattr(error, "reason", getattr(error, "message", str(error)))
             if watched.retry.news(reason):
-                _log.error("Failed to reload %s: %s", watched.name, reason)
+                watched.log.error("Failed to reload %s: %s", watched.name, reason)
         else:
+            if changed is False:
+                watched.debounce.spared()
+            # Whoever read that it failed waits for this line.
+            if changed is not False or watched.retry.failed:
+                watched.log.info("Reloaded %s", watched.name)
             watched.retry.forget()
-            _log.info("Reloaded %s", watched.name)
+
+
+def _logger(area: str) -> logging.Logger:
+    return logging.getLogger(f"pgmcp.{area}")

@@ -45,7 +45,7 @@ def measure(trials: int, folder: Path) -> list[float]:
     replace.update(path, lambda data: TokenFile().dump())
     tokens = TokenStore(path, clock=lambda: datetime.now(UTC), on_ended=lambda ended: None)
     watcher = Watcher()
-    watcher.watch(path, tokens.reload)
+    watcher.watch(path, tokens.reload, "auth")
     tokens.start()
     watcher.start()
     try:

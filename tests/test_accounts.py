@@ -512,3 +512,23 @@ def test_a_session_opened_for_a_user_who_has_just_gone_is_ended(tmp_path: Path) 
     world.sessions.open = open_late  # type: ignore[method-assign, assignment]
     assert world.refusal().message == DISABLED
     assert [reason for _, reason in world.ended] == ["user disabled"]
+
+
+def test_logins_are_no_reloads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watcher sees what a login wrote, before the login goes on and after."""
+    seen: list[bool] = []
+    update = replace.update
+
+    def watched(path: Path, change: Callable[[bytes | None], bytes | None]) -> bool:
+        wrote = update(path, change)
+        seen.append(world.users.reload())
+        return wrote
+
+    monkeypatch.setattr(replace, "update", watched)
+    for _ in range(3):
+        world.log_in()
+        seen.append(world.users.reload())
+    assert seen == 6 * [False]
+    monkeypatch.undo()
+    world.edit(lambda known: known.without("charlie"))
+    assert world.users.reload()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pgmcp.errors import FileError
-from pgmcp.watch import LAST_RETRY_SECONDS, Debounce, Retry, Signature, Watcher
+from pgmcp.watch import LAST_RETRY_SECONDS, QUIET_SECONDS, Debounce, Retry, Signature, Watcher
 
 
 def sig(inode: int = 1, size: int = 10, mtime_ns: int = 0, ctime_ns: int = 0) -> Signature:
@@ -35,6 +36,36 @@ def test_a_file_edited_in_place_is_due_when_it_has_been_quiet() -> None:
     assert not debounce.due(sig(size=12), 0.18)
     assert debounce.due(sig(size=12), 0.19)
     assert not debounce.due(sig(size=12), 0.40)
+
+
+def test_a_burst_of_new_files_is_one_load_in_100_ms_and_the_last_is_loaded() -> None:
+    debounce = Debounce(sig(inode=1))
+    loaded = [
+        (step, inode)
+        for step in range(60)
+        if debounce.due(sig(inode=(inode := min(2 + step, 30))), 10.0 + step * 0.02)
+    ]
+    assert loaded[0] == (0, 2)  # nothing came before it
+    assert loaded[-1][1] == 30
+    assert all(b - a >= 5 for (a, _), (b, _) in itertools.pairwise(loaded))
+    assert len(loaded) == 7
+
+
+def test_a_new_file_waits_after_an_edit_was_loaded_too() -> None:
+    debounce = Debounce(sig())
+    debounce.due(sig(size=11), 0.00)
+    assert debounce.due(sig(size=11), 0.10)
+    assert not debounce.due(sig(inode=2), 0.12)
+    assert not debounce.quiet
+    assert debounce.due(sig(inode=2), 0.20)
+    assert debounce.quiet
+
+
+def test_a_load_that_changed_nothing_holds_up_no_other() -> None:
+    debounce = Debounce(sig())
+    assert debounce.due(sig(inode=2), 0.00)
+    debounce.spared()
+    assert debounce.due(sig(inode=3), 0.02)
 
 
 def test_an_edit_that_keeps_size_and_mtime_shows_in_ctime() -> None:
@@ -98,7 +129,7 @@ class Loads:
         self.read: list[str] = []
         self.watcher = Watcher()
         self._changed = threading.Condition()
-        self.watcher.watch(path, self._load)
+        self.watcher.watch(path, self._load, "auth")
         self.watcher.start()
 
     def _load(self) -> None:
@@ -207,7 +238,7 @@ def test_the_log_says_what_was_reloaded_and_what_failed(
             raise answer
 
     watcher = Watcher()
-    watcher.watch(path, load)
+    watcher.watch(path, load, "auth")
     watcher.start()
     try:
         with caplog.at_level(logging.INFO, "pgmcp"):
@@ -221,6 +252,56 @@ def test_the_log_says_what_was_reloaded_and_what_failed(
         f"Failed to reload {path}: line 3: tokens[0] has no hash",
         f"Reloaded {path}",
     ]
+
+
+def test_a_load_that_changed_nothing_is_not_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, answers = tmp_path / "f", [True, False, False]
+    watcher = Watcher()
+    watcher.watch(path, lambda: answers.pop(), "auth")
+    watcher.start()
+    try:
+        with caplog.at_level(logging.INFO, "pgmcp"):
+            for left in (2, 1, 0):
+                replace_by(path, f"{left}")
+                poll(lambda: len(answers) == left)  # noqa: B023 - called in this round only
+            poll(lambda: bool(caplog.messages))
+    finally:
+        watcher.stop()
+    assert caplog.messages == [f"Reloaded {path}"]
+
+
+def test_a_load_that_succeeds_after_a_failure_is_told_of(
+    failing: Failing, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing.failure = FileError("too many open files", origin=str(failing.path))
+    failing.changed = False
+    with caplog.at_level(logging.INFO, "pgmcp"):
+        replace_by(failing.path, "old")
+        poll(lambda: failing.loads == 1)
+        failing.failure = None
+        failing.later()
+        poll(lambda: f"Reloaded {failing.path}" in caplog.messages)
+
+
+@pytest.mark.parametrize("area", ["auth", "tls"])
+def test_a_reload_is_told_of_in_the_log_of_its_area(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, area: str
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    watcher = Watcher()
+    watcher.watch(first, lambda: None, area)
+    watcher.watch_together([second], lambda: None, area)
+    watcher.start()
+    try:
+        with caplog.at_level(logging.INFO, "pgmcp"):
+            first.write_text("new")
+            second.write_text("new")
+            poll(lambda: len(caplog.records) == 2)
+    finally:
+        watcher.stop()
+    assert {record.name for record in caplog.records} == {f"pgmcp.{area}"}
 
 
 def test_a_slow_or_failing_task_delays_no_reload(
@@ -238,7 +319,7 @@ def test_a_slow_or_failing_task_delays_no_reload(
         loaded.wait(5.0)
 
     watcher = Watcher()
-    watcher.watch(path, loaded.set)
+    watcher.watch(path, loaded.set, "auth")
     watcher.every(0.001, hang, "hang")
     watcher.every(0.001, fail, "fail")
     watcher.start()
@@ -249,7 +330,9 @@ def test_a_slow_or_failing_task_delays_no_reload(
         poll(lambda: len(leave) > 1)
     finally:
         watcher.stop()
-    assert "a background task failed" in caplog.text
+    assert ("pgmcp.fail", "the background task fail failed") in {
+        (record.name, record.message) for record in caplog.records
+    }
 
 
 class Failing:
@@ -258,15 +341,17 @@ class Failing:
     def __init__(self, path: Path) -> None:
         self.path, self.now, self.loads = path, 0.0, 0
         self.failure: Exception | None = None
+        self.changed = True
         path.write_text("old")
         self.watcher = Watcher(clock=lambda: self.now)
-        self.watcher.watch(path, self._load)
+        self.watcher.watch(path, self._load, "auth")
         self.watcher.start()
 
-    def _load(self) -> None:
+    def _load(self) -> bool:
         self.loads += 1
         if self.failure is not None:
             raise self.failure
+        return self.changed
 
     def later(self) -> None:
         """Let the time of the next attempt come, and wait for it."""
@@ -312,6 +397,7 @@ def test_a_new_state_that_fails_in_the_same_way_is_news(
 ) -> None:
     failing.failure = FileError("line 1: no", origin=str(failing.path))
     for count in (1, 2):
+        failing.now += QUIET_SECONDS
         replace_by(failing.path, "new")
         poll(lambda: len(caplog.messages) == count)  # noqa: B023 - called in this round only
 
@@ -350,7 +436,7 @@ class Looks:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self._count = 0
-        watcher.watch_together([Path("/")], lambda: None)
+        watcher.watch_together([Path("/")], lambda: None, "auth")
         (watched,) = [each for each in watcher._watched if each.name == "/"]
         look = watched.look
 

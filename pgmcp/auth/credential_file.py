@@ -32,6 +32,7 @@ class CredentialFile(Generic[T]):
         self._parse = parse
         self._data: bytes | None = None
         self._known: tuple[bytes, T] | None = None
+        self._written: bytes | None = None
         self._started = 0
         self._applied = 0
         self._swap_lock = threading.Lock()
@@ -45,7 +46,7 @@ class CredentialFile(Generic[T]):
         return files.read(self.path)
 
     def reload(self) -> tuple[T, T, bool]:
-        """Read the file; the value before, the value now, and whether the bytes were others.
+        """Read the file; the value before, the value now, and whether somebody else changed it.
 
         FileError, with the old value kept, when the file is missing, too open, or wrong.
         """
@@ -62,7 +63,9 @@ class CredentialFile(Generic[T]):
             old = self.value
             if ticket < self._applied:
                 return old, old, False
-            changed = data != self._data
+            # What this server wrote itself may be seen by the watcher before the writer is back.
+            changed = data not in (self._data, self._written)
+            self._written = self._written if data == self._written else None
             self.value, self._data, self._applied = value, data, ticket
             self._known = (data, value)
         return old, value, changed
@@ -79,7 +82,7 @@ class CredentialFile(Generic[T]):
 
     def remember(self, data: bytes, value: T) -> None:
         """What `value` looks like as bytes, because it is about to be written."""
-        self._known = (data, value)
+        self._known, self._written = (data, value), data
 
     def apply(self, change: Callable[[T], T]) -> tuple[T, T]:
         """Change the value in memory only; the value before and the value now."""

@@ -97,7 +97,7 @@ class TokenStore:
         return None if token is None or token.expired(self._clock.now()) else token
 
     def reload(self) -> bool:
-        """Take over the changed file; False when its bytes are the ones already known."""
+        """Take over the changed file; False when it says what this store knows."""
         old, new, changed = self._file.reload()
         self._announce(old, new)
         return changed

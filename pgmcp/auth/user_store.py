@@ -70,7 +70,7 @@ class UserStore:
         return cost
 
     def reload(self) -> bool:
-        """Take over the changed file; False when its bytes are the ones already known."""
+        """Take over the changed file; False when it says what this store knows."""
         old, new, changed = self._file.reload()
         self._announce(old, new)
         return changed

@@ -112,7 +112,7 @@ class Observation:
     # -- what is no call ---------------------------------------------------------------------------
 
     def reloading(self, what: str, reload: Callable[[], object]) -> Callable[[], object]:
-        """`reload`, counted."""
+        """`reload`, counted unless it returns False: nothing has changed."""
 
         def counted() -> object:
             try:
@@ -120,7 +120,8 @@ class Observation:
             except PgmcpError:
                 self.reloads.add(what, "failed")
                 raise
-            self.reloads.add(what, "ok")
+            if done is not False:
+                self.reloads.add(what, "ok")
             return done
 
         return counted

@@ -116,7 +116,7 @@ class HttpFront:
         from pgmcp.transport.tls import ServerTls, files  # here: many a server has no certificate
 
         reload = self._observation.reloading("certificate", self._reload_certificate)
-        unwatch = self._watcher.watch_together(files(config), reload)
+        unwatch = self._watcher.watch_together(files(config), reload, "tls")
         try:
             before = self._certificate.tls if self._certificate is not None else None
             return Prepared(ServerTls(config, before), unwatch)
@@ -147,11 +147,13 @@ class HttpFront:
             if asked or prepared.tls.asks_clients:
                 self._server.renew()
 
-    def _reload_certificate(self) -> None:
-        if self._certificate is not None:
-            self._certificate.tls.reload()
-            if self._certificate.tls.asks_clients:
-                self._server.renew()
+    def _reload_certificate(self) -> bool:
+        if self._certificate is None:
+            return False
+        changed = self._certificate.tls.reload()
+        if changed and self._certificate.tls.asks_clients:
+            self._server.renew()
+        return changed
 
     def _endpoint(self, serving: Serving, metrics: Page | None) -> Endpoint:
         door = self._door

@@ -6,6 +6,7 @@ never one that is.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -27,7 +28,7 @@ _VERIFY = {
     "require": ssl.CERT_REQUIRED,
 }
 
-_log = logging.getLogger("pgmcp.http")
+_log = logging.getLogger("pgmcp.tls")
 
 
 def _now() -> datetime:
@@ -36,9 +37,13 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and a key that OpenSSL took; what is shown is None when we cannot read it."""
+    """A certificate and a key that OpenSSL took; what is shown is None when we cannot read it.
+
+    `digest` is that of all that was read.
+    """
 
     file: Path
+    digest: bytes
     context: ssl.SSLContext
     shown: Certificate | None
 
@@ -76,12 +81,14 @@ class ServerTls:
         context = self._pair.context
         return context if context.verify_mode is ssl.CERT_NONE else _without_past(context)
 
-    def reload(self) -> None:
+    def reload(self) -> bool:
         """Read the files again; new connections get the new pair, open ones keep theirs.
 
-        ConfigError when they are no good: then everything stays as it was.
+        False when they say the same as before. ConfigError when they are no good: then everything
+        stays as it was.
         """
-        self._pair = self._better(self._pair)
+        before, self._pair = self._pair, self._better(self._pair)
+        return self._pair.digest != before.digest
 
     def take(self, other: ServerTls) -> None:
         """Show what `other` shows from now on, and follow its files."""
@@ -124,11 +131,16 @@ def load(config: Tls) -> Pair:
                 f"the TLS chain {config.chain_file} holds no certificate",
                 "Give a PEM file with the intermediate certificates, or leave chain_file out.",
             )
+    secret, trusted = pem.read(key, "key"), b""
     context = _context(_VERIFY[config.client_auth])
-    _load_pair(context, shown + _LINE_END + chain, certificate, key)
+    _load_pair(context, shown + _LINE_END + chain, secret, certificate, key)
     if context.verify_mode is not ssl.CERT_NONE:
-        _trust(context, _require(config.client_ca_file, "http.tls.client_ca_file"))
-    return Pair(certificate, context, _first(shown))
+        authority = _require(config.client_ca_file, "http.tls.client_ca_file")
+        trusted = pem.read(authority, "client authority")
+        _trust(context, trusted, authority)
+    parts = (shown, chain, secret, trusted)
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+    return Pair(certificate, digest, context, _first(shown))
 
 
 def _first(shown: bytes) -> Certificate | None:
@@ -168,9 +180,8 @@ def _without_past(shared: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-def _trust(context: ssl.SSLContext, authority: Path) -> None:
+def _trust(context: ssl.SSLContext, trusted: bytes, authority: Path) -> None:
     """Let in whose certificate leads to the authority; another one ends the handshake."""
-    trusted = pem.read(authority, "client authority")
     try:
         context.load_verify_locations(cadata=trusted.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
@@ -180,7 +191,9 @@ def _trust(context: ssl.SSLContext, authority: Path) -> None:
         ) from None
 
 
-def _load_pair(context: ssl.SSLContext, shown: bytes, certificate: Path, key: Path) -> None:
+def _load_pair(
+    context: ssl.SSLContext, shown: bytes, secret: bytes, certificate: Path, key: Path
+) -> None:
     def no_password() -> str:
         # Without this OpenSSL would ask on the terminal, in the middle of serving.
         raise ConfigError(
@@ -188,7 +201,6 @@ def _load_pair(context: ssl.SSLContext, shown: bytes, certificate: Path, key: Pa
             "Give a key without a passphrase: openssl pkey -in KEY -out PLAIN_KEY",
         )
 
-    secret = pem.read(key, "key")
     try:
         # Two files: the certificate's may hold another key.
         with pem.as_path(shown) as shown_path, pem.as_path(secret) as secret_path:
