@@ -52,6 +52,32 @@ CREATE INDEX ON self_test_odd_index (id self_test_odd);
 CREATE TABLE self_test_hashed (id int) PARTITION BY HASH (id self_test_odd);
 CREATE TABLE self_test_hashed_0 PARTITION OF self_test_hashed
   FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+-- Called with constants, for which they have nothing to do while the objects are made.
+CREATE FUNCTION self_test_folded(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+  IF current_setting('self_test.made', true) IS NULL THEN RETURN $1; END IF;
+  PERFORM public.self_test_wrapper(); RETURN $1; END $$;
+CREATE FUNCTION self_test_inlined(text) RETURNS text LANGUAGE sql IMMUTABLE
+  AS $$ SELECT public.self_test_folded('a') || $1 $$;
+CREATE FUNCTION self_test_plain(text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+  AS $$ BEGIN RETURN $1; END $$;
+CREATE TABLE self_test_index (name text);
+CREATE INDEX ON self_test_index ((self_test_folded('a') || name));
+CREATE TABLE self_test_inlined_index (name text);
+CREATE INDEX ON self_test_inlined_index (self_test_inlined(name));
+CREATE TABLE self_test_predicate (name text);
+CREATE INDEX ON self_test_predicate (name) WHERE name > 'm' OR self_test_plain(name) = 'a';
+CREATE TABLE self_test_statistics (name text);
+CREATE STATISTICS self_test_expression ON (self_test_folded('a') || name)
+  FROM self_test_statistics;
+CREATE TABLE self_test_key (name text) PARTITION BY RANGE ((self_test_folded('a') || name));
+CREATE TABLE self_test_key_part PARTITION OF self_test_key FOR VALUES FROM ('a') TO ('z');
+CREATE TABLE self_test_constraint (name text CHECK (name > self_test_folded('a')));
+CREATE TABLE self_test_heir () INHERITS (self_test_constraint);
+CREATE TABLE self_test_of_values (name text CHECK (self_test_plain(name) > 'a'));
+CREATE INDEX ON self_test_of_values (self_test_plain(lower(name)));
+CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq, NEGATOR = !==);
+CREATE OPERATOR !== (LEFTARG = int, RIGHTARG = int, FUNCTION = self_test_always, NEGATOR = ===);
+SET self_test.made = 'yes';
 CREATE EXTENSION file_fdw;
 CREATE SERVER self_test FOREIGN DATA WRAPPER file_fdw;
 CREATE FOREIGN TABLE self_test_program (line text) SERVER self_test OPTIONS (program 'echo x');

@@ -350,6 +350,31 @@ def test_a_domain_whose_check_runs_a_function_is_told(postgres: Server, database
     assert any("looks" in finding.message for finding in database_findings(settings))
 
 
+def test_code_that_runs_without_being_named_is_told(postgres: Server, database: str) -> None:
+    owner = f"adds_{database}"
+    postgres.psql(
+        "CREATE FUNCTION in_index(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';"
+        "CREATE FUNCTION vouched_for(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';"
+        "CREATE FUNCTION in_check(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE"
+        " AS 'BEGIN RETURN true; END';"
+        "CREATE TABLE t (a text CHECK (in_check(a))); CREATE INDEX indexed ON t (in_index(a));"
+        "CREATE INDEX ON t (vouched_for(a)); CREATE EXTENSION citext;"
+        f"CREATE ROLE {owner}; GRANT CREATE ON DATABASE {database} TO {owner};"
+        f"GRANT CREATE ON SCHEMA public TO {owner}; SET ROLE {owner}; CREATE EXTENSION hstore",
+        database,
+    )
+    settings = settings_for(postgres, database, trusted_functions=("public.vouched_for",))
+    try:
+        told = [f.message for f in database_findings(settings) if f.subject.endswith("expression")]
+        assert len(told) == 2
+        assert "indexed" in "".join(told)
+        assert "in_check" in "".join(told)
+        extensions = [f for f in database_findings(settings) if f.subject.endswith("extension")]
+        assert [owner in found.message for found in extensions] == [True]
+    finally:
+        postgres.psql(f"DROP OWNED BY {owner} CASCADE; DROP ROLE {owner}", database)
+
+
 def test_a_database_that_does_not_answer_is_an_error() -> None:
     (found,) = database_findings(unreachable(free_port()))
     assert found.status == "error"

@@ -42,6 +42,17 @@ def open_database(postgres: Server, database: str) -> Iterator[Open]:
         ("select * from self_test_program", "runs a program"),
         ("select * from self_test_parent", "self_test_child runs a program"),
         ("select array_in('{x}', 'self_test_domain'::regtype::oid, -1)", "array_in"),
+        ("select * from self_test_index where name = 'a'", "self_test_folded"),
+        ("select count(*) from self_test_index", "self_test_folded"),
+        ("select 1 from self_test_table where name in (table self_test_index)", "self_test_folded"),
+        ("select * from self_test_inlined_index", "self_test_inlined"),
+        ("select name from self_test_predicate where name > 'n'", "self_test_plain"),
+        ("select count(*) from self_test_statistics", "self_test_folded"),
+        ("select * from self_test_key", "self_test_folded"),
+        ("select * from self_test_key_part", "self_test_folded"),
+        ("select * from self_test_constraint", "self_test_folded"),
+        ("select * from self_test_heir", "self_test_folded"),
+        ("select id from self_test_table where not (id === 5)", "self_test_always"),
         ("select satisfies_hash_partition('self_test_hashed'::regclass, 1, 0, 5)", "satisfies"),
     ],
 )
@@ -55,6 +66,41 @@ def test_what_a_table_or_a_type_calls_by_itself_is_judged(
 def test_an_operator_may_vouch_for_an_index_of_his_own(open_database: Open) -> None:
     trusting = open_database(trusted_functions=("public.self_test_compare",))
     assert trusting.query("select * from self_test_odd_index where id = 5", max_rows=1).rows == []
+
+
+def test_an_expression_of_a_table_that_only_takes_its_values_is_no_objection(
+    open_database: Open,
+) -> None:
+    assert open_database().query("select * from self_test_of_values", max_rows=1).rows == []
+
+
+def test_an_operator_may_vouch_for_what_a_table_calls(open_database: Open) -> None:
+    trusting = open_database(trusted_functions=("public.self_test_folded",))
+    assert trusting.query("select * from self_test_heir", max_rows=1).rows == []
+    with pytest.raises(StatementRefusedError, match="self_test_inlined"):
+        trusting.query("select * from self_test_inlined_index", max_rows=1)
+
+
+def test_an_extension_vouches_for_nothing_that_its_owner_adds(
+    open_database: Open, postgres: Server, database: str
+) -> None:
+    judged = open_database()
+    owner = f"owner_of_{database}"
+    postgres.psql(
+        f"CREATE ROLE {owner}; GRANT CREATE ON DATABASE {database} TO {owner};"
+        f" GRANT CREATE ON SCHEMA public TO {owner}; CREATE EXTENSION citext;"
+        f" SET ROLE {owner}; CREATE EXTENSION hstore;"
+        " CREATE FUNCTION added() RETURNS int LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE"
+        " AS 'BEGIN RETURN 1; END'; ALTER EXTENSION hstore ADD FUNCTION added()",
+        database,
+    )
+    try:
+        for text in ("select added()", "select 'a=>1'::hstore -> 'a'"):
+            with pytest.raises(StatementRefusedError, match="hstore, does not belong to a superus"):
+                judged.query(text, max_rows=1)
+        assert judged.query("select 'A'::citext = 'a'", max_rows=1).rows == [(b"t",)]
+    finally:
+        postgres.psql(f"DROP OWNED BY {owner} CASCADE; DROP ROLE {owner}", database)
 
 
 def test_types_with_parts_are_read_where_their_parts_are_harmless(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pgmcp.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Database
-from pgmcp.db import role
+from pgmcp.db import inspection, role
 from pgmcp.db.pools import Pools
 from pgmcp.db.port import Database as Port
 from pgmcp.errors import ToolError
@@ -50,6 +50,8 @@ def database_findings(
         )
         yield from _role_findings(database, reader)
         yield from _domain_findings(database, reader)
+        yield from _kept_findings(database, reader)
+        yield from _extension_findings(database, reader)
     except ToolError as failure:
         yield error(database.name, failure.message, failure.hint or "Mend this first.")
     finally:
@@ -74,9 +76,8 @@ def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:
 
 
 def _domain_findings(database: Database, reader: Port) -> Iterator[Finding]:
-    for domain, function in reader.fetch(role.CHECKED_DOMAINS_SQL).rows:
-        name, called = (domain or b"").decode(), (function or b"").decode()
-        if called.partition("(")[0] in database.trusted_functions:
+    for name, called, qualified in _texts(reader, inspection.CHECKED_DOMAINS_SQL):
+        if qualified in database.trusted_functions:
             continue
         yield warning(
             f"{database.name}: domain",
@@ -84,3 +85,37 @@ def _domain_findings(database: Database, reader: Port) -> Iterator[Finding]:
             "inside an array or a row, before pgmcp can judge the statement",
             "See that this function changes nothing.",
         )
+
+
+def _kept_findings(database: Database, reader: Port) -> Iterator[Finding]:
+    for name, called, qualified in _texts(reader, inspection.KEPT_CALLS_SQL):
+        if qualified in database.trusted_functions:
+            continue
+        yield warning(
+            f"{database.name}: expression",
+            f"{name} calls {called}, which PostgreSQL may run while it plans any read of the table;"
+            " where it may, reads of the table are refused",
+            "See that this function changes nothing, then name it in trusted_functions.",
+        )
+
+
+def _extension_findings(database: Database, reader: Port) -> Iterator[Finding]:
+    for name, owner, function in _texts(reader, inspection.EXTENSIONS_SQL):
+        problem = (
+            f"{function} of the extension {name} belongs to no superuser: it is refused"
+            if function
+            else f"{name} belongs to {owner}, who is no superuser and may add functions to it: its"
+            " functions are refused"
+        )
+        yield warning(
+            f"{database.name}: extension",
+            problem,
+            "Have a superuser create the extension, or name its functions in trusted_functions.",
+        )
+
+
+def _texts(reader: Port, sql: str) -> list[tuple[str, ...]]:
+    return [
+        tuple((value or b"").decode(errors="replace") for value in row)
+        for row in reader.fetch(sql).rows
+    ]

@@ -6,8 +6,7 @@ search_path, operators, casts and views hide it) but by the tree that PostgreSQL
 `debug_print_rewritten` shows, with every function by OID and every view expanded.
 
 What this cannot see: the check of a domain, when a statement holds a literal of an array or a row
-of it, since PostgreSQL runs it while it analyses (`-check` lists such domains); a function that an
-index expression or a constraint of the table calls with constants alone, which the planner folds;
+of it, since PostgreSQL runs it while it analyses (`-check` lists such domains);
 what an extension's function, a trusted one or a foreign server does against its promise.
 
 The rule: nothing here guesses. A function is judged by its row in pg_proc; one that cannot be
@@ -83,7 +82,11 @@ def objects_in(tree: str) -> Objects:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A row of pg_proc, as far as a judgement needs it. `extension` is "" outside of one."""
+    """A row of pg_proc, as far as a judgement needs it. `extension` is "" outside of one.
+
+    `of_superusers`: it and its extension belong to superusers. The owner of an extension who is
+    none can add functions of his own to it.
+    """
 
     oid: int
     schema: str
@@ -93,6 +96,7 @@ class Function:
     parallel: str  # 's'afe, 'r'estricted, 'u'nsafe
     language: str
     extension: str
+    of_superusers: bool
 
 
 # Built-in functions that are marked volatile or parallel unsafe and yet only look, or only wait.
@@ -154,6 +158,15 @@ WHERE p.oid OPERATOR(pg_catalog.<) 16384
 
 LOOKUP_SQL = """
 WITH RECURSIVE
+operators AS (
+  SELECT pg_catalog.unnest($2::pg_catalog.oid[]) AS oid
+  UNION
+  SELECT other.oid  -- the planner puts these in its place, for NOT and to swap the two sides
+  FROM operators
+  JOIN pg_catalog.pg_operator o USING (oid)
+  CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) other (oid)
+  WHERE other.oid >= 16384
+),
 types AS (
   SELECT pg_catalog.unnest($3::pg_catalog.oid[]) AS oid
   UNION
@@ -176,8 +189,7 @@ types AS (
 named AS (
   SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid
   UNION
-  SELECT o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o
-  WHERE o.oid = ANY ($2::pg_catalog.oid[])
+  SELECT o.oprcode::pg_catalog.oid FROM operators JOIN pg_catalog.pg_operator o USING (oid)
   UNION
   SELECT io.oid
   FROM types
@@ -205,7 +217,7 @@ called AS (
     (a.aggminvtransfn::pg_catalog.oid), (a.aggmfinalfn::pg_catalog.oid)) step (oid)
 )
 SELECT p.oid, n.nspname, p.proname, p.oid::pg_catalog.regprocedure, p.provolatile, p.proparallel,
-       l.lanname, e.extname, NULL
+       l.lanname, e.extname, owner.rolsuper AND creator.rolsuper, NULL
 FROM called
 JOIN pg_catalog.pg_proc p USING (oid)
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -214,8 +226,10 @@ LEFT JOIN pg_catalog.pg_depend d
   ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
   AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+LEFT JOIN pg_catalog.pg_roles owner ON owner.oid = p.proowner
+LEFT JOIN pg_catalog.pg_roles creator ON creator.oid = e.extowner
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.conbin::pg_catalog.text
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.conbin::pg_catalog.text
 FROM types
 JOIN pg_catalog.pg_constraint c ON c.contypid = types.oid
 WHERE c.conbin IS NOT NULL
@@ -233,7 +247,15 @@ ODD_RELATIONS = """
       AND d.objid OPERATOR(pg_catalog.=) c.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'))
  OR EXISTS (
   SELECT FROM pg_catalog.pg_foreign_table f CROSS JOIN pg_catalog.unnest(f.ftoptions) option
-  WHERE option OPERATOR(pg_catalog.~~) 'program=%'))
+  WHERE option OPERATOR(pg_catalog.~~) 'program=%')
+ OR EXISTS (
+  SELECT FROM pg_catalog.pg_depend d
+  WHERE d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[
+      'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass])
+    AND d.refobjid OPERATOR(pg_catalog.>=) 16384
+    AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[
+      'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass,
+      'pg_catalog.pg_statistic_ext'::pg_catalog.regclass])))
 """
 """Whether the database has what BEHIND_RELATIONS_SQL looks for: an expression, seldom true."""
 
@@ -243,6 +265,14 @@ relations AS (
   SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid
   UNION
   SELECT i.inhrelid FROM relations JOIN pg_catalog.pg_inherits i ON i.inhparent = relations.oid
+),
+partitioned AS (
+  SELECT oid FROM relations
+  UNION
+  SELECT i.inhparent
+  FROM partitioned
+  JOIN pg_catalog.pg_class c ON c.oid = partitioned.oid AND c.relispartition
+  JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
 ),
 classes AS (
   SELECT pg_catalog.unnest(x.indclass::pg_catalog.oid[]) AS oid
@@ -260,26 +290,50 @@ families AS (
   SELECT c.opcfamily AS oid
   FROM classes JOIN pg_catalog.pg_opclass c USING (oid) WHERE c.oid >= 16384
 )
-SELECT p.amproc::pg_catalog.oid, NULL
+SELECT p.amproc::pg_catalog.oid, NULL, NULL, NULL
 FROM families JOIN pg_catalog.pg_amproc p ON p.amprocfamily = families.oid
 WHERE p.amproc::pg_catalog.oid >= 16384
 UNION
-SELECT o.oprcode::pg_catalog.oid, NULL
+SELECT o.oprcode::pg_catalog.oid, NULL, NULL, NULL
 FROM families
 JOIN pg_catalog.pg_amop a ON a.amopfamily = families.oid
 JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
 WHERE o.oprcode::pg_catalog.oid >= 16384
 UNION
-SELECT NULL, f.ftrelid::pg_catalog.regclass::pg_catalog.text
+SELECT NULL, f.ftrelid::pg_catalog.regclass::pg_catalog.text, NULL, NULL
 FROM relations
 JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = relations.oid
 CROSS JOIN pg_catalog.unnest(f.ftoptions) option
 WHERE option LIKE 'program=%'
+UNION
+SELECT NULL, NULL, x.indexprs::pg_catalog.text, x.indpred::pg_catalog.text
+FROM relations JOIN pg_catalog.pg_index x ON x.indrelid = relations.oid
+WHERE x.indexprs IS NOT NULL OR x.indpred IS NOT NULL
+UNION
+SELECT NULL, NULL, s.stxexprs::pg_catalog.text, NULL
+FROM relations JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = relations.oid
+WHERE s.stxexprs IS NOT NULL
+UNION
+SELECT NULL, NULL, p.partexprs::pg_catalog.text, NULL
+FROM partitioned JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = partitioned.oid
+WHERE p.partexprs IS NOT NULL
+UNION
+SELECT NULL, NULL, c.conbin::pg_catalog.text, NULL
+FROM relations JOIN pg_catalog.pg_constraint c ON c.conrelid = relations.oid
+WHERE c.conrelid <> 0 AND c.conbin IS NOT NULL  -- a domain's has none
+UNION
+SELECT NULL, NULL, NULL, d.adbin::pg_catalog.text
+FROM relations
+JOIN pg_catalog.pg_attribute a ON a.attrelid = relations.oid AND a.attgenerated = 'v'
+JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 """
 """What is called, or run, to read tables, and named in no tree (parameters: relations and types).
 
-A row is either a function, of an operator class that is not PostgreSQL's own and that an index, a
-partition key or a type's comparison uses, or the name of a foreign table that runs a program.
+A row is one of these: a function, of an operator class that is not PostgreSQL's own and that an
+index, a partition key or a type's comparison uses; the name of a foreign table that runs a program;
+the tree of an expression that the planner reads (of an index, statistics, a partition key or a
+constraint); the tree of one that reading runs (an index's predicate, which a scan may check again,
+or a column that is computed when it is read).
 """
 
 
@@ -292,13 +346,19 @@ def objection(function: Function, trusted: Collection[str]) -> str | None:
     """Why a function that is not PostgreSQL's own may not run in a read, None when it may.
 
     `trusted` are `schema.function` names which the operator vouches for. Beyond these only an
-    extension's functions pass: immutable ones, and stable ones that are parallel safe, since
-    these promises rule out effects. The body of any other function is out of sight.
+    extension's functions pass, where both belong to superusers: immutable ones, and stable ones
+    that are parallel safe, since these promises rule out effects. The body of any other function
+    is out of sight.
     """
     if f"{function.schema}.{function.name}" in trusted:
         return None
     if not function.extension:
         return "what a user-defined function does cannot be seen from outside"
+    if not function.of_superusers:
+        return (
+            f"it, or the extension {function.extension}, does not belong to a superuser, so what"
+            " it does cannot be vouched for"
+        )
     if function.extension in REFUSED_EXTENSIONS:
         return f"the extension {function.extension} reaches beyond this read"
     if function.volatility == "i" or (function.volatility, function.parallel) == ("s", "s"):

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgmcp.db import credentials, effects, expansion, growth
+from pgmcp.db import credentials, effects, expansion, growth, kept
 from pgmcp.db.columns import columns_read
 from pgmcp.db.credentials import Credential
 from pgmcp.db.effects import Function, Objects
@@ -134,10 +134,12 @@ class Judge:
         if credential := _credential(tree, objects, own, run):
             return credentials.objection(credential)
         if behind_relations:
-            called, programs = _behind_relations(objects, run)
-            if programs:
-                return f"reading {programs[0]} runs a program on the server"
-            objects |= Objects(functions=called)
+            behind = _behind_relations(objects, run)
+            if behind.programs:
+                return f"reading {behind.programs[0]} runs a program on the server"
+            if problem := self._planning_objection(behind.planned, run):
+                return problem
+            objects |= behind.objects
         refused = own.refused_builtins
         seen = Objects()
         for _ in range(_MAX_ROUNDS):
@@ -158,6 +160,24 @@ class Judge:
             for check in trees:
                 objects |= effects.objects_in(check)
         return "the domains it uses are nested too deeply to be judged"
+
+    def _planning_objection(self, trees: Sequence[str], run: Run) -> str | None:
+        """Why the planner may not read expressions that are kept with the tables."""
+        called = Objects()
+        for tree in trees:
+            called |= effects.objects_in(tree)
+        of_users = called.of_users().functions
+        if not of_users:
+            return None
+        folded = kept.foldable(trees, of_users)
+        for function in self._look_up(Objects(functions=of_users), run)[0]:
+            runs = function.language == "sql" or (
+                function.volatility == "i" and function.oid in folded
+            )
+            problem = effects.objection(function, self._trusted) if runs else None
+            if problem is not None:
+                return f"planning it may run {function.signature}, which a table uses: {problem}"
+        return None
 
     def _postgresqls_own(self, run: Run) -> _Own:
         if self._own is None:
@@ -184,22 +204,33 @@ class Judge:
         parameters = (objects.functions, objects.operators, objects.types)
         oids = tuple(effects.array_literal(sorted(group)) for group in parameters)
         rows = _rows(run([Step(effects.LOOKUP_SQL, oids, describe=True)]))
-        functions = [
-            Function(int(oid), schema, name, signature, volatility, parallel, language, extension)
-            for oid, schema, name, signature, volatility, parallel, language, extension, _ in rows
-            if oid
-        ]
+        functions = [_function(row) for row in rows if row[0]]
         found = {function.oid for function in functions}
         if not objects.functions <= found:
             raise StatementRefusedError("A function of this statement has just been dropped.")
         return functions, [row[-1] for row in rows if not row[0]]
 
 
-def _behind_relations(objects: Objects, run: Run) -> tuple[frozenset[int], list[str]]:
-    """The functions that reading the relations calls, and those that run a program."""
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What reading relations calls, the programs it runs, and the trees that the planner reads."""
+
+    objects: Objects
+    programs: list[str]
+    planned: list[str]
+
+
+def _behind_relations(objects: Objects, run: Run) -> _Behind:
     oids = tuple(effects.array_literal(sorted(g)) for g in (objects.relations, objects.types))
     rows = _rows(run([Step(effects.BEHIND_RELATIONS_SQL, oids, describe=True)]))
-    return frozenset(int(oid) for oid, _ in rows if oid), [name for oid, name in rows if not oid]
+    found = Objects(functions=frozenset(int(oid) for oid, *_ in rows if oid))
+    for *_, executed in rows:
+        found |= effects.objects_in(executed)
+    return _Behind(
+        found,
+        [program for _, program, *_ in rows if program],
+        [planned for *_, planned, _ in rows if planned],
+    )
 
 
 def _credential(tree: str, objects: Objects, own: _Own, run: Run) -> Credential | None:
@@ -210,6 +241,21 @@ def _credential(tree: str, objects: Objects, own: _Own, run: Run) -> Credential 
     if credential is None or not credential.sampled:
         return credential
     return credential if _rows(run([Step(credentials.SAMPLED_SQL, describe=True)])) else None
+
+
+def _function(row: tuple[str, ...]) -> Function:
+    oid, schema, name, signature, volatility, parallel, language, extension, superusers, _ = row
+    return Function(
+        int(oid),
+        schema,
+        name,
+        signature,
+        volatility,
+        parallel,
+        language,
+        extension,
+        of_superusers=superusers == "t",
+    )
 
 
 def _rows(outcome: Outcome, step: int = 0) -> list[tuple[str, ...]]:

@@ -110,19 +110,3 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {name};
 GRANT SET ON PARAMETER log_min_messages TO {name};
 ALTER ROLE {name} SET default_transaction_read_only = on;
 """
-
-
-CHECKED_DOMAINS_SQL = """
-SELECT DISTINCT c.contypid::pg_catalog.regtype::text, p.oid::pg_catalog.regprocedure::text
-FROM pg_catalog.pg_constraint c
-JOIN pg_catalog.pg_depend d
-  ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid
-  AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
-WHERE c.contypid <> 0 AND p.oid >= 16384
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
-                  WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                    AND e.objid = p.oid AND e.deptype = 'e')
-ORDER BY 1, 2
-"""
-"""The domains whose checks call functions that are neither PostgreSQL's nor an extension's."""

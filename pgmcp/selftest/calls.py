@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - an attempt is one line
 """Attempts by what a read can call: functions with effects, and the ways to hide them."""
 
 TEXT = r"""
@@ -194,4 +195,32 @@ select * from self_test_hashed where id = 5
 select * from self_test_program
 reads: select * from self_test_secured
 select * from self_test_parent
+select * from self_test_index where name = 'a'
+select * from self_test_inlined_index where name = 'a'
+select name from self_test_predicate where name > 'n'
+select count(*) from self_test_statistics
+select * from self_test_key
+select * from self_test_key_part where name = 'a'
+select * from self_test_constraint where name = 'a'
+select * from self_test_heir where name = 'a'
+select id from self_test_table where not (id === 5)
+
+# Credentials: the columns of the catalogue that hold passwords or what verifies them
+select rolpassword from pg_authid
+select rolname from pg_authid where rolpassword like 'SCRAM%'
+select row_to_json(a) from pg_authid a
+select count(distinct a) from pg_authid a
+with w as (select * from pg_authid) select rolname from w
+select 1 from pg_authid a natural join pg_authid b
+select passwd from pg_shadow
+select s::text from pg_shadow s
+select umoptions from pg_user_mapping
+select * from pg_user_mappings
+select option_value from information_schema.user_mapping_options
+select subconninfo from pg_subscription
+execute_explain {"query": "select rolpassword from pg_authid", "analyze": true}
+count_rows {"table": "pg_authid", "filter": [{"column": "rolpassword", "op": "like", "value": "SCRAM%"}]}
+reads: select * from pg_roles
+reads: select * from pg_user
+reads: select count(*) from pg_shadow
 """
