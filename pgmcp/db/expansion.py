@@ -41,7 +41,7 @@ _ENDS_OPERAND = frozenset(
 _ENDS_FROM = frozenset(
     "where group having order window limit offset fetch union intersect except for".split()
 )
-_NOT_IN_CASE = frozenset({",", ")", "]", ";", "select", *_ENDS_FROM} - {"for"})
+_NOT_IN_CASE = frozenset({",", ")", "]", ";", "select", "from", *_ENDS_FROM} - {"for"})
 _SETS = frozenset({"cube", "rollup", "sets"})
 _BEFORE_A_SOURCE = frozenset({"from", "join", "lateral", ",", "("})
 
@@ -122,7 +122,7 @@ class _Estimate:
         plain = is_word and self._last[-1] in (".", "as")  # behind these, any word is a name
         frame.operand += 1
         frame.query.words += is_word
-        if said in _NOT_IN_CASE and not plain:
+        if said in _NOT_IN_CASE and not plain and not self._is_distinct_from(said):
             while frame.opened_by == "case" and len(self._stack) > 1:
                 frame = self._close()  # CASE was a column's alias
         if said in ("(", "[") or (said == "case" and not plain):
@@ -263,9 +263,7 @@ class _Estimate:
             frame.factor *= 2
         elif word == "and" and frame.own_ands:
             frame.own_ands -= 1
-        elif word == "from" and before == "distinct" and self._last[-2] in ("is", "not"):
-            pass
-        elif word == "and" or word in _ENDS_OPERAND:
+        elif (word == "and" or word in _ENDS_OPERAND) and not self._is_distinct_from(word):
             frame.end_operand()
             self._clause(frame, word)
         elif word == "join" and frame.clause == "from":
@@ -279,6 +277,11 @@ class _Estimate:
             frame.query.sorted += 1
         elif word == "over":
             frame.query.sorted += 1
+        elif word == "values" and before == "(":
+            frame.clause = ""
+
+    def _is_distinct_from(self, word: str) -> bool:
+        return word == "from" and self._last[-1] == "distinct" and self._last[-2] in ("is", "not")
 
     def _clause(self, frame: _Frame, word: str) -> None:
         if word == "select":

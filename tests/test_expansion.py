@@ -1,0 +1,115 @@
+"""Statements that PostgreSQL's analysis would multiply are not sent; ordinary ones are."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgmcp.call import Call
+from pgmcp.db.expansion import MAX_DEPTH, objection
+from pgmcp.db.pools import Pools
+from pgmcp.errors import StatementRefusedError
+from tests.databases import settings_for
+from tests.ordinary_statements import ORDINARY, nested
+from tools.postgres import Server
+
+_WIDE = ", ".join(f"1 as a{n}" for n in range(1600))
+_CUBE = "cube (a, a, a, a, a, a, a, a, a, a, a, a)"
+
+EXPLOSIVE = {
+    "BETWEEN SYMMETRIC": "select " + nested("({} between symmetric 0 and 1)::int", 11, "1"),
+    "BETWEEN": "select " + nested("({} between 0 and 1)::int", 20, "1"),
+    "BETWEEN in CASE": "select "
+    + nested("case when {} between symmetric 0 and 1 then 1 end", 11, "1"),
+    "BETWEEN's upper bound": "select "
+    + nested("(0 between symmetric 1 and ({}))::int", 20, "1"),
+    "BETWEEN without brackets": "select " + "true between symmetric true and not " * 20 + "true",
+    "BETWEEN beside reserved words as names": "select "
+    + nested("((select 1 as case) + (t.r).from + {} between symmetric 0 and 1)::int", 9, "1"),
+    "BETWEEN in brackets of an array": "select "
+    + nested("array[{} between symmetric array[true] and array[false]]", 11, "array[true]"),
+    "IN": "select " + nested("({} in (a, b, c))::int", 12, "a") + " from (select 1 a, 2 b, 3 c) t",
+    "IN with rows": "select 1 from (select 1 a) t where ("
+    + "+".join(["a"] * 1000) + ", a) in (" + ", ".join(["(1, 2)"] * 1000) + ")",
+    "NOT IN": "select "
+    + nested("({} not in (a, b, c))::int", 12, "a") + " from (select 1 a, 2 b, 3 c) t",
+    "(…).*": "select " + nested("row(({}).*, 1)", 6, "row(1, 2)"),
+    "(…).* of a wide row": f"select (row({', '.join(['1'] * 1600)})).*",
+    "(…).name.*": "select " + nested("row(({}).f1.*, 1)", 6, "row(row(1, 2))"),
+    "t.*": f"with t as (select {_WIDE}) select 1 from t where "
+    + " and ".join(["row(t.*) is not null"] * 900),
+    "select *": f"with t as (select {_WIDE}) select 1 where "
+    + " and ".join(["exists (select * from t)"] * 900),
+    "FROM": "select 1 from " + ", ".join(f"pg_class c{n}" for n in range(2000)),
+    "FROM behind CASE as a name": "select 1 case from "
+    + ", ".join(f"pg_class c{n}" for n in range(2000)),
+    "JOIN": "select 1 from pg_class c "
+    + " ".join(f"join pg_class c{n} on true" for n in range(300)),
+    "JOIN in brackets": "select 1 from (pg_class c "
+    + " ".join(f"join pg_class c{n} on true" for n in range(300)) + ")",
+    "CUBE": "select 1 from (select 1 a) t group by grouping sets ("
+    + ", ".join([_CUBE] * 100) + ")",
+    "ROLLUP": "select 1 from (select 1 a) t group by rollup (" + ", ".join(["a"] * 2000) + ")",
+    "GROUP BY": "select 1 from (select 1 a) t group by "
+    + ", ".join(f"a + {n}" for n in range(6_000)),
+    "ORDER BY": "select 1 from (select 1 a) t order by "
+    + ", ".join(f"a + {n}" for n in range(6_000)),
+    "DISTINCT ON": "select distinct on ("
+    + ", ".join(f"a + {n}" for n in range(6_000)) + ") 1 from (select 1 a) t",
+    "OVER": "select 1 from (select 1 a) t where exists (select "
+    + ", ".join(f"rank() over (order by a + {n})" for n in range(5_000)) + ")",
+    "names": "select 1 from " + ", ".join(f"pg_class c{n}" for n in range(900)) + " where "
+    + " and ".join(["a is null"] * 5_000),
+    "brackets": "select " + "(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1),
+    "length": "select " + "1+" * 100_001 + "1",
+    "behind a backslash": r"select '\'', "
+    + nested("({} between symmetric 0 and 1)::int", 11, "1") + r", '\''",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EXPLOSIVE)
+def test_what_would_multiply_is_found_in_its_text(kind: str) -> None:
+    said = objection(EXPLOSIVE[kind])
+    assert said is not None
+    assert ". " in said  # what to do instead
+
+
+def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
+    for kind in ("BETWEEN SYMMETRIC", "(…).*", "JOIN"):
+        text = EXPLOSIVE[kind]
+        for quoted in (f"/* {text} */", f"'{text}'", f'"{text}"', f"$q$ {text} $q$", f"E'{text}'"):
+            assert objection(f"select 1 {quoted}") is None
+
+
+@pytest.mark.parametrize("number", range(len(ORDINARY)))
+def test_ordinary_statements_are_not_too_large(number: int) -> None:
+    assert objection(ORDINARY[number]) is None
+
+
+def test_ordinary_statements_run(postgres: Server, database: str) -> None:
+    pools = Pools([settings_for(postgres, database, statement_timeout_seconds=60.0)])
+    refused = []
+    try:
+        for text in ORDINARY:
+            try:
+                pools.database("owner", "main", Call(60)).query(text, max_rows=5)
+            except StatementRefusedError as error:
+                refused.append(f"{text[:200]}: {error.message}")
+    finally:
+        pools.close(5)
+    assert refused == []
+
+
+def test_nothing_of_an_explosive_statement_reaches_the_server(
+    postgres: Server, database: str
+) -> None:
+    pools = Pools([settings_for(postgres, database)])
+    try:
+        explained = pools.database("owner", "main", Call(30))
+        for text in (EXPLOSIVE[kind] for kind in ("BETWEEN SYMMETRIC", "(…).*", "FROM")):
+            with pytest.raises(StatementRefusedError) as refused:
+                explained.query(text, max_rows=1)
+            assert refused.value.gate == "judge"
+            with pytest.raises(StatementRefusedError):
+                explained.explain("", text)
+    finally:
+        pools.close(5)
