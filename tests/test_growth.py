@@ -1,0 +1,138 @@
+"""Values that would fill the server's memory, and calls that no time-out ends, are not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pgmcp.call import Call
+from pgmcp.db.pools import Pools
+from pgmcp.db.port import Database
+from pgmcp.errors import StatementRefusedError
+from tests.databases import settings_for
+from tools.postgres import Server
+
+_LONG = "repeat('a', 2000000)"
+_MISSED = "'b' || repeat('a', 100000)"
+_ARRAY = "array(select g from generate_series(1, 1000000) g)"
+_WORDS = "array(select 'w' || g from generate_series(1, 100000) g)"
+
+STEPS_MULTIPLY = [
+    f"select position({_MISSED} in {_LONG})",
+    f"select strpos({_LONG}, {_MISSED})",
+    f"select position(({_MISSED})::bytea in {_LONG}::bytea)",
+    "select position((repeat('1', 200000) || '0')::varbit in repeat('1', 400000)::varbit)",
+    f"select translate({_LONG}, {_MISSED}, 'x')",
+    f"select length(btrim({_LONG}, {_MISSED}))",
+    f"select length(ltrim({_LONG}, {_MISSED})), length(rtrim({_LONG}, {_MISSED}))",
+    f"select length(trim(({_MISSED})::bytea from {_LONG}::bytea))",
+    f"select replace({_LONG}, {_MISSED}, 'x')",
+    f"select split_part({_LONG}, {_MISSED}, 2)",
+    f"select string_to_array({_LONG}, {_MISSED})",
+    f"select count(*) from string_to_table({_LONG}, {_MISSED})",
+    f"select {_LONG} like '%' || {_MISSED} || '%'",
+    f"select {_LONG} ilike '%' || {_MISSED} || '%'",
+    f"select {_ARRAY} && {_ARRAY}",
+    f"select {_ARRAY} @> {_ARRAY}, {_ARRAY} <@ {_ARRAY}",
+    f"select array_agg(a) && array_agg(b) from (select {_ARRAY} a, {_ARRAY} b) t group by a",
+    f"select to_jsonb({_WORDS}) ?| {_WORDS}",
+    f"select to_jsonb({_WORDS}) ?& {_WORDS}",
+    f"select to_jsonb({_WORDS}) @> to_jsonb({_WORDS}), to_jsonb({_WORDS}) - {_WORDS}",
+    "select plainto_tsquery('simple', repeat('a ', 100000))",
+    "select phraseto_tsquery(repeat('a ', 100000))",
+    "select length(normalize(repeat(U&'\\0301\\0323', 100000)))",
+    "select path(p) <-> path(p) from (select polygon(100000, '<(0,0),1>'::circle) p) t",
+    "select p ~= p from (select polygon(100000, '<(0,0),1>'::circle) p) t",
+    # through columns of subqueries, CTEs, unions, joins and VALUES
+    f"select position(x in y) from (select {_MISSED} x, {_LONG} y offset 0) t",
+    f"with t as materialized (select {_MISSED} x, {_LONG} y) select position(x in y) from t",
+    f"select strpos(y, x) from (values ({_MISSED}, {_LONG}), ('', '')) t (x, y)",
+    f"select strpos(y, x) from (select {_LONG} y union all select '') a,"
+    f" (select '' x union all select {_MISSED}) b",
+    f"select strpos(y, x) from ((select {_LONG} y) a cross join (select {_MISSED} x) b) c",
+    "select strpos(y, x) from (select string_agg(g::text, '') y, string_agg(g::text, ',') x from"
+    " generate_series(1, 1000000) g offset 0) t",
+    f"select strpos((select {_LONG}), (select {_MISSED}))",
+    "with recursive r (x, n) as (select 'ab', 0 union all select x || x, n + 1 from r where n < 20)"
+    " select strpos(x, x || 'c') from r",
+]
+
+GROWS = [
+    "select length(repeat(repeat('a', 30000), 30000))",
+    "select cardinality(string_to_array(repeat('x', 100000000), null))",
+    "select count(*) from string_to_table(repeat('x', 100000000), null)",
+    "select cardinality(regexp_split_to_array(repeat('x ', 50000000), ' '))",
+    "select ('[' || repeat('1,', 50000000) || '1]')::jsonb",
+    "select ('[' || repeat('1,', 50000000) || '1]')::json -> 0",
+    "select ('{' || repeat('1,', 50000000) || '1}')::int[]",
+    "select ('{' || repeat('1,', 50000000) || '1}')::text::text[]",
+    "select ('<r>' || repeat('<a/>', 50000000) || '</r>')::xml",
+    "select repeat('a ', 50000000)::tsvector",
+    "select to_tsvector('simple', repeat('a ', 50000000))",
+    "select length(array_to_string(array_fill('a'::text, array[20000]), repeat('x', 200000)))",
+    "select length(array_to_string(string_to_array(repeat('x,', 20000), ','), repeat('x', 99999)))",
+    "select length(concat_ws(repeat('x', 2000000), variadic array_fill('a'::text, array[9])))",
+    "select npoints(polygon(60000000, '<(0,0),1>'::circle))",
+    "select length(" + "quote_literal(" * 30 + "''''" + ")" * 30 + ")",
+    "select length(" + "to_json(" * 12 + "'\"'::text" + ")::text" * 12 + ")",
+    "select length('" + "x" * 100 + "'" + "::text::bytea::text" * 15 + ")",
+    "select string_to_array(x, null) from (select repeat('x', 100000000) x offset 0) t",
+    "select string_to_array(repeat('x', n::int), null) from (values (100000000)) v (n)",
+]
+
+
+@pytest.fixture
+def judged(postgres: Server, database: str) -> Iterator[Database]:
+    pools = Pools([settings_for(postgres, database)])
+    yield pools.database("owner", "main", Call(60))
+    pools.close(5)
+
+
+def outcomes(judged: Database, statements: list[str]) -> dict[str, str]:
+    """What became of the statements that were not refused for their size."""
+    found = {}
+    for text in statements:
+        try:
+            judged.query(text, max_rows=1)
+        except StatementRefusedError as error:
+            if "product of its arguments" in error.message or "grow" in error.message:
+                continue
+            found[text] = error.message
+        else:
+            found[text] = "ran"
+    return found
+
+
+def test_what_no_time_out_ends_is_not_run(judged: Database) -> None:
+    assert outcomes(judged, STEPS_MULTIPLY) == {}
+
+
+def test_values_that_grow_past_the_limit_are_not_made(judged: Database) -> None:
+    assert outcomes(judged, GROWS) == {}
+
+
+def test_ordinary_uses_of_the_same_functions_run(judged: Database) -> None:
+    for text in (
+        "select position('needle' in string_agg(relname, ',')) from pg_class",
+        "select replace(string_agg(relname, ','), ',', '; ') from pg_class",
+        "select (array_agg(oid))[1], array_agg(oid) && array[1::oid, 2] from pg_class",
+        "select 1 from pg_index where indkey::int2[] && array(select relnatts from pg_class)",
+        "select array(select g from generate_series(1, 100) g limit 100) && "
+        "array(select g from generate_series(1, 100) g limit 100)",
+        "select ('[' || string_agg(oid::text, ',') || ']')::jsonb ->> 0 from pg_class",
+        "select jsonb_pretty(jsonb_agg(c)), to_jsonb(array_agg(oid)) - 1 from pg_class c",
+        "select cardinality(string_to_array(string_agg(relname, ','), ',')) from pg_class",
+        "select string_to_array(array_to_string(array_agg(oid), ','), ',')::oid[] from pg_class",
+        "select relname like '%class%', translate(relname, 'abc', 'xyz'), btrim(relname, ' _'),"
+        " lpad(relname, relpages + 20) from pg_class",
+        "select string_to_array(replace(relname, 'a', relname), '_') from pg_class",
+        "select btrim(repeat(' ', 1000) || 'x'), position('b' in repeat('a', 1000000))",
+        "select to_tsvector('english', description) @@ plainto_tsquery('english', 'the access')"
+        " from pg_description limit 5",
+        "select normalize('a'), concat_ws(', ', relname, relkind), format('%-20s', relname)"
+        " from pg_class",
+        "with recursive p (path, n) as (select array[1], 1 union all select path || n, n + 1 from p"
+        " where n < 10 and not path @> array[n + 1]) select * from p",
+    ):
+        judged.query(text, max_rows=1)
