@@ -182,6 +182,14 @@ def test_a_trusted_proxys_machine_is_held_to_the_list(host: str, version: str, s
         assert len(served.clients) == (status == 200)
 
 
+def test_a_host_that_was_allowed_lets_no_other_in() -> None:
+    with serving(gate=OpenGate(local(("main",))), allowed_hosts=ALLOWED) as served:
+        for name, status in (("mcp.example.com", 200), ("evil.example", 403)) * 2:
+            with served.connect() as sock:
+                sock.sendall(called(f"Host: {name}"))
+                assert Reader(sock).reply().status == status
+
+
 def test_the_targets_authority_outranks_the_field() -> None:
     with serving(gate=OpenGate(local(("main",))), allowed_hosts=ALLOWED) as served:
         for target, status in (("http://evil.example", 403), ("http://mcp.example.com", 200)):

@@ -107,6 +107,7 @@ class Endpoint:
         self._body_bytes = body_bytes
         self._local = local
         self._allowed_hosts = frozenset(allowed_hosts)
+        self._last_host: str | None = None  # that was allowed: most requests say the same
         self._allowed_origins = allowed_origins
         self._trusted = trusted
         self._pages = dict(pages or {})
@@ -183,12 +184,15 @@ class Endpoint:
         ):
             raise HttpError(403, "pages of this origin may not call this server")
         # Of every peer, trusted proxies too: a browser on a proxy's machine has its address.
-        if (self._local or self._allowed_hosts) and not origin.host_allowed(
-            head.host, self._allowed_hosts, local=self._local
-        ):
-            if self._allowed_hosts:
-                raise HttpError(403, "this server may not be called by the name in the Host field")
-            raise HttpError(403, "this server listens on this machine only: call it as localhost")
+        if (self._local or self._allowed_hosts) and head.host != self._last_host:
+            if not origin.host_allowed(head.host, self._allowed_hosts, local=self._local):
+                raise HttpError(403, self._wrong_host())
+            self._last_host = head.host
+
+    def _wrong_host(self) -> str:
+        if self._allowed_hosts:
+            return "this server may not be called by the name in the Host field"
+        return "this server listens on this machine only: call it as localhost"
 
     def _serve(self, admission: Admission, body: bytes, request_id: str, watch: Watch) -> Response:
         message = jsonrpc.parse(body)
