@@ -191,20 +191,22 @@ class App:
         for database in databases:
             try:
                 reader = self._pools.database(OPERATOR, database.name, Call(_REPORT_SECONDS))
-                found = role.powers(reader.fetch(role.POWERS_SQL).rows)
+                found = role.read_powers(reader.fetch, database.trusted_functions)
+                log_problem = role.read_log_problem(reader.fetch, database.user)
             except ToolError as error:
                 _log.warning("%s: %s", database.name, error.message)
                 continue
             if found:
                 could = "; ".join(f"{power.name}: {power.detail}" for power in found)
+                more = "do more than read" if any(p.writes for p in found) else "read too much"
                 _log.warning(
-                    "%s: the role %s could do more than read. %s",
-                    database.name,
-                    database.user,
-                    could,
+                    "%s: the role %s could %s. %s", database.name, database.user, more, could
                 )
             else:
                 _log.info("%s: the role %s can only read", database.name, database.user)
+            if log_problem is not None:
+                mend = " ".join(log_problem.mend.split())
+                _log.warning("%s: %s. %s", database.name, log_problem.message, mend)
 
     def _end(self, owners: Mapping[str, str]) -> None:
         """Close what principals had. Not here: the caller is busy letting others in."""

@@ -330,14 +330,15 @@ def test_a_database_is_described_with_what_its_role_could_do(
 def test_a_role_that_can_only_read_is_well(postgres: Server, database: str) -> None:
     name = f"check_{database}"
     postgres.psql(
-        f"CREATE ROLE {name} LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM public",
+        f"CREATE ROLE {name} LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM public;"
+        f"GRANT SET ON PARAMETER log_min_messages TO {name}",
         database,
     )
     try:
         reader = settings_for(postgres, database, user=name, passwords=(Secret("x"),))
         assert statuses(list(database_findings(reader))) == ["ok", "ok"]
     finally:
-        postgres.psql(f"DROP ROLE {name}")
+        postgres.psql(f"DROP OWNED BY {name}; DROP ROLE {name}", database)
 
 
 def test_a_domain_whose_check_runs_a_function_is_told(postgres: Server, database: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -207,6 +208,45 @@ def test_a_verdict_ends_when_the_catalogue_changes(
     )
     with pytest.raises(StatementRefusedError):
         judged.query("select * from plain", max_rows=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["select nextval('s')", "select repeat(repeat('a', 30000), 30000)", "table t"]
+)
+def test_a_statement_is_examined_once_whether_it_is_refused_or_not(
+    open_database: Open, postgres: Server, database: str, text: str
+) -> None:
+    """What is examined leaves a tree in the server's log, for a role that cannot keep it out."""
+    name = f"logs_{database}"
+    postgres.psql(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT SELECT ON t TO {name}", database)
+    judged = open_database(user=name, passwords=(Secret("x"),))
+
+    def examined() -> int:
+        before = postgres.log.read_bytes().count(b"rewritten parse tree")
+        with contextlib.suppress(StatementRefusedError):
+            judged.query(text, max_rows=1)
+        return postgres.log.read_bytes().count(b"rewritten parse tree") - before
+
+    try:
+        assert [examined() for _ in range(3)] == [1, 0, 0]
+        postgres.psql("CREATE TABLE changes_the_state ()", database)
+        assert [examined() for _ in range(2)] == [1, 0]
+    finally:
+        postgres.psql(f"DROP OWNED BY {name}; DROP ROLE {name}", database)
+
+
+def test_a_refusal_ends_when_its_reason_does(
+    open_database: Open, postgres: Server, database: str
+) -> None:
+    judged = open_database()
+    for _ in range(2):
+        with pytest.raises(StatementRefusedError) as refused:
+            judged.query("select id from reads_a_file", max_rows=1)
+        assert refused.value.gate == "judge"
+    postgres.psql(
+        "CREATE OR REPLACE VIEW reads_a_file AS SELECT ''::text AS text, 1 AS id", database
+    )
+    assert judged.query("select id from reads_a_file", max_rows=1).rows == [(b"1",)]
 
 
 def test_constants_that_would_fill_the_servers_memory_are_not_planned(open_database: Open) -> None:

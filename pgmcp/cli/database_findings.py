@@ -49,6 +49,7 @@ def database_findings(
             f"{(clock() - started) * 1000:.1f} ms",
         )
         yield from _role_findings(database, reader)
+        yield from _log_findings(database, reader)
         yield from _domain_findings(database, reader)
         yield from _kept_findings(database, reader)
         yield from _extension_findings(database, reader)
@@ -59,12 +60,12 @@ def database_findings(
 
 
 def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:
-    powers = role.powers(reader.fetch(role.POWERS_SQL).rows)
-    if not powers:
+    powers = role.read_powers(reader.fetch, database.trusted_functions)
+    writes = [power for power in powers if power.writes]
+    if not writes:
         yield ok(f"{database.name}: role", f"{database.user} can only read")
-        return
-    for number, power in enumerate(powers, 1):
-        last = number == len(powers)
+    for number, power in enumerate(writes, 1):
+        last = number == len(writes)
         yield warning(
             f"{database.name}: role",
             f"{database.user}: {power.name} ({power.detail})",
@@ -73,6 +74,19 @@ def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:
             if last
             else "",
         )
+    for power in powers:
+        if not power.writes:
+            yield warning(
+                f"{database.name}: role",
+                f"{database.user}: {power.name} ({power.detail})",
+                "pgmcp refuses to read them. Better grant SELECT on the tables that are meant.",
+            )
+
+
+def _log_findings(database: Database, reader: Port) -> Iterator[Finding]:
+    problem = role.read_log_problem(reader.fetch, database.user)
+    if problem is not None:
+        yield warning(f"{database.name}: log", problem.message, problem.mend)
 
 
 def _domain_findings(database: Database, reader: Port) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pgmcp.call import Call
 from pgmcp.config.model import Database, Host
 from pgmcp.db.address import Endpoint, SocketAddress, TlsSettings, UnreachableError, endpoints
 from pgmcp.db.messages import Step
-from pgmcp.db.role import POWERS_SQL, powers
+from pgmcp.db.role import powers, powers_sql, trusted_parameter
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError, StatementError
 
 if TYPE_CHECKING:
@@ -157,10 +157,15 @@ class Connector:
         """Where the operator asks for it, no connection of a role that could do more than read."""
         if not self.database.require_safe_role:
             return
-        outcome = connection.run((Step(POWERS_SQL),), call, limit_bytes=_POWERS_BYTES)
+        ask = Step(
+            powers_sql(connection.server_major),
+            (trusted_parameter(self.database.trusted_functions),),
+        )
+        outcome = connection.run((ask,), call, limit_bytes=_POWERS_BYTES)
         if not connection.closed:
             connection.settle(call)
         found = powers(outcome.replies[0].rows) if outcome.replies else ()
+        found = tuple(power for power in found if power.writes)
         if outcome.failure is None and not found and not connection.closed:
             return
         connection.close()

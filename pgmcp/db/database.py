@@ -157,14 +157,17 @@ class ReadOnlyDatabase:
     def _run_judged(
         self, connection: Connection, text: str, steps: Sequence[Step]
     ) -> tuple[Sequence[Step], Outcome]:
-        """The steps' outcome, in one write if the text was judged in this state; else the
-        examination, the judge's questions and the steps are one transaction in several."""
+        """The steps' outcome, in one write if the text was judged in this state, or its refusal;
+        else the examination, the judge's questions and the steps are one transaction in several."""
         call, limit = self._call, self._settings.max_result_bytes
-        state = self._judge.known(text)
-        if state is not None:
-            group = [*self._opening(state), *steps]
+        known = self._judge.known(text)
+        if known is not None:
+            # What is refused is not sent: only that the state is still the same is asked.
+            group = [*self._opening(known.state), *(steps if known.objection is None else ())]
             outcome = connection.run(group, call, limit_bytes=limit)
             if not _altered(outcome):
+                if outcome.failure is None:
+                    known.require_harmless()
                 return group, outcome
             connection.settle(call)
 

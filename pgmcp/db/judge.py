@@ -65,6 +65,25 @@ Run = Callable[[Sequence[Step]], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found of a statement in one state: why it may not run, None when it may.
+
+    A refusal is remembered too: to examine a statement again is work for the server, and for some
+    roles an entry in its log.
+    """
+
+    state: str
+    objection: str | None
+
+    def require_harmless(self) -> None:
+        """StatementRefusedError unless the statement may run."""
+        if self.objection is not None:
+            refused = StatementRefusedError(f"This statement may not run here: {self.objection}.")
+            refused.gate = "judge"
+            raise refused
+
+
+@dataclass(frozen=True, slots=True)
 class _Own:
     """What PostgreSQL's own catalogue has that no statement may use."""
 
@@ -81,13 +100,13 @@ class Judge:
     def __init__(self, trusted: Collection[str] = ()) -> None:
         self._trusted = frozenset(trusted)
         self._own: _Own | None = None
-        self._harmless: OrderedDict[bytes, str] = OrderedDict()
-        self._harmless_lock = threading.Lock()
+        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._verdicts_lock = threading.Lock()
 
-    def known(self, text: str) -> str | None:
-        """The state in which `text` was found harmless, None when it was not judged yet."""
-        with self._harmless_lock:
-            return self._harmless.get(_key(text))
+    def known(self, text: str) -> Verdict | None:
+        """What was found of `text`, and in which state; None when it was not judged yet."""
+        with self._verdicts_lock:
+            return self._verdicts.get(_key(text))
 
     def examination(self, text: str, server_major: int) -> tuple[Step, ...]:
         """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs.
@@ -115,16 +134,15 @@ class Judge:
                 "PostgreSQL did not show what this statement would do, so it was not run."
             )
         if len(tree) > MAX_TREE_BYTES:
-            raise StatementRefusedError(
-                "This statement has too many parts to be judged.", "Send a shorter one."
-            )
-        objection = self._objection(tree, run, behind_relations=odd_relations != b"f")
-        if objection is not None:
-            raise StatementRefusedError(f"This statement may not run here: {objection}.")
-        with self._harmless_lock:
-            self._harmless[_key(text)] = state.decode()
-            while len(self._harmless) > MAX_REMEMBERED:
-                self._harmless.popitem(last=False)
+            objection: str | None = "it has too many parts to be judged; send a shorter one"
+        else:
+            objection = self._objection(tree, run, behind_relations=odd_relations != b"f")
+        verdict = Verdict(state.decode(), objection)
+        with self._verdicts_lock:
+            self._verdicts[_key(text)] = verdict
+            while len(self._verdicts) > MAX_REMEMBERED:
+                self._verdicts.popitem(last=False)
+        verdict.require_harmless()
 
     def _objection(self, tree: str, run: Run, *, behind_relations: bool) -> str | None:
         objects = effects.objects_in(tree)
