@@ -221,16 +221,16 @@ def test_a_statement_is_examined_once_whether_it_is_refused_or_not(
     postgres.psql(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT SELECT ON t TO {name}", database)
     judged = open_database(user=name, passwords=(Secret("x"),))
 
-    def examined() -> int:
+    def is_examined() -> bool:
         before = postgres.log.read_bytes().count(b"rewritten parse tree")
         with contextlib.suppress(StatementRefusedError):
             judged.query(text, max_rows=1)
-        return postgres.log.read_bytes().count(b"rewritten parse tree") - before
+        return postgres.log.read_bytes().count(b"rewritten parse tree") > before
 
     try:
-        assert [examined() for _ in range(3)] == [1, 0, 0]
+        assert [is_examined() for _ in range(3)] == [True, False, False]
         postgres.psql("CREATE TABLE changes_the_state ()", database)
-        assert [examined() for _ in range(2)] == [1, 0]
+        assert [is_examined() for _ in range(2)] == [True, False]
     finally:
         postgres.psql(f"DROP OWNED BY {name}; DROP ROLE {name}", database)
 

@@ -54,6 +54,22 @@ def test_json_lines_have_their_members(tmp_path: Path) -> None:
     assert all({"time", "level", "area", "message"} <= set(event) for event in found)
 
 
+def test_the_start_tells_of_a_role_that_fills_the_servers_log(
+    postgres: Server, database: str, tmp_path: Path
+) -> None:
+    name = f"fills_{database}"
+    postgres.psql(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT pg_read_all_data TO {name}")
+    main = {**settings_of(postgres, database), "user": name, "password": "x"}
+    try:
+        with running(tmp_path, main) as program:
+            until(lambda: "log_min_messages" in program.log.read_text())
+            told = program.log.read_text()
+    finally:
+        postgres.psql(f"DROP ROLE {name}")
+    assert f'GRANT SET ON PARAMETER log_min_messages TO "{name}"' in told
+    assert "reads credentials: pg_authid.rolpassword" in told
+
+
 def test_a_slow_call_says_how_long_it_took_and_for_whom(postgres: Server, tmp_path: Path) -> None:
     log = {"slow_call_seconds": "200ms", "format": "json"}
     main = settings_of(postgres, "postgres")

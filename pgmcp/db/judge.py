@@ -55,9 +55,10 @@ _MAY_HUSH = {
     True: "pg_catalog.has_parameter_privilege('log_min_messages', 'SET')",
     False: "pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'",
 }
-_HIDE_TREES = Step(
-    "SELECT pg_catalog.set_config('debug_print_rewritten', 'off', true),"
-    " pg_catalog.set_config('client_min_messages', 'notice', true)"
+# The first one is printed as well: a SET has a short tree.
+_HIDE_TREES = (
+    Step("SET LOCAL debug_print_rewritten = off"),
+    Step("SET LOCAL client_min_messages = notice"),
 )
 _PARAMETER_PRIVILEGES_SINCE = 15
 
@@ -119,14 +120,14 @@ class Judge:
             raise refused
         may_hush = _MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]
         show = Step(_SHOW_TREES.format(may_hush=may_hush), describe=True)
-        return show, Step(text, execute=False), _HIDE_TREES
+        return show, Step(text, execute=False), *_HIDE_TREES
 
     def judge(self, text: str, replies: Sequence[Reply], run: Run) -> None:
         """Return for a harmless statement; StatementRefusedError for any other.
 
         `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
         """
-        shown, analysed, _ = replies
+        shown, analysed, *_ = replies
         state, odd_relations = shown.rows[0][:2]
         tree = "".join(notice.get("D", "") for notice in analysed.notices)
         if state is None or not tree:
