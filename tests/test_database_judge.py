@@ -190,6 +190,21 @@ def test_extensions_run_as_far_as_they_promise_to_have_no_effects(
             judged.query(text, max_rows=1)
 
 
+def test_a_function_that_is_not_what_it_is_declared_as_does_not_run(
+    open_database: Open, postgres: Server, database: str
+) -> None:
+    postgres.psql("create extension isn", database)
+    judged = open_database()
+    for text in (
+        "select isn_weak(true)",
+        "select 1 from t where public.isn_weak(id > 0)",
+        "values (isn_weak(false))",
+    ):
+        with pytest.raises(StatementRefusedError, match="isn_weak"):
+            judged.query(text, max_rows=1)
+    assert judged.query("select isbn13('978-0-393-04002-9')", max_rows=1).rows
+
+
 def test_a_function_the_operator_trusts_may_run(open_database: Open) -> None:
     trusting = open_database(trusted_functions=("public.wrapper",))
     assert trusting.query("select wrapper()", max_rows=1).rows == [(b"1",)]

@@ -136,3 +136,43 @@ def test_ordinary_uses_of_the_same_functions_run(judged: Database) -> None:
         " where n < 10 and not path @> array[n + 1]) select * from p",
     ):
         judged.query(text, max_rows=1)
+
+
+def test_functions_of_contrib_are_measured_like_built_in_ones(
+    judged: Database, postgres: Server, database: str
+) -> None:
+    for name in ("citext", "ltree", "pg_trgm"):
+        postgres.psql(f"create extension {name}", database)
+    words = "(select string_agg(md5(g::text), ' ') from generate_series(1, 5000) g)"
+    refused = [
+        f"select word_similarity({words}, {words})",
+        f"select {words} <<% {words}",
+        f"select {words} <->>> {words}",
+        f"select {_LONG}::citext like ('%' || {_MISSED})::citext",
+        f"select translate({_LONG}::citext, ({_MISSED})::citext, 'x')",
+        "select index((repeat('a.', 60000) || 'a')::ltree, (repeat('a.', 30000) || 'b')::ltree)",
+    ]
+    assert outcomes(judged, refused) == {}
+    for text in (
+        "select relname from pg_class where word_similarity('klass', relname) > 0.3",
+        "select 'ABC'::citext like 'a%', translate('ABC'::citext, 'b', 'x')",
+        "select index('a.b.c'::ltree, 'b'::ltree), 'a.b'::ltree @ 'a & b'",
+    ):
+        judged.query(text, max_rows=1)
+
+
+def test_what_the_planner_would_copy_is_counted(judged: Database) -> None:
+    for start in ("select 1 x", "select 1 x offset 0"):
+        parts = [f"a0 as not materialized ({start})"]
+        parts += [
+            f"a{n} as not materialized (select p.x from a{n - 1} p, a{n - 1} q)"
+            for n in range(1, 25)
+        ]
+        with pytest.raises(StatementRefusedError, match="unfold"):
+            judged.query(f"with {', '.join(parts)} select 1 from a24", max_rows=1)
+    union = " union all ".join(["select oid::int x from pg_class"] * 150)
+    conditions = " and ".join(f"x <> {n}" for n in range(3000))
+    with pytest.raises(StatementRefusedError, match="unfold"):
+        judged.query(f"with t as ({union}) select 1 from t where {conditions}", max_rows=1)
+    once = "with a as not materialized (select 1 x), b as (select x from a) select * from a, b"
+    assert judged.query(once, max_rows=1).rows == [(b"1", b"1")]

@@ -37,7 +37,7 @@ class ColumnSources:
             return []
         entry = entries[number - 1]
         found: list[Node] = []
-        for subquery in [*entry.children("subquery"), *self._cte(entry, query)]:
+        for subquery in [*entry.children("subquery"), *_queries(self.ctes(entry, query))]:
             found += _outputs(subquery, column)
         for name in ("joinaliasvars", "groupexprs"):
             found += entry.children(name)[column - 1 : column] if column else []
@@ -53,16 +53,20 @@ class ColumnSources:
             query = self._inside.get(id(query))
         return query
 
-    def _cte(self, entry: Node, query: Node) -> list[Node]:
+    def ctes(self, entry: Node, query: Node) -> list[Node]:
+        """The part of WITH that an entry of the query's range table names, if it names one."""
         if "ctename" not in entry.fields:
             return []
         definer = self._above(query, entry.number("ctelevelsup"))
         return [
-            subquery
+            cte
             for cte in (definer.children("cteList") if definer is not None else [])
             if cte.fields.get("ctename") == entry.fields["ctename"]
-            for subquery in cte.children("ctequery")
         ]
+
+
+def _queries(ctes: list[Node]) -> list[Node]:
+    return [query for cte in ctes for query in cte.children("ctequery")]
 
 
 def _outputs(query: Node, column: int) -> list[Node]:

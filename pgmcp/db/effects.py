@@ -146,6 +146,23 @@ REFUSED_EXTENSIONS = frozenset(
     ["adminpack", "dblink", "file_fdw", "plperlu", "plpython3u", "tablefunc", "xml2"]
 )
 
+# Of contrib, gone through as PostgreSQL 15 and 18 have it: what is declared immutable and is not.
+# isn_weak(true) sets state of the session, which survives DISCARD ALL before PostgreSQL 18.
+REFUSED_OF_EXTENSIONS = frozenset({("isn", "isn_weak")})
+
+# Those that take the product of two arguments' sizes in steps, and look for no time-out.
+MULTIPLYING_OF_EXTENSIONS = frozenset(
+    {
+        *(("citext", name) for name in ("translate", "texticlike", "texticnlike")),
+        *(("ltree", name) for name in ("index", "ltxtq_exec", "ltxtq_rexec")),
+        *(
+            ("pg_trgm", f"{strict}word_similarity{end}")
+            for strict in ("", "strict_")
+            for end in ("", "_op", "_commutator_op", "_dist_op", "_dist_commutator_op")
+        ),
+    }
+)
+
 BUILTINS_SQL = """
 SELECT p.oid, 'pg_catalog.' || p.proname, p.oid::pg_catalog.regprocedure
 FROM pg_catalog.pg_proc p
@@ -359,6 +376,8 @@ def objection(function: Function, trusted: Collection[str]) -> str | None:
             f"it, or the extension {function.extension}, does not belong to a superuser, so what"
             " it does cannot be vouched for"
         )
+    if (function.extension, function.name) in REFUSED_OF_EXTENSIONS:
+        return "it changes the session, although it is declared immutable"
     if function.extension in REFUSED_EXTENSIONS:
         return f"the extension {function.extension} reaches beyond this read"
     if function.volatility == "i" or (function.volatility, function.parallel) == ("s", "s"):

@@ -13,13 +13,13 @@ counts as an ordinary value, since the table is its owner's. Pure functions.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from pgmcp.db import function_sizes as known
 from pgmcp.db.column_sources import ColumnSources
 from pgmcp.db.nodes import Node, flat, parse
-from pgmcp.db.unfolding import MAX_EXPRESSIONS, unfolded
+from pgmcp.db.unfolding import MAX_EXPRESSIONS, inlined, unfolded
 
 MAX_CONSTANT_BYTES = 512 * 1024 * 1024
 MAX_UNBOUNDED_CALLS = 4
@@ -95,12 +95,19 @@ def objection(tree: str, functions: Collection[int], types: Collection[int]) -> 
     if subqueries < 2 and not _may_grow(tree, frozenset(functions), frozenset(types)):
         return None
     parsed = parse(tree)
-    if subqueries >= 2 and unfolded(parsed) > MAX_EXPRESSIONS:
+    columns = ColumnSources(parsed)
+    if subqueries >= 2 and max(unfolded(parsed), inlined(columns)) > MAX_EXPRESSIONS:
         return (
             "its subqueries would unfold to a statement too large to plan. Use fewer levels, or "
             "write MATERIALIZED behind the AS of those in WITH"
         )
-    return _Sizes(ColumnSources(parsed)).objection()
+    return _Sizes(columns).objection()
+
+
+def multiplied(tree: str, functions: Collection[int]) -> str | None:
+    """The objection to calls of these functions, each with steps that its first two arguments'
+    sizes multiply to; None when there is none."""
+    return _Sizes(ColumnSources(parse(tree)), dict.fromkeys(functions, (0, 1))).objection()
 
 
 def _may_grow(tree: str, functions: frozenset[int], types: frozenset[int]) -> bool:
@@ -113,8 +120,11 @@ def _may_grow(tree: str, functions: frozenset[int], types: frozenset[int]) -> bo
 
 
 class _Sizes:
-    def __init__(self, columns: ColumnSources) -> None:
+    def __init__(
+        self, columns: ColumnSources, steps: Mapping[int, tuple[int, int]] = known.STEPS
+    ) -> None:
         self._columns = columns
+        self._multiplying = steps
         self._sizes: dict[int, _Size] = {}
         variables = [node for node in columns.nodes if node.tag == "VAR"]
         behind = {id(var): columns.behind(var) for var in variables}
@@ -142,7 +152,7 @@ class _Sizes:
         total = unbounded = 0
         for node in self._columns.nodes:
             size, oid = self._sizes[id(node)], _function(node)
-            if oid in known.STEPS and self._steps(node, oid) > MAX_STEPS:
+            if oid in self._multiplying and self._steps(node, oid) > MAX_STEPS:
                 return (
                     "one of its functions would take the product of its arguments' sizes in steps "
                     "that no time-out ends. Search for less, or in less: use shorter constants, "
@@ -270,7 +280,7 @@ class _Sizes:
 
     def _steps(self, node: Node, oid: int) -> int:
         sizes = self._arguments(node)
-        first, second = known.STEPS[oid]
+        first, second = self._multiplying[oid]
         return sizes[first].at_most * sizes[second].at_most if second < len(sizes) else 0
 
 

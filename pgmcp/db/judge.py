@@ -169,6 +169,13 @@ class Judge:
                 return None
             seen |= asked
             functions, trees = self._look_up(asked, run)
+            multiplying = {
+                function.oid
+                for function in functions
+                if (function.extension, function.name) in effects.MULTIPLYING_OF_EXTENSIONS
+            }
+            if multiplying and (too_long := growth.multiplied(tree, multiplying)):
+                return too_long
             for function in functions:
                 if function.oid >= effects.FIRST_USER_OID:
                     problem = effects.objection(function, self._trusted)

@@ -9,6 +9,7 @@ The rule: a subquery that may be pulled up counts as if it were. Pure functions.
 
 from __future__ import annotations
 
+from pgmcp.db.column_sources import ColumnSources
 from pgmcp.db.nodes import Node
 
 MAX_EXPRESSIONS = 400_000
@@ -19,6 +20,46 @@ _KEEPS_APART = (
     "distinctClause limitOffset limitCount cteList"
 ).split()
 _NOTHING: tuple[list[object], ...] = ([], ["<>"], ["false"])
+
+
+_NEVER_MATERIALIZED = 2
+
+
+def inlined(columns: ColumnSources) -> int:
+    """How many parts a tree has with each NOT MATERIALIZED part of WITH where it is named;
+    just over the maximum for any more."""
+    sizes: dict[int, int] = {}
+
+    def size(query: Node, level: int) -> int:
+        if level > _MAX_LEVELS:
+            return MAX_EXPRESSIONS + 1
+        key = id(query)
+        if key not in sizes:
+            sizes[key] = 0  # what refers to itself is recursive, and not inlined
+            sizes[key] = min(walk(query, level), MAX_EXPRESSIONS + 1)
+        return sizes[key]
+
+    def walk(query: Node, level: int) -> int:
+        total = 0
+        pending: list[object] = list(query.fields.values())
+        while pending and total <= MAX_EXPRESSIONS:
+            item = pending.pop()
+            if isinstance(item, list):
+                pending += item
+            elif isinstance(item, Node):
+                total += 1
+                if item.tag == "QUERY":
+                    total += size(item, level + 1)
+                    continue
+                if item.tag == "RANGETBLENTRY":
+                    for cte in columns.ctes(item, query):
+                        if cte.number("ctematerialized") == _NEVER_MATERIALIZED:
+                            total += sum(size(q, level + 1) for q in cte.children("ctequery"))
+                pending += item.fields.values()
+        return total
+
+    queries = [node for node in columns.nodes if node.tag == "QUERY"]
+    return max((size(query, 0) for query in queries), default=0)
 
 
 def unfolded(tree: list[object]) -> int:
