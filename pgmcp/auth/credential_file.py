@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from pgmcp import files, replace
 from pgmcp.errors import FileError
+from pgmcp.protection import refuse_if_others_can_write
 
 _log = logging.getLogger("pgmcp.auth")
 
@@ -53,6 +54,7 @@ class CredentialFile(Generic[T]):
         with self._swap_lock:
             self._started += 1
             ticket = self._started
+        refuse_if_others_can_write(self.path)
         if replace.tighten(self.path):
             _log.warning("WARNING: others could read %s; its mode is now 0600", self.path)
         data = self.read()

@@ -26,6 +26,7 @@ from pgmcp.cli.observing_findings import observing_findings
 from pgmcp.config.model import Config
 from pgmcp.errors import FileError
 from pgmcp.files import read
+from pgmcp.protection import refuse_if_others_can_write
 
 _SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 
@@ -101,6 +102,7 @@ def file_findings(
 ) -> Iterator[Finding]:
     """Whether a credential file can be used, and by nobody else."""
     try:
+        refuse_if_others_can_write(path)
         data = read(path)
         if data is None:
             said = warning if not required else error

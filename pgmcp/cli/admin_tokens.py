@@ -18,6 +18,7 @@ from pgmcp.auth.tokens import (
 )
 from pgmcp.cli.command import Command
 from pgmcp.errors import UsageError
+from pgmcp.protection import refuse_if_others_can_write
 
 _SHOWN_HASH = 12
 
@@ -37,6 +38,7 @@ def add_token(command: Command) -> int:
         return known.added(token).dump()
 
     path = command.loaded.http.auth.token_file
+    refuse_if_others_can_write(path)
     replace.update(path, change)
     token = made[0]
     say = command.console.say
@@ -81,6 +83,7 @@ def remove_token(command: Command) -> int:
         removed[:] = [token]
         return known.without(lambda other: other is token).dump()
 
+    refuse_if_others_can_write(path)
     replace.update(path, change)
     note = removed[0].note
     command.console.say(f"Token removed: {removed[0].id}" + (f" ({note})" if note else ""))
@@ -95,6 +98,7 @@ VERBS: Mapping[str, Callable[[Command], int]] = {
 
 
 def _read(path: Path) -> TokenFile:
+    refuse_if_others_can_write(path)
     data = files.read(path)
     if data is None:
         raise missing_token_file(path)

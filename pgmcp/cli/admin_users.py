@@ -23,6 +23,7 @@ from pgmcp.auth.users import (
 from pgmcp.cli.command import Command
 from pgmcp.errors import UsageError
 from pgmcp.log import visible
+from pgmcp.protection import refuse_if_others_can_write
 
 _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
 
@@ -145,11 +146,14 @@ def _parse(command: Command, data: bytes | None) -> UserFile:
 
 
 def _read(command: Command) -> UserFile:
-    return _parse(command, files.read(command.loaded.http.auth.user_file))
+    path = command.loaded.http.auth.user_file
+    refuse_if_others_can_write(path)
+    return _parse(command, files.read(path))
 
 
 def _update(command: Command, change: Callable[[UserFile], UserFile]) -> None:
     path = command.loaded.http.auth.user_file
+    refuse_if_others_can_write(path)
     replace.update(path, lambda data: change(_parse(command, data)).dump())
 
 

@@ -18,6 +18,7 @@ from pgmcp.files import os_error
 from pgmcp.observe.audit_chain import KEY_BYTES
 from pgmcp.observe.audit_read import begun, chain_files, end_of, load_mark, read_key
 from pgmcp.regular_file import open_regular
+from pgmcp.protection import refuse_if_others_can_write
 
 _EVERYBODY = 0o007  # a log is often read by a group
 _NO_KEY = bytes(KEY_BYTES)  # verifies what a new key does: nothing
@@ -77,6 +78,7 @@ def _key_and_chain(audit: Audit) -> Iterator[Finding]:
     _see_folder(file.parent)  # a lock is made beside it, and it is renamed there when it is full
     key = _NO_KEY
     if begun(file) or audit.key_file.exists():
+        refuse_if_others_can_write(audit.key_file)
         key = read_key(audit.key_file)
         yield from _key_of_mode(audit.key_file)
     files = chain_files(file, key)

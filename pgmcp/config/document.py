@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pgmcp.config.keys import FILE_NAME
 from pgmcp.errors import ConfigError, FileError
+from pgmcp.protection import refuse_if_others_can_write
 
 SYSTEM_FILE = Path("/etc/pgedge") / FILE_NAME
 _MAX_BYTES = 1 << 20
@@ -42,8 +43,10 @@ def find(
 def read(file: Path) -> object:
     """The parsed YAML of up to 1 MiB; FileError when it cannot be read or parsed.
 
-    It need not be a regular file: `-config <(command)` is a pipe.
+    It need not be a regular file: `-config <(command)` is a pipe. A file that others could write
+    is refused.
     """
+    refuse_if_others_can_write(file)
     try:
         with file.open("rb") as stream:
             text = stream.read(_MAX_BYTES + 1)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgmcp.config.model import Host, Secret
-from pgmcp.errors import ConfigError
+from pgmcp.errors import ConfigError, FileError
+from pgmcp.protection import refuse_if_others_can_write
 
 _SOCKET_DIRS = ("/tmp", "/var/run/postgresql", "/run/postgresql")  # noqa: S108
 _MAX_PASSWORD_BYTES = 4096
@@ -76,8 +77,12 @@ def read(file: Path) -> list[Entry]:
         if _open_to_others(status):
             _log.warning("%s is ignored: others have access to it. Run: chmod 600 it", file)
             return []
+        refuse_if_others_can_write(file)
         return parse(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
+        return []
+    except FileError as error:
+        _log.warning("%s is ignored: %s. %s", file, error.reason, error.hint)
         return []
     except OSError as error:
         _log.warning("%s is ignored: %s", file, error.strerror)
@@ -95,8 +100,11 @@ def read_single(file: Path, label: str, what: str = "password") -> Secret:
             raise ConfigError(f"{label}: {file} is not a plain file", "Name a file.")
         if _open_to_others(status):
             raise ConfigError(f"{label}: others have access to {file}", f"Run: chmod 600 '{file}'")
+        refuse_if_others_can_write(file)
         with file.open("rb") as stream:
             text = stream.read(_MAX_PASSWORD_BYTES + 1)
+    except FileError as error:
+        raise ConfigError(f"{label}: {error.message}", error.hint) from None
     except OSError as error:
         raise ConfigError(
             f"{label}: cannot read {file}: {error.strerror}",

@@ -20,6 +20,7 @@ from pgmcp.observe import audit_chain
 from pgmcp.observe.audit_chain import KEY_BYTES, Head
 from pgmcp.observe.audit_lock import locked
 from pgmcp.regular_file import read_regular
+from pgmcp.protection import refuse_if_others_can_write
 
 _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024 * 1024
@@ -72,6 +73,7 @@ def load_key(path: Path, *, create: bool) -> bytes:
     if create and not path.exists():
         new = secrets.token_hex(KEY_BYTES).encode() + b"\n"
         replace.update(path, lambda old: new if old is None else None)
+    refuse_if_others_can_write(path)
     key = read_key(path)
     if replace.tighten(path):
         _log.warning("WARNING: others could read the audit's key %s; its mode is now 0600", path)

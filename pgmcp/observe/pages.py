@@ -149,7 +149,9 @@ def _is_from_here(head: Head, peer: str) -> bool:
 
 def _token(file: Path) -> str:
     from pgmcp import files  # here: many a server has no such file
+    from pgmcp.protection import refuse_if_others_can_write
 
+    refuse_if_others_can_write(file)
     text = files.read(file)
     if text is None:
         raise ConfigError(f"metrics.token_file: {file}: there is no such file", "Write a token.")

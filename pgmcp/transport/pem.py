@@ -14,10 +14,18 @@ from pathlib import Path
 
 from pgmcp import files
 from pgmcp.errors import ConfigError, FileError
+from pgmcp.protection import refuse_if_others_can_write
 
 
 def read(path: Path, kind: str) -> bytes:
-    """The bytes of a regular file of a sane size; ConfigError, which says what `kind` it is."""
+    """The bytes of a regular file of a sane size; ConfigError, which says what `kind` it is.
+
+    A file that others could write is refused.
+    """
+    try:
+        refuse_if_others_can_write(path)
+    except FileError as error:
+        raise ConfigError(f"the TLS {kind} {error.message}", error.hint) from None
     try:
         data = files.read(path)
         reason = "no such file"
