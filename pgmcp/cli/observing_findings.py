@@ -17,8 +17,8 @@ from pgmcp.errors import ConfigError, FileError
 from pgmcp.files import os_error
 from pgmcp.observe.audit_chain import KEY_BYTES
 from pgmcp.observe.audit_read import begun, chain_files, end_of, load_mark, read_key
-from pgmcp.regular_file import open_regular
 from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.regular_file import open_regular
 
 _EVERYBODY = 0o007  # a log is often read by a group
 _NO_KEY = bytes(KEY_BYTES)  # verifies what a new key does: nothing

@@ -19,8 +19,8 @@ from pgmcp.errors import FileError
 from pgmcp.observe import audit_chain
 from pgmcp.observe.audit_chain import KEY_BYTES, Head
 from pgmcp.observe.audit_lock import locked
-from pgmcp.regular_file import read_regular
 from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.regular_file import read_regular
 
 _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024 * 1024
