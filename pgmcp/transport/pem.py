@@ -16,6 +16,8 @@ from pgmcp import files
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.protection import refuse_if_others_can_write
 
+MAX_BYTES = 4 * 1024 * 1024
+
 
 def read(path: Path, kind: str) -> bytes:
     """The bytes of a regular file of a sane size; ConfigError, which says what `kind` it is.
@@ -27,7 +29,7 @@ def read(path: Path, kind: str) -> bytes:
     except FileError as error:
         raise ConfigError(f"the TLS {kind} {error.message}", error.hint) from None
     try:
-        data = files.read(path)
+        data = files.read(path, MAX_BYTES)
         reason = "no such file"
     except FileError as error:
         data, reason = None, error.reason
