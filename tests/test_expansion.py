@@ -20,6 +20,8 @@ EXPLOSIVE = {
     "BETWEEN": "select " + nested("({} between 0 and 1)::int", 20, "1"),
     "BETWEEN in CASE": "select "
     + nested("case when {} between symmetric 0 and 1 then 1 end", 11, "1"),
+    "BETWEEN behind a digit": "select "
+    + nested("({} + 0between symmetric 0and 1)::int", 11, "1"),
     "BETWEEN's upper bound": "select "
     + nested("(0 between symmetric 1 and ({}))::int", 20, "1"),
     "BETWEEN without brackets": "select " + "true between symmetric true and not " * 20 + "true",

@@ -29,7 +29,7 @@ from pgmcp.llm import prompt
         (r"'a\' 'b'", "string string"),
         ("U&'x' u&\"y\" B'1' n'x'", "string name string string"),
         ("$$a;b'$$ $t$ $$ $t$ $1 a$b$", "dollar dollar parameter word"),
-        ("1.5e10 1..2 .5 0x1F 1_000", "number number symbol number number number number"),
+        ("1.5e10 1..2 .5 1_000 0and", "number number symbol number number number number word"),
         ("a::int /* /* ' */ */ -- '\n b", "word symbol word word"),
         ("größe_$1", "word"),
     ],

@@ -38,8 +38,7 @@ _PATTERN = rf"""
   | (?P<string> [eE]{_ESCAPE_STRING} | (?:[bBxXnN]|[uU]&)?{_PLAIN_STRING} )
   | (?P<name> (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+(?:"|(?P<open3>\Z)) )
   | (?P<word> {WORD} )
-  | (?P<number> (?>[0-9][0-9_]*+(?:\.(?!\.)[0-9_]*+)?|\.[0-9][0-9_]*+)
-                (?:[eE][+-]?[0-9][0-9_]*+|{_TAG})? )
+  | (?P<number> (?>[0-9][0-9_]*+(?:\.(?!\.)[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9_]++)? )
   | (?P<dollar> \$(?P<tag>(?:{_TAG})?)\$.*?(?:\$(?P=tag)\$|(?P<open4>\Z)) )
   | (?P<parameter> \$[0-9]++ )
   | (?P<comment> /\* )
@@ -52,17 +51,19 @@ _BACKSLASH_LEXEME = re.compile(
 )
 _OPEN = ("open1", "open2", "open3", "open4")
 _SPACE = re.compile(r"(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+")
+_BEFORE_A_LEXEME = frozenset(" \t\n\r\f\v-/")
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
 def skip_space(text: str, at: int = 0) -> int:
     """Where the first lexeme from `at` on begins: past space, `--` and nested /* */ comments."""
-    while True:
+    while text[at : at + 1] in _BEFORE_A_LEXEME:
         space = _SPACE.match(text, at)
         at = space.end() if space else at
         if not text.startswith("/*", at):
-            return at
+            break
         at = _after_comment(text, at)
+    return at
 
 
 def _after_comment(text: str, at: int) -> int:
@@ -78,7 +79,8 @@ def lexemes(text: str, at: int = 0, *, backslashes: bool = False) -> Iterator[Le
     """The lexemes from `at` on, without space and comments.
 
     `backslashes`: plain strings have escapes, as they do where standard_conforming_strings is off.
-    Operators come as single characters, but for `::`, `:=`, `=>` and `..`.
+    Operators come as single characters, but for `::`, `:=`, `=>` and `..`; a letter ends a number,
+    as it does before PostgreSQL 15 (`0between` are two words there).
     """
     pattern = _BACKSLASH_LEXEME if backslashes else _LEXEME
     while at < len(text):

@@ -56,9 +56,9 @@ def looks_like_sql(text: str) -> bool | None:
     The comments before a statement are skipped as PostgreSQL does: they nest.
     """
     start = skip_space(text)
-    bare = _bare(text[start : start + MAX_QUESTION_CHARS])
-    if bare.startswith("("):
+    if text.startswith("(", start) or _first_word(text, start) in _COMMANDS:
         return None
+    bare = _bare(text[start : start + MAX_QUESTION_CHARS])
     first = _first_word(bare)
     if first in _COMMANDS or _slip(bare, first):
         return None
@@ -167,6 +167,6 @@ def _bare(text: str) -> str:
     return "".join(parts).strip()
 
 
-def _first_word(bare: str) -> str:
-    found = _WORD.match(bare)
+def _first_word(text: str, at: int = 0) -> str:
+    found = _WORD.match(text, at)
     return found.group().lower() if found else ""
