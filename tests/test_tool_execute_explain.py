@@ -144,7 +144,7 @@ def test_an_error_points_into_the_query(call: Calls) -> None:
     assert "Position: 8" in failure
 
 
-@pytest.mark.parametrize(("levels", "reason"), [(480, "nested too deeply"), (700, "larger than")])
+@pytest.mark.parametrize(("levels", "reason"), [(480, "200 deep"), (700, "200 deep")])
 def test_an_absurd_plan_is_refused(call: Calls, levels: int, reason: str) -> None:
     query = "select 1 as n"
     for _ in range(levels):
