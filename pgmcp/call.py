@@ -10,7 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pgmcp.errors import CallEndedError
+from pgmcp.errors import CallEndedError, MemoryBusyError
+
+_MEMORY_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+Keep = Callable[[int, float], bool]
+"""Keep so many bytes for an answer from now on, waiting so many seconds for others to give some
+back; False when there are too few then."""
 
 
 class Call:
@@ -22,8 +28,11 @@ class Call:
         *,
         request_id: str = "-",
         clock: Callable[[], float] = time.monotonic,
+        keep: Keep | None = None,
     ) -> None:
         self.request_id = request_id
+        self._keep = keep
+        self._counting = False
         self._clock = clock
         self._deadline = clock() + timeout_seconds
         self._reason: str | None = None
@@ -63,6 +72,26 @@ class Call:
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
+
+    def keep(self, count: int) -> None:
+        """Count that the answer makes the server keep `count` bytes in all, where rows are counted,
+        and wait for others to give some back; MemoryBusyError, CallEndedError."""
+        if self._keep is None or not self._counting or self._keep(count, 0.0):
+            return
+        until = self._clock() + _MEMORY_SECONDS
+        while not self._keep(count, _LOOK_SECONDS):
+            self.check()
+            if self._clock() >= until:
+                raise MemoryBusyError
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Have `keep` count inside this block, where the rows of the answer are read."""
+        self._counting = True
+        try:
+            yield
+        finally:
+            self._counting = False
 
     @contextmanager
     def on_cancel(self, callback: Callable[[], None]) -> Iterator[None]:

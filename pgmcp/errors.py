@@ -240,6 +240,16 @@ class PoolTimeoutError(ToolError):
     """No connection became free before the call's deadline."""
 
 
+class MemoryBusyError(ToolError):
+    """No memory for a large result within the time that one waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is busy with large results.",
+            "Read the answers that you have asked for, select fewer rows or columns, or try again.",
+        )
+
+
 class CallEndedError(ToolError):
     """The call was cancelled, ran out of time, or lost the right to go on."""
 

@@ -135,7 +135,7 @@ def test_a_stranger_may_log_in() -> None:
 
 def test_a_server_without_authentication_takes_large_bodies_from_everybody() -> None:
     with serving(gate=OpenGate(local(("main",)))) as served:
-        large = rpc("echo", {"x": "y" * 100_000})
+        large = rpc("tools/call", {"x": "y" * 100_000})
         assert ask(served, post(large, token=None)).status == 200
         assert ask(served, post(large, token="any")).status == 200
         assert ask(served, post(b"{", token=None)).status == 400

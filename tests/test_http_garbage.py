@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, GeneratorType, TracebackType
+from types import FrameType, FunctionType, GeneratorType, TracebackType
 from typing import Any
 
 import pytest
@@ -61,6 +61,8 @@ def _code(item: object) -> Any:
         return item.tb_frame.f_code
     if isinstance(item, FrameType):
         return item.f_code
+    if isinstance(item, FunctionType):
+        return item.__code__
     return item.gi_code if isinstance(item, GeneratorType) else None
 
 
@@ -258,12 +260,17 @@ def call(postgres: Server) -> Iterator[Calls]:
         yield ready
 
 
-@pytest.mark.parametrize("query", ["select pg_sleep(20)", "select 1/0", "drop table x", "selec"])
+MUCH = "select repeat('r', 4000000)"
+
+
+@pytest.mark.parametrize(
+    "query", ["select pg_sleep(20)", "select 1/0", "drop table x", "selec", MUCH, f"{MUCH}, {MUCH}"]
+)
 def test_a_call_that_fails_leaves_nothing_alive(call: Calls, query: str, postgres: Server) -> None:
     tool: Tool = query_database.TOOL
     call(tool, query="select 1")
     with no_garbage():
-        ended = Call(30)
+        ended = Call(30, keep=lambda count, _: count < 5_000_000)
         context = Context(PRINCIPAL, ended, Reach(call._pools, ended))
         threading.Timer(0.2, ended.cancel, ["the client disconnected"]).start()
         try:

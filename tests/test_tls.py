@@ -70,7 +70,7 @@ def test_requests_are_served_over_tls(tmp_path: Path, version: ssl.TLSVersion) -
         sock.sendall(HEALTH + post(rpc()))
         assert [reader.reply().status, reader.reply().status] == [200, 200]
         text = "x" * 1_000_000
-        sock.sendall(post(rpc("echo", {"t": text})))
+        sock.sendall(post(rpc("tools/call", {"t": text})))
         assert reader.reply().json["result"]["t"] == text
         sock.sendall(HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert reader.reply().closes

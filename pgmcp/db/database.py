@@ -116,7 +116,8 @@ class ReadOnlyDatabase:
         if sql.first_word(text) != "show":
             raise StatementRefusedError("Only SHOW is allowed here")
         steps = [*self._opening(), Step(text, describe=True)]
-        return self._rows(text, steps, self._run(steps, self._settings.max_result_bytes))
+        with self._call.counting():
+            return self._rows(text, steps, self._run(steps, self._settings.max_result_bytes))
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a statement that the gate accepts; ANALYZE among them runs it."""
@@ -164,7 +165,8 @@ class ReadOnlyDatabase:
         if known is not None:
             # What is refused is not sent: only that the state is still the same is asked.
             group = [*self._opening(known.state), *(steps if known.objection is None else ())]
-            outcome = connection.run(group, call, limit_bytes=limit)
+            with call.counting():
+                outcome = connection.run(group, call, limit_bytes=limit)
             if not _altered(outcome):
                 if outcome.failure is None:
                     known.require_harmless()
@@ -186,7 +188,8 @@ class ReadOnlyDatabase:
             refused.gate = "judge"
             connection.finish(call)
             raise
-        return steps, connection.run(steps, call, limit_bytes=limit)
+        with call.counting():
+            return steps, connection.run(steps, call, limit_bytes=limit)
 
     def _rows(self, text: str, steps: Sequence[Step], outcome: Outcome) -> Rows:
         if outcome.failure is not None:

@@ -141,6 +141,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         sent = b"".join([*map(messages.pipeline, steps), messages.SYNC, CLEANUP if last else b""])
         with self._on_behalf_of(call):
             self._in_transaction = True
+            self._inbox.count(call.keep)
             self._send(sent)
             outcome = self._read_group(steps, limit_bytes)
             if outcome.replies and outcome.replies[-1].cut:
@@ -295,6 +296,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             ) from error
         finally:
             self._call = None
+            self._inbox.release()
             if not orderly:
                 self.close()
 

@@ -14,6 +14,13 @@ from pgmcp.db.port import Value
 
 MESSAGE_BYTES = 64 * 1024 * 1024
 """No message but a row may be longer; a longer one is a server that lost its way."""
+_KEPT_PER_BYTE = 4
+"""What a byte of a row costs until it has been answered: the row, its text, a copy, the JSON."""
+_KEPT_PER_VALUE = 44
+
+
+def _uncounted(_: int) -> None:
+    """Keep rows that are not counted."""
 
 
 class Inbox:
@@ -21,8 +28,19 @@ class Inbox:
 
     def __init__(self, chunk: Callable[[], bytes]) -> None:
         self._chunk = chunk
+        self._keep: Callable[[int], None] = _uncounted
+        self._kept_bytes = 0
         self._data = b""
         self._at = 0
+
+    def count(self, keep: Callable[[int], None]) -> None:
+        """From now on tell `keep` what the rows cost in memory, in bytes, before they are kept."""
+        self._keep, self._kept_bytes = keep, 0
+
+    def release(self) -> None:
+        """Keep what is not read yet, and nothing else: not the last large row, nor who counted."""
+        self._data, self._at = self._data[self._at :], 0
+        self.count(_uncounted)
 
     def __bool__(self) -> bool:
         """Whether something has arrived that is not read."""
@@ -47,14 +65,21 @@ class Inbox:
             if size <= have:
                 self._at = at + size
                 return kind, data[at + 5 : at + size]
-            if size > MESSAGE_BYTES:
+            if kind == messages.DATA_ROW:
+                self._keep(self._kept_bytes + _KEPT_PER_BYTE * size)
+            elif size > MESSAGE_BYTES:
                 raise ProtocolError("a message of impossible length")
             self._receive(size)
 
     def rows(self, keep: list[tuple[Value, ...]], budget: int) -> int:
         """Append the rows that have arrived to `keep`; what is left of the budget then, in bytes,
         or less than nothing when the next row goes over it."""
-        self._at, budget = messages.rows(self._data, self._at, keep, budget)
+        at, count = self._at, len(keep)
+        self._at, budget = messages.rows(self._data, at, keep, budget)
+        if len(keep) > count:
+            values = (len(keep) - count) * len(keep[-1])
+            self._kept_bytes += _KEPT_PER_BYTE * (self._at - at) + _KEPT_PER_VALUE * values
+            self._keep(self._kept_bytes)
         return budget
 
     def _receive(self, size: int) -> None:

@@ -23,7 +23,7 @@ from pgmcp.language.reading import (
     starts,
     word,
 )
-from pgmcp.language.tokens import stem
+from pgmcp.language.tokens import MAX_CACHED_CHARS, stem
 
 
 @remembered
@@ -185,10 +185,17 @@ def values_of(reading: Reading, table: TableRef) -> dict[tuple[str, ...], tuple[
     return result
 
 
-@lru_cache(maxsize=4096)
 def value_key(value: str) -> tuple[str, ...]:
     """How a stored value is looked up: its words in lower case, `in_progress` as two."""
+    # Clients write values too, of any length: only short ones are remembered.
+    return _short_key(value) if len(value) <= MAX_CACHED_CHARS else _key(value)
+
+
+def _key(value: str) -> tuple[str, ...]:
     return tuple(value.lower().replace("_", " ").replace("-", " ").split())
+
+
+_short_key = lru_cache(maxsize=4096)(_key)
 
 
 @remembered

@@ -50,7 +50,7 @@ _STRINGS = {
 _APOSTROPHE = re.compile(r"(?<=\w)'")
 _CONTRACTIONS = {"ca": "can", "wo": "will", "sha": "shall"}
 _CAMEL = re.compile(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
-_MAX_CACHED_CHARS = 128
+MAX_CACHED_CHARS = 128
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -126,12 +126,12 @@ def is_uuid(text: str) -> bool:
 
 def split_name(name: str) -> tuple[str, ...]:
     """The words of an identifier: snake_case, camelCase and blanks, lower case."""
-    return _cached_split(name) if len(name) <= _MAX_CACHED_CHARS else _split(name)
+    return _cached_split(name) if len(name) <= MAX_CACHED_CHARS else _split(name)
 
 
 def stems(name: str) -> tuple[str, ...]:
     """The stems of an identifier's or a phrase's words."""
-    return _cached_stems(name) if len(name) <= _MAX_CACHED_CHARS else _stems(name)
+    return _cached_stems(name) if len(name) <= MAX_CACHED_CHARS else _stems(name)
 
 
 def _split(name: str) -> tuple[str, ...]:

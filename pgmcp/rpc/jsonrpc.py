@@ -49,6 +49,10 @@ class Response:
 
 Message = Request | Notification | Response
 
+_SCALAR_MEMBER = (
+    rb'\s*+"(?!method")[^"\\]{0,64}+"\s*+:\s*+(?:"[^"\\]{0,256}+"|[^"{}\[\],\s]++)\s*+,'
+)
+_METHOD = re.compile(rb"\s*+\{(?:" + _SCALAR_MEMBER + rb')*+\s*+"method"\s*+:\s*+"([^"\\]{0,64}+)"')
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -78,6 +82,15 @@ def parse(data: bytes | bytearray, scan: Scan | None = None) -> Message:
     except InvalidRequestError as error:
         error.request_id = known_id
         raise
+
+
+def method_of(beginning: bytes) -> str | None:
+    """The method of a message by its first bytes; None where `params` or other objects come first.
+
+    Nothing is checked: this is for refusing a message early, not for reading it.
+    """
+    match = _METHOD.match(beginning)
+    return match[1].decode(errors="replace") if match else None
 
 
 def encode(value: Any) -> bytes:

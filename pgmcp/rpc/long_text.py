@@ -21,6 +21,7 @@ MAX_AROUND_BYTES = 256 * 1024
 LONG_CHARS = 64 * 1024
 """From here on a string is written in pieces."""
 _PIECE = 16 * 1024
+_LEVELS = 5
 _LOOKED_INTO = 8  # members of a container in which a long string is looked for
 
 # Whole characters and escapes, a surrogate pair as one, up to the end of the window.
@@ -116,26 +117,27 @@ def _put_back(value: Any, mark: str, strings: list[str]) -> Any:
     return value
 
 
-def take_out(value: Any, depth: int = 5) -> tuple[Any, list[str]]:
+def take_out(value: Any) -> tuple[Any, list[str]]:
     """`value` with MARK in the place of each long string, and those in their order.
 
     Only small containers are looked into: a list of tools holds no long strings.
     """
     taken: list[str] = []
+    return _without(value, taken, _LEVELS), taken
 
-    def walk(item: Any, depth: int) -> Any:
-        if isinstance(item, str):
-            if len(item) < LONG_CHARS:
-                return item
-            taken.append(item)
-            return MARK
-        if not depth or not isinstance(item, dict | list) or len(item) > _LOOKED_INTO:
+
+def _without(item: Any, taken: list[str], levels: int) -> Any:
+    # No inner function: one that calls itself is a cycle, with all that it has taken in it.
+    if isinstance(item, str):
+        if len(item) < LONG_CHARS:
             return item
-        if isinstance(item, list):
-            return [walk(member, depth - 1) for member in item]
-        return {name: walk(member, depth - 1) for name, member in item.items()}
-
-    return walk(value, depth), taken
+        taken.append(item)
+        return MARK
+    if not levels or not isinstance(item, dict | list) or len(item) > _LOOKED_INTO:
+        return item
+    if isinstance(item, list):
+        return [_without(member, taken, levels - 1) for member in item]
+    return {name: _without(member, taken, levels - 1) for name, member in item.items()}
 
 
 MARK = "\ufdd0 a long string \ufdd0"

@@ -10,6 +10,7 @@ from pgmcp.errors import ParseError
 
 PIECE_BYTES = 16 * 1024
 """What one step works on: some hundred microseconds in which nobody else runs."""
+LONG_BYTES = 4096
 MAX_DEPTH = 64
 """Objects and arrays inside each other; deeper ones exhaust the stack of whoever walks them."""
 MAX_VALUES = 10_000
@@ -23,7 +24,7 @@ class Scan:
     stops at the first byte that is none.
 
     `values` is never too low; `size_bytes` is how much was fed. `long_strings` are where the
-    contents of those strings begin and end that do not lie in one piece.
+    contents of those strings begin and end that did not come in one piece, from LONG_BYTES on.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,9 @@ class Scan:
         outside = parts[1 if self._in_string else 0 :: 2]
         if len(parts) > 1:
             if self._in_string:
-                self.long_strings.append((self._string_began, self.size_bytes + len(parts[0])))
+                end = self.size_bytes + len(parts[0])
+                if end - self._string_began >= LONG_BYTES:
+                    self.long_strings.append((self._string_began, end))
             self._in_string ^= len(parts) % 2 == 0
             self._string_began = self.size_bytes + len(piece) - len(parts[-1])
         if outside:

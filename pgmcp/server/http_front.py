@@ -26,6 +26,7 @@ from pgmcp.transport import origin
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
+from pgmcp.transport.limits import answers_bytes
 from pgmcp.watch import Unwatch, Watcher
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class HttpFront:
         tls = self._certificate.tls.context if self._certificate else None
         endpoint = self._endpoint(serving, self.metrics_page(serving.config))
         self._server = HttpServer(http.address, endpoint, tls=tls, listeners=listeners)
+        self._server.answer_memory.size_bytes = _answers_bytes(serving.config)
         if not listeners:  # port 0 has become a real one
             self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
@@ -139,6 +141,7 @@ class HttpFront:
         if self._door is not None:
             self._door.change(serving.config.http.auth)
         self._server.endpoint = self._endpoint(serving, metrics)
+        self._server.answer_memory.size_bytes = _answers_bytes(serving.config)
         if self._certificate is not None and prepared is not None:
             asked = self._certificate.tls.asks_clients
             self._certificate.unwatch()
@@ -210,6 +213,10 @@ def _pages(serving: Serving, metrics: Page | None) -> dict[str, Page]:
     names, databases = tuple(serving.databases.sources), serving.databases
     ready = ReadyPage(names, lambda name, call: databases.database(OPERATOR, name, call))
     return {READY_PATH: ready} | ({} if metrics is None else {METRICS_PATH: metrics})
+
+
+def _answers_bytes(config: Config) -> int:
+    return answers_bytes(max(database.max_result_bytes for database in config.databases))
 
 
 def _address(listener: socket.socket) -> Address:

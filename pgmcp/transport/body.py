@@ -1,7 +1,7 @@
 """A request's body, as it comes in: counted or chunked. No I/O, no clock.
 
 The rule: a body takes from the buffer exactly what belongs to it, so that the next request begins
-where this one ends, and it never holds more than its limit.
+where this one ends; it is kept once, and never more of it than its limit.
 """
 
 from __future__ import annotations
@@ -9,12 +9,21 @@ from __future__ import annotations
 import re
 
 from pgmcp.errors import HttpError
+from pgmcp.rpc.jsonrpc import UNSCANNED_BYTES
+from pgmcp.rpc.scan import Scan
 from pgmcp.transport.head import CHUNKED
+
+KEPT_PER_BYTE = 6
+"""What a byte of a message costs at most while it is read and answered: the body, its strings (four
+bytes a character when one of them is beyond the first plane), and copies on their way."""
+KEPT_PER_VALUE = 256
+"""What a value costs at most beside its text: a short string as a member of an object."""
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LINE_BYTES = 4096
-_OVERHEAD_BYTES = 1024 * 1024
-"""Size lines and trailers of one body: 10 MB in chunks of one byte keep a core busy for seconds."""
+_OVERHEAD_BYTES = 16 * 1024
+_OVERHEAD_SHARE = 4
+"""Size lines and trailers beyond _OVERHEAD_BYTES may be a quarter of the data: each is a step."""
 
 
 def too_large(limit_bytes: int) -> HttpError:
@@ -25,34 +34,66 @@ def too_large(limit_bytes: int) -> HttpError:
 class Body:
     """A body of `length` bytes, or CHUNKED (RFC 9112, section 7.1), up to `limit_bytes`.
 
-    Trailer fields are read and dropped, as section 6.5.1 of RFC 9110 allows.
+    `scan` counts what it holds, None while it is too short to matter. Trailer fields are read and
+    dropped, as section 6.5.1 of RFC 9110 allows.
     """
 
     def __init__(self, length: int, limit_bytes: int) -> None:
         if length > limit_bytes:
             raise too_large(limit_bytes)
-        self._length = length
+        self._chunked = length == CHUNKED
         self._limit_bytes = limit_bytes
         self._data = bytearray()
-        self._chunk_left = 0
+        self._left = 0 if self._chunked else length
         self._overhead = 0
-        self._state = "size"
+        self._state = "size" if self._chunked else "data"
+        self.scan = Scan() if self._chunked or length > UNSCANNED_BYTES else None
 
-    def feed(self, buffer: bytearray) -> bytes | None:
-        """Take what is there from the front of `buffer`; the whole body once it is complete.
+    def __len__(self) -> int:
+        """How many bytes have come."""
+        return len(self._data)
 
-        HttpError for broken chunks and for a body over the limit.
+    @property
+    def kept_bytes(self) -> int:
+        """What the message made of it costs at most, as far as it has come."""
+        values = self.scan.values if self.scan is not None else len(self._data) // 8
+        return KEPT_PER_BYTE * len(self._data) + KEPT_PER_VALUE * values
+
+    def beginning(self, count: int) -> bytes:
+        """The first `count` bytes, as far as they have come."""
+        return bytes(self._data[:count])
+
+    def take(self) -> bytearray:
+        """The whole body, which is not kept here any more."""
+        data, self._data = self._data, bytearray()
+        return data
+
+    def feed(self, buffer: bytearray) -> bool:
+        """Take what is there from the front of `buffer`; whether the body is complete.
+
+        HttpError for broken chunks and for a body over the limit; ParseError for one that holds
+        more than may be read.
         """
-        if self._length != CHUNKED:
-            if len(buffer) < self._length:
-                return None
-            data = bytes(buffer[: self._length])
-            del buffer[: self._length]
-            return data
+        if not self._chunked:
+            self._move(buffer)
+            return not self._left
         while self._state != "done":
             if not self._step(buffer):
-                return None
-        return bytes(self._data)
+                return False
+        return True
+
+    def _move(self, buffer: bytearray) -> None:
+        """Take data from the buffer, as far as it is the body's."""
+        if len(buffer) <= self._left:
+            piece = buffer[:]
+            buffer.clear()
+        else:
+            piece = buffer[: self._left]
+            del buffer[: self._left]
+        self._left -= len(piece)
+        if self.scan is not None:
+            self.scan.feed(piece)
+        self._data += piece
 
     def _step(self, buffer: bytearray) -> bool:
         """One piece of a chunked body; False when more bytes are needed."""
@@ -72,18 +113,15 @@ class Body:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
             raise HttpError(400, "malformed chunk size")
-        self._chunk_left = int(match[1], 16)
-        if len(self._data) + self._chunk_left > self._limit_bytes:
+        self._left = int(match[1], 16)
+        if len(self._data) + self._left > self._limit_bytes:
             raise too_large(self._limit_bytes)
-        self._state = "data" if self._chunk_left else "trailer"
+        self._state = "data" if self._left else "trailer"
 
     def _take_data(self, buffer: bytearray) -> bool:
-        if self._chunk_left:
-            piece = buffer[: self._chunk_left]
-            del buffer[: len(piece)]
-            self._data += piece
-            self._chunk_left -= len(piece)
-        if self._chunk_left or len(buffer) < 2:
+        if self._left:
+            self._move(buffer)
+        if self._left or len(buffer) < 2:
             return False
         if buffer[:2] != b"\r\n":
             raise HttpError(400, "a chunk does not end where its size says")
@@ -100,7 +138,7 @@ class Body:
         line = bytes(buffer[:end])
         del buffer[: end + 1]
         self._overhead += end + 1
-        if self._overhead > _OVERHEAD_BYTES:
+        if self._overhead > _OVERHEAD_BYTES + len(self._data) // _OVERHEAD_SHARE:
             raise HttpError(400, "too many small chunks")
         if not line.endswith(b"\r") or b"\r" in line[:-1]:
             raise HttpError(400, "lines must end with CR LF")

@@ -17,7 +17,7 @@ goes, the lowest first; None: it stays."""
 
 
 def ranking(newcomer: str, connections: Iterable[tuple[str, bool]]) -> Rank:
-    """Who goes for a newcomer; all by `address_key.address_key`.
+    """Who goes for a newcomer; all by `addresses.address_key`.
 
     `connections` are the keys of those that are open, and whether each has authenticated. A
     request under way ends only for another address than its own, so clients behind one proxy cost

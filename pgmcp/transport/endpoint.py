@@ -11,17 +11,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
+from pgmcp.addresses import address_key
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
-from pgmcp.call import Call
+from pgmcp.call import Call, Keep
 from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
 from pgmcp.transport import origin
+from pgmcp.transport.budget import BusyError
 from pgmcp.transport.head import Head
 from pgmcp.transport.inflight import InFlight
+from pgmcp.transport.limits import BODY_BYTES
 from pgmcp.transport.response import (
     ACCEPTED,
     UNAUTHORIZED,
@@ -35,6 +38,8 @@ MCP_PATH = "/mcp/v1"
 HEALTH_PATH = "/health"
 STRANGER_BODY_BYTES = 64 * 1024
 """A login fits in this many times over."""
+LONG_METHODS = frozenset({"tools/call"})
+"""The methods whose texts may be long: no other message needs `short_body_bytes`."""
 
 
 class Gate(Protocol):
@@ -67,6 +72,18 @@ class Admission:
     principal: Principal | None
     body_bytes: int
 
+    @property
+    def owner(self) -> str:
+        """Whose memory a request takes: that of a token or a user, not of a connection or session.
+
+        Strangers are one owner, because they come from as many addresses as they like.
+        """
+        if self.principal is None:
+            return "strangers"
+        if self.principal.kind == "local":
+            return f"address {address_key(self.client.address)}"
+        return f"{self.principal.kind} {self.principal.name}"
+
 
 Page = Callable[[Head, str], Response]
 """A page to GET: from the head and the socket's other end to the answer."""
@@ -91,7 +108,7 @@ class Endpoint:
         inflight: InFlight,
         call_timeout_seconds: float,
         health: Mapping[str, str],
-        body_bytes: int = 10 * 1024 * 1024,
+        body_bytes: int = BODY_BYTES,
         local: bool = False,
         allowed_hosts: Collection[str] = (),
         allowed_origins: Collection[str] = (),
@@ -129,10 +146,18 @@ class Endpoint:
         except PgmcpError as error:
             return self.refuse(error, None)
 
-    def serve(self, admission: Admission, body: bytes, request_id: str, watch: Watch) -> Response:
-        """Answer an admitted request. `watch(call)` cancels the call when the client hangs up."""
+    def serve(
+        self,
+        admission: Admission,
+        message: Message,
+        request_id: str,
+        watch: Watch,
+        keep: Keep | None = None,
+    ) -> Response:
+        """Answer an admitted request. `watch(call)` cancels the call when the client hangs up,
+        `keep` counts what its answer keeps in memory."""
         try:
-            return self._serve(admission, body, request_id, watch)
+            return self._serve(admission, message, request_id, watch, keep)
         except PgmcpError as error:
             return self.refuse(error, admission)
 
@@ -194,8 +219,14 @@ class Endpoint:
             return "this server may not be called by the name in the Host field"
         return "this server listens on this machine only: call it as localhost"
 
-    def _serve(self, admission: Admission, body: bytes, request_id: str, watch: Watch) -> Response:
-        message = jsonrpc.parse(body)
+    def _serve(
+        self,
+        admission: Admission,
+        message: Message,
+        request_id: str,
+        watch: Watch,
+        keep: Keep | None,
+    ) -> Response:
         principal = admission.principal or self._visitor(message, admission.client.address)
         # A token may be in use on several machines, each counting its requests from 1.
         scope = f"{principal.key}@{admission.client.address}"
@@ -203,7 +234,7 @@ class Endpoint:
             self._take_note(message, scope)
             return ACCEPTED
         headers = admission.head.headers
-        call = Call(self._call_timeout_seconds, request_id=request_id)
+        call = Call(self._call_timeout_seconds, request_id=request_id, keep=keep)
         # In either era: without a resumable stream nobody can fetch the answer any more.
         with self._inflight.track(scope, message.id, call), watch(call):
             answer = self._dispatcher.answer(
@@ -211,9 +242,8 @@ class Endpoint:
             )
         if answer.body is None:
             return ACCEPTED
-        return Response(
-            answer.status, jsonrpc.encode(answer.body), retry_after(answer.retry_after_seconds)
-        )
+        data = jsonrpc.encode_long(answer.body)
+        return Response(answer.status, data, retry_after(answer.retry_after_seconds))
 
     def _visitor(self, message: Message, address: str) -> Principal:
         if not isinstance(message, Request):
@@ -251,4 +281,5 @@ def _is_json(head: Head) -> bool:
 
 
 def _is_for_strangers(error: PgmcpError) -> bool:
-    return isinstance(error, AuthError)
+    """Whether a stranger is told: that it is not let in, or that nobody is let in just now."""
+    return isinstance(error, AuthError | BusyError)

@@ -17,9 +17,11 @@ from typing import Any, Protocol
 
 from pgmcp.addresses import address_key
 from pgmcp.call import Call
-from pgmcp.errors import HttpError, PgmcpError
+from pgmcp.errors import HttpError, PgmcpError, RpcError
 from pgmcp.log import during, fields
+from pgmcp.rpc.jsonrpc import method_of, parse
 from pgmcp.transport.body import Body
+from pgmcp.transport.budget import Budget, BusyError, Hold
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import (
     Connection,
@@ -28,22 +30,21 @@ from pgmcp.transport.connection import (
     Steps,
     Wait,
 )
-from pgmcp.transport.endpoint import Admission, Endpoint
+from pgmcp.transport.endpoint import LONG_METHODS, Admission, Endpoint
 from pgmcp.transport.head import (
-    CHUNKED,
     Head,
     body_length,
     head_end,
-    parse,
     skip_empty_lines,
 )
+from pgmcp.transport.head import parse as parse_head
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.response import CONTINUE, Response, refusal, render
-from pgmcp.transport.room import Room
 
 log = logging.getLogger("pgmcp.http")
 
 _REQUESTS_PER_TURN = 16
+_BODY_READ_BYTES = 64 * 1024
 _DROPPED_HEAD_BYTES = 64 * 1024
 _DROPPED_BODY_BYTES = 16 * 1024 * 1024
 """What is taken after an answer that ends the connection, from a client that still sends."""
@@ -54,7 +55,8 @@ class Serving(Protocol):
 
     endpoint: Endpoint
     limits: Limits
-    room: Room
+    message_memory: Budget
+    answer_memory: Budget
     clock: Callable[[], float]
     stopping: bool
     generation: int
@@ -113,7 +115,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             incident = self._request_id
             log.exception("internal error (id %s)", incident)
             failure = refusal(500, f"internal error (id {incident})")
-            self._connection.send_now(self._render(failure, close=True))
+            self._connection.send_now(b"".join(self._render(failure, close=True)))
             self.drop()
         else:
             self._server.rest(self, wait)
@@ -146,7 +148,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         except ConnectionLostError as error:
             if _speaks_plain_http(error):
                 answer = refusal(400, "this port speaks HTTPS: use https://")
-                self._connection.send_now(self._render(answer, close=True))
+                self._connection.send_now(b"".join(self._render(answer, close=True)))
             log.debug("%s: TLS handshake failed: %s", self.peer, error)
             return False
         self._certificate = client_certificate(self._connection.peer_certificate)
@@ -159,6 +161,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         close = True
         self._request_id = secrets.token_hex(6)
         endpoint = self._server.endpoint
+        kept = Hold(self._server.answer_memory)
         try:
             head = yield from self._read_head(first)
             if head is None:
@@ -172,19 +175,45 @@ class RequestHandler(BaseHTTPRequestHandler):
             if isinstance(response, Admission):
                 admission = response
                 self.known = admission.principal is not None
-                most = min(self._server.limits.body_bytes, admission.body_bytes)
-                with self._server.room.hold(most if length == CHUNKED else min(length, most)):
-                    body = yield from self._read_body(head, Body(length, most))
-                    with during(self._request_id):
-                        response = endpoint.serve(admission, body, self._request_id, self._watch)
+                response = yield from self._admitted(admission, length, endpoint, kept)
                 close = not head.keep_alive
             else:
                 close = not (head.keep_alive and self._drop_body(head, length))
         except PgmcpError as error:
             response = endpoint.refuse(error, admission)
         close = close or self._server.stopping or self._server.generation != self._generation
-        yield from self._answer(response, head, close)
+        try:
+            if response.body is not None and not kept.resize(len(response.body)):
+                response = endpoint.refuse(BusyError("large answers"), None)
+            yield from self._answer(response, head, close)
+        finally:
+            kept.close()
         return not close
+
+    def _admitted(
+        self, admission: Admission, length: int, endpoint: Endpoint, kept: Hold
+    ) -> Steps[Response]:
+        """Read the body of an admitted request, and answer it; `kept` is what the answer keeps."""
+        limits = self._server.limits
+        kept.owner = admission.owner
+        held = Hold(self._server.message_memory, admission.owner)
+        try:
+            body = Body(length, min(limits.body_bytes, admission.body_bytes))
+            yield from self._read_body(admission.head, body, held)
+            size_bytes, scan = len(body), body.scan
+            try:
+                # Nothing here keeps the bytes while the call runs.
+                message = parse(body.take(), scan)
+            except RpcError as error:
+                return endpoint.refuse(error, admission)
+            if size_bytes > limits.short_body_bytes:
+                _check_length(getattr(message, "method", None), limits.short_body_bytes)
+            with during(self._request_id):
+                return endpoint.serve(
+                    admission, message, self._request_id, self._watch, kept.resize
+                )
+        finally:
+            held.close()
 
     def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:
@@ -209,7 +238,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 skipped, searched = skip_empty_lines(buffer, skipped), 0
             end = head_end(buffer, searched, limits.head)
             if end >= 0:
-                head = parse(bytes(buffer[:end]), limits.head)
+                head = parse_head(bytes(buffer[:end]), limits.head)
                 del buffer[:end]
                 return head
             searched = len(buffer)
@@ -223,22 +252,30 @@ class RequestHandler(BaseHTTPRequestHandler):
             if not begun:
                 begun, deadline = True, clock() + limits.head_seconds
 
-    def _read_body(self, head: Head, body: Body) -> Steps[bytes]:
-        """The whole body. HttpError when it is too long or too slow, and ConnectionLostError
-        when it breaks off."""
+    def _read_body(self, head: Head, body: Body, held: Hold) -> Steps[None]:
+        """Read the whole body. HttpError when it is too long or too slow or there is no memory for
+        it, and ConnectionLostError when it breaks off."""
         limits, connection = self._server.limits, self._connection
         deadline = self._server.clock() + limits.body_seconds
-        data = body.feed(connection.buffer)
-        if data is None and head.expects_continue:
+        complete = body.feed(connection.buffer)
+        if not complete and head.expects_continue:
             yield from connection.send(CONTINUE, deadline)
-        while data is None:
+        named = False
+        while True:
+            if not held.resize(body.kept_bytes):
+                raise BusyError("large requests")
+            if not named and len(body) > limits.short_body_bytes:
+                named = True
+                method = method_of(body.beginning(limits.short_body_bytes))
+                _check_length(method, limits.short_body_bytes)
+            if complete:
+                return
             try:
-                if not (yield from connection.fill(deadline)):
+                if not (yield from connection.fill(deadline, size_bytes=_BODY_READ_BYTES)):
                     raise ConnectionLostError("the client ended in the middle of a body")
             except DeadlineError:
                 raise HttpError(408, "the request body took too long") from None
-            data = body.feed(connection.buffer)
-        return data
+            complete = body.feed(connection.buffer)
 
     def _drop_body(self, head: Head, length: int) -> bool:
         """Skip the body of a request that was answered early, if all of it has come already."""
@@ -252,7 +289,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         head_only = head is not None and head.method == "HEAD"
         data = self._render(response, close=close, head_only=head_only)
         clock, limits = self._server.clock, self._server.limits
-        yield from self._connection.send(data, clock() + limits.write_seconds)
+        deadline = clock() + limits.write_seconds
+        for piece in data:
+            yield from self._connection.send(piece, deadline)
         if log.isEnabledFor(logging.DEBUG):
             request = f"{head.method} {head.path!r}" if head else "unreadable request"
             seconds = clock() - self._began if head else None
@@ -262,7 +301,9 @@ class RequestHandler(BaseHTTPRequestHandler):
             most_bytes = _DROPPED_HEAD_BYTES if head is None else _DROPPED_BODY_BYTES
             yield from self._connection.finish(clock() + limits.linger_seconds, most_bytes)
 
-    def _render(self, response: Response, *, close: bool, head_only: bool = False) -> bytes:
+    def _render(
+        self, response: Response, *, close: bool, head_only: bool = False
+    ) -> tuple[bytes | bytearray, ...]:
         return render(
             response,
             request_id=self._request_id,
@@ -282,3 +323,12 @@ def _speaks_plain_http(error: ConnectionLostError) -> bool:
     """
     cause = error.__cause__
     return isinstance(cause, ssl.SSLError) and cause.reason == "HTTP_REQUEST"
+
+
+def _check_length(method: str | None, limit_bytes: int) -> None:
+    """HttpError for a message that is over `limit_bytes` and of a method that needs no more.
+
+    A method that is not known yet may be one of those that do.
+    """
+    if method is not None and method not in LONG_METHODS:
+        raise HttpError(413, f"a message of this method may have {limit_bytes} bytes")

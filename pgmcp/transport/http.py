@@ -22,6 +22,7 @@ from typing import Any
 from pgmcp.addresses import address_key
 from pgmcp.call import Call
 from pgmcp.config.model import Address
+from pgmcp.transport.budget import Budget
 from pgmcp.transport.connection import Connection, Wait
 from pgmcp.transport.crowd import Crowding, ranking
 from pgmcp.transport.endpoint import Endpoint
@@ -30,7 +31,6 @@ from pgmcp.transport.limits import Limits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.response import refusal, render
-from pgmcp.transport.room import Room
 from pgmcp.transport.workers import STALL_SECONDS, Crew
 
 log = logging.getLogger("pgmcp.http")
@@ -72,7 +72,8 @@ class HttpServer(ThreadingHTTPServer):
         self.endpoint = endpoint
         self.limits = limits or Limits()
         self.clock = clock
-        self.room = Room(self.limits.bodies_bytes)
+        self.message_memory = Budget(self.limits.messages_bytes)
+        self.answer_memory = Budget(self.limits.answers_bytes)
         self.stopping = False
         self.generation = 0
         self._tls = tls
@@ -221,7 +222,9 @@ class HttpServer(ThreadingHTTPServer):
         if self._tls is None:
             answer = refusal(503, "too many connections", (("Retry-After", "1"),))
             sock.setblocking(False)
-            Connection(sock).send_now(render(answer, request_id="-", date=self.date(), close=True))
+            Connection(sock).send_now(
+                b"".join(render(answer, request_id="-", date=self.date(), close=True))
+            )
         sock.close()
 
     # -- working: many threads ---------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The answers of the HTTP side, from values to bytes: no I/O, no clock.
 
-The rule: every answer comes with its length, in one piece, and no cache may keep it. All but the
-page of metrics is JSON.
+The rule: every answer comes with its length, and no cache may keep it. All but the page of metrics
+is JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import NamedTuple
 from pgmcp.errors import HttpError, RpcError, TooManyAttemptsError, UnauthorizedError
 from pgmcp.rpc import jsonrpc
 
+_COPIED_BYTES = 32 * 1024
+"""Up to here head and body go out in one write."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -21,7 +23,7 @@ class Response(NamedTuple):
     """A status, a body (None: none at all) and the headers that are this answer's own."""
 
     status: int
-    body: bytes | None
+    body: bytes | bytearray | None
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json"
 
@@ -56,8 +58,11 @@ def retry_after(seconds: int | None) -> tuple[tuple[str, str], ...]:
 
 def render(
     response: Response, *, request_id: str, date: str, close: bool, head_only: bool = False
-) -> bytes:
-    """The bytes of an answer; `head_only` is for HEAD, `date` the value of the Date field."""
+) -> tuple[bytes | bytearray, ...]:
+    """The bytes of an answer, in one piece or two: a long body is not copied behind its head.
+
+    `head_only` is for HEAD, `date` the value of the Date field.
+    """
     body = response.body
     lines = [
         _fixed_part(response.status, None if body is None else response.content_type),
@@ -66,7 +71,9 @@ def render(
     lines += [f"{name}: {value}\r\n" for name, value in response.headers]
     lines.append("Connection: close\r\n\r\n" if close else "Connection: keep-alive\r\n\r\n")
     head = "".join(lines).encode("latin-1")
-    return head if head_only or body is None else head + body
+    if head_only or body is None:
+        return (head,)
+    return (head + body,) if len(body) <= _COPIED_BYTES else (head, body)
 
 
 @lru_cache(maxsize=64)

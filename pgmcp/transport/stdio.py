@@ -24,12 +24,13 @@ from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Notification, Request
 from pgmcp.transport.inflight import InFlight
+from pgmcp.transport.limits import BODY_BYTES
 
 SCOPE = "stdio"
 
-_MAX_LINE_BYTES = 10 * 1024 * 1024
+_MAX_LINE_BYTES = BODY_BYTES
 _DISCARD_BYTES = 64 * 1024
-_MAX_WAITING = 256
+_MAX_WAITING = 64
 _LOOK_SECONDS = 0.1
 _LAST_WORDS_SECONDS = 1.0
 
@@ -209,12 +210,13 @@ class _Loop:
         return call.cancelled is None or self._closing
 
     def _write(self, body: dict[str, object]) -> None:
-        line = jsonrpc.encode(body) + b"\n"
+        line = jsonrpc.encode_long(body)
         with self._writer_lock:
             if self.broken:
                 return
             try:
                 self._writer.write(line)
+                self._writer.write(b"\n")
                 self._writer.flush()
             except (OSError, ValueError) as failure:
                 self.broken = True
