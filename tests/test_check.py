@@ -28,10 +28,9 @@ from pgmcp.transport.certificate import certificates
 from tests.databases import settings_for, unreachable
 from tests.observing import run
 from tests.operated import operated
-from tests.program import NOWHERE, write_config
+from tests.program import NOWHERE, add_token, write_config
 from tests.test_check_observing import without_rights
 from tools.postgres import Server, free_port
-from tools.serving import add_token
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 EARLY = datetime(1955, 1, 1, tzinfo=UTC)

@@ -19,10 +19,9 @@ from pgmcp.config.model import Tls
 from pgmcp.errors import ConfigError
 from tests.admin_commands import configuration
 from tests.operated import operated, text_of, tool
-from tests.program import NOWHERE, settings_of, write_config
+from tests.program import NOWHERE, add_token, settings_of, write_config
 from tests.serving import Reader, Reply, post, rpc, until
 from tools.postgres import Server, free_port
-from tools.serving import add_token
 
 PID = "SELECT pg_backend_pid()"
 NO_TOKEN = {"enabled": True, "token_file": "/none"}

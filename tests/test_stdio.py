@@ -308,6 +308,7 @@ def test_a_broken_output_pipe_ends_the_process_quietly() -> None:
         assert stderr.read() == b"a stray line\n"
 
 
+@pytest.mark.starts_process
 @pytest.mark.parametrize("mode", ["auto", "legacy", "2026-07-28"])
 def test_the_official_client_is_served(mode: Literal["auto", "legacy", "2026-07-28"]) -> None:
     async def talk() -> None:

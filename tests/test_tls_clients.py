@@ -20,10 +20,10 @@ from pgmcp.config.load import load
 from pgmcp.config.model import Config
 from pgmcp.errors import ConfigError
 from tests.operated import Operated, operated
-from tests.program import NOWHERE, command, write_config
+from tests.program import NOWHERE, add_token, command, write_config
 from tests.serving import Reader, Reply, post, rpc, until
 from tools.postgres import free_port
-from tools.serving import ROOT, add_token, environment
+from tools.serving import ROOT, environment
 
 LIST = rpc("tools/list")
 

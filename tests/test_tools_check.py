@@ -21,24 +21,50 @@ FAILS = Check("second", ("json.tool", "/nowhere"), "mend the second")
 def test_the_first_failure_ends_it_with_what_mends_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checks, "CHECKS", (PASSES, FAILS, Check("third", ("this",), "")))
+    monkeypatch.setattr(checks, "GROUPS", ((PASSES, FAILS), (Check("third", ("this",), ""),)))
     assert checks.main([]) != 0
     printed = capfd.readouterr()
-    assert "== first" in printed.out
-    assert "== third" not in printed.out
+    assert "== first, second\n" in printed.out
+    assert "third" not in printed.out
     assert printed.err.endswith("second failed. To mend it: mend the second\n")
+
+
+def test_a_failure_shows_what_was_printed_and_ends_what_still_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "ready")
+    (tmp_path / "fails.py").write_text("open('ready').read(); print('what is wrong'); exit(3)")
+    (tmp_path / "waits.py").write_text(
+        "import time\n"
+        "try:\n"
+        "    open('ready', 'w').close()\n"
+        "    time.sleep(600)\n"
+        "except KeyboardInterrupt:\n"
+        "    open('interrupted', 'w').close()\n"
+    )
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    both = (Check("fails", ("fails",), "mend it"), Check("waits", ("waits",), ""))
+    assert checks.side_by_side(both) == 3
+    assert (tmp_path / "interrupted").exists()
+    assert "what is wrong\n" in capfd.readouterr().out
 
 
 def test_nothing_is_printed_after_the_last_check(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checks, "CHECKS", (PASSES, Check("last", ("this",), "")))
+    monkeypatch.setattr(checks, "GROUPS", ((PASSES,), (Check("last", ("this",), ""),)))
     assert checks.main([]) == 0
     assert capfd.readouterr().out.endswith("let's do more of those!\n")
 
 
-def test_the_tests_are_the_last_check() -> None:
-    assert checks.CHECKS[-1].command[0] == "pytest"
+def test_the_tests_are_the_last_check_and_quick_leaves_out_some_of_them() -> None:
+    commands, quick = (
+        [check.command for group in groups for check in group]
+        for groups in (checks.GROUPS, checks.QUICK)
+    )
+    assert commands[-1][0] == "pytest"
+    assert quick[:-1] == commands[:-1]
+    assert quick[-1] == ("pytest", "-m", "quick", *commands[-1][1:])
 
 
 def test_ci_takes_the_first_python_that_starts(tmp_path: Path) -> None:
@@ -66,19 +92,60 @@ def test_ci_takes_the_first_python_that_starts(tmp_path: Path) -> None:
     assert ended.stdout == "started tools/check\n"
 
 
+def run_tests(folder: Path, code: str, *flags: str, **environ: str) -> str:
+    """What pytest says of a file of tests beside the conftest.py of ours."""
+    shutil.copy(CLONE / "tests" / "conftest.py", folder)
+    (folder / "test_it.py").write_text(code)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *flags, str(folder)],
+        env={**os.environ, "PYTHONPATH": str(CLONE), "CI": "", **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.stdout
+
+
 def test_under_ci_a_test_that_skips_itself_fails(tmp_path: Path) -> None:
-    shutil.copy(CLONE / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "test_it.py").write_text(
+    code = (
         "import pytest\n"
         "def test_skips_itself(): pytest.skip('no such server')\n"
         "@pytest.mark.skipif(True, reason='another system')\n"
         "def test_is_for_another_system(): pass\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(CLONE), "CI": "true"}
-    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
-    assert b"1 failed, 1 skipped" in ended.stdout
-    assert b"skipped, which CI does not allow" in ended.stdout
-    environment["CI"] = ""
-    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
-    assert b"2 skipped" in ended.stdout
+    said = run_tests(tmp_path, code, CI="true")
+    assert "1 failed, 1 skipped" in said
+    assert "skipped, which CI does not allow" in said
+    assert "2 skipped" in run_tests(tmp_path, code)
+
+
+def test_what_is_quick_is_found_out_and_checked(tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, sys, pytest\n"
+        "def helper(): subprocess.run([sys.executable, '-c', ''], check=True)\n"
+        "class Helper:\n"
+        "    @property\n"
+        "    def value(self): return os.system('true')\n"
+        "@pytest.fixture\n"
+        "def helped(): helper()\n"
+        "def test_pure(tmp_path): assert os.sep\n"
+        "def test_itself(): subprocess.run([sys.executable, '-c', ''])\n"
+        "def test_through_a_fixture(helped): pass\n"
+        "def test_through_a_class(): Helper().value\n"
+        "def test_inside():\n"
+        "    def inner(): helper()\n"
+        "    inner()\n"
+        "@pytest.mark.parametrize('call', [helper, print])\n"
+        "def test_by_a_parameter(call): call()\n"
+        "def test_with_postgresql(postgres): pass\n"
+        "def test_hidden(): getattr(subprocess_of(), 'run')(['true'])\n"
+        "def subprocess_of(): return sys.modules['subprocess']\n"
+    )
+    listed = run_tests(tmp_path, code, "-m", "quick", "--collect-only", "-q")
+    assert listed.count("::") == 3
+    for name in ("test_pure", "test_by_a_parameter[print]", "test_hidden"):
+        assert f"::{name}\n" in listed
+    said = run_tests(tmp_path, code, "-m", "quick")
+    assert "1 failed, 2 passed" in said
+    assert "mark it with pytest.mark.starts_process" in said

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,9 +82,16 @@ def test_makes_half_made_data_again(newest: Binaries, server_folder: Path) -> No
     server.stop()
 
 
-def test_says_why_it_did_not_start(newest: Binaries, server_folder: Path) -> None:
+def test_says_why_it_did_not_start_and_leaves_no_socket_folder(
+    newest: Binaries, server_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = server_folder / "temporary"
+    temporary.mkdir()
+    temporary.chmod(0o711)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with pytest.raises(PostgresError, match="no_such_setting"):
         start(server_folder / "broken", binaries=newest, settings={"no_such_setting": "1"})
+    assert list(temporary.iterdir()) == []
 
 
 def test_keeps_the_password_out_of_command_lines(private_postgres: Server) -> None:
@@ -97,16 +105,18 @@ def test_ends_when_its_starter_is_killed(server_folder: Path, newest: Binaries) 
         "import sys, time; from pathlib import Path; from tools.binaries import available;"
         "from tools.postgres import start;"
         f"server = start(Path({str(server_folder / 'orphan')!r}), binaries=available()[0]);"
-        "print(server.pid, flush=True); time.sleep(60)"
+        "print(server.pid, server.socket_dir, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=CLONE, stdout=subprocess.PIPE, text=True
     ) as starter:
         assert starter.stdout is not None
-        pid = int(starter.stdout.readline())
+        number, socket_folder = starter.stdout.readline().split()
+        pid = int(number)
         os.kill(pid, 0)
         starter.send_signal(signal.SIGKILL)
     wait_until(lambda: not _is_alive(pid))
+    Path(socket_folder).rmdir()  # who was to remove it was killed; the sockets in it are gone
 
 
 def test_leaves_no_socket_folder_behind(start_postgres: StartPostgres) -> None:

@@ -109,7 +109,9 @@ class Server:
                 return
             if self.port or "could not bind" not in self._log_end() or attempt == 4:
                 break
-        raise PostgresError(f"PostgreSQL did not start:\n{self._log_end()}")
+        said = self._log_end()
+        self.stop()
+        raise PostgresError(f"PostgreSQL did not start:\n{said}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop: SIGINT disconnects clients cleanly, SIGQUIT is a crash, SIGTERM waits for them."""
@@ -167,8 +169,8 @@ class Server:
         return ended.stdout.removesuffix("\n")
 
     def create_database(self, name: str) -> None:
-        """Create an empty database."""
-        self.psql(f"CREATE DATABASE {_quoted(name)}")
+        """Create an empty database, as files are copied: half the work when nothing is durable."""
+        self.psql(f"CREATE DATABASE {_quoted(name)} STRATEGY file_copy")
 
     def drop_database(self, name: str) -> None:
         """Drop a database, and whoever is connected to it."""
@@ -231,7 +233,7 @@ def start(
     """
     folder = folder.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    binaries = _reachable(binaries, folder)
+    binaries = reachable(binaries, folder)
     chosen = {**_SETTINGS, **({} if durable else _FAST), **(settings or {})}
     server = Server(folder, binaries, _prepare(folder, binaries), chosen)
     server.start()
@@ -335,7 +337,7 @@ def _spawn(command: list[str | Path], folder: Path, output: IO[bytes]) -> subpro
     )
 
 
-def _reachable(binaries: Binaries, folder: Path) -> Binaries:
+def reachable(binaries: Binaries, folder: Path) -> Binaries:
     """The same programs, copied into `folder` when the server's user cannot reach them."""
     uid, gid = server_user()
     if all(_may_enter(parent, uid, gid) for parent in binaries.folder.parents):
