@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import pgmcp
-from pgmcp import log
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Config, Database, Host
-from pgmcp.db.pools import Pools
 from pgmcp.errors import PgmcpError, ToolError
-from pgmcp.observe.observation import Observation
-from pgmcp.outbound import Outbound
+from pgmcp.logs import log
+from pgmcp.net.outbound import Outbound
+from pgmcp.pool.pools import Pools
+from pgmcp.server.observation import Observation
 from pgmcp.server.serving import OPERATOR, Serving
+from pgmcp.storage.watch import Watcher
 from pgmcp.transport.systemd import NOTHING, Handed
-from pgmcp.watch import Watcher
 
 if TYPE_CHECKING:
+    from pgmcp.audit.audit import Audit
     from pgmcp.llm.client import ModelEndpoint
-    from pgmcp.observe.audit import Audit
     from pgmcp.server.http_front import HttpFront
 
 SWEEP_SECONDS = 1.0
@@ -71,7 +71,7 @@ class App:
     def _audit_of(self, config: Config) -> Audit | None:
         if config.audit is None:
             return None
-        from pgmcp.observe.audit import Audit
+        from pgmcp.audit.audit import Audit
 
         return Audit(config.audit, version=pgmcp.__version__)
 
@@ -186,7 +186,7 @@ class App:
         # After the first answers: loading what asks a database would hold them up.
         if self._ending.wait(_REPORT_AFTER_SECONDS):
             return
-        from pgmcp.db import role
+        from pgmcp.gate import role
 
         for database in databases:
             try:

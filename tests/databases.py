@@ -1,4 +1,4 @@
-"""Settings, pools and waits for tests that talk to PostgreSQL through `pgmcp.db`."""
+"""Settings, pools and waits for tests that talk to PostgreSQL through `pgmcp.gate` and `pgmcp.pool`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Host, Secret, Ssl
-from pgmcp.db.connector import Connector
-from pgmcp.db.driver import Connection
-from pgmcp.db.pool import Pool
-from pgmcp.db.slots import Slots
+from pgmcp.pool.pool import Pool
+from pgmcp.pool.slots import Slots
+from pgmcp.postgres.connector import Connector
+from pgmcp.postgres.driver import Connection
 from tools.postgres import Server
 
 

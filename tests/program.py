@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgmcp import replace
 from pgmcp.auth.tokens import TokenFile, new_secret, new_token, parse_tokens
+from pgmcp.storage import replace
 from tests.serving import Reader, Reply
 from tools.child import spawn
 from tools.postgres import Server, free_port

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pgmcp import replace
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import TokenFile
-from pgmcp.watch import Watcher
+from pgmcp.storage import replace
+from pgmcp.storage.watch import Watcher
 
 _COMMAND = """
 import json, sys

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pgmcp.auth.principal import VISITOR, Principal, local
-from pgmcp.call import Call
-from pgmcp.db.port import Database
+from pgmcp.calls.call import Call
 from pgmcp.errors import DatabaseUnavailableError, LoginError, ToolError
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.feature import Annotations, Context, Prompt, Resource, Tool
 from pgmcp.mcp.registry import Registry
+from pgmcp.postgres.port import Database
 from pgmcp.rpc.jsonrpc import Request
 from pgmcp.rpc.schema import arg
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pgmcp.auth.principal import VISITOR, Principal
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Address
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.mcp.dispatch import Answer

@@ -14,7 +14,6 @@ from typing import Any
 import bcrypt
 import pytest
 
-from pgmcp import replace
 from pgmcp.auth import users
 from pgmcp.auth.accounts import BLOCKED, DISABLED, WRONG, Accounts
 from pgmcp.auth.limiter import Limiter
@@ -34,6 +33,7 @@ from pgmcp.auth.users import (
     parse_users,
 )
 from pgmcp.errors import LoginError
+from pgmcp.storage import replace
 
 ADDRESS = "192.0.2.1"
 PASSWORD = "SecurePassword123!"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmcp.addresses import address_key
+from pgmcp.net.addresses import address_key
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pgmcp import authority
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import local
 from pgmcp.cli.http_findings import host_findings
+from pgmcp.config import authority
 from pgmcp.config.addresses import parse_host_name
 from pgmcp.config.model import Config
 from pgmcp.errors import ConfigError

@@ -8,17 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from pgmcp.observe.audit_chain import (
-    GENESIS,
-    Head,
-    fingerprint,
-    read,
-    read_mark,
-    torn,
-    write,
-    write_mark,
-)
-from pgmcp.observe.audit_verify import Verification
+from pgmcp.audit.chain import GENESIS, Head, fingerprint, read, read_mark, torn, write, write_mark
+from pgmcp.audit.verify import Verification
 
 KEY = bytes(range(32))
 FIELDS = {

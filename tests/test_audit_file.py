@@ -16,16 +16,10 @@ from typing import Any
 
 import pytest
 
+from pgmcp.audit.file import AuditFile
+from pgmcp.audit.read import chain_files, lines_of, load_key, rotated, standing
+from pgmcp.audit.verify import Verification
 from pgmcp.errors import FileError
-from pgmcp.observe.audit_file import AuditFile
-from pgmcp.observe.audit_read import (
-    chain_files,
-    lines_of,
-    load_key,
-    rotated,
-    standing,
-)
-from pgmcp.observe.audit_verify import Verification
 from tests.serving import until
 from tools.serving import ROOT
 
@@ -96,7 +90,7 @@ def test_a_last_line_without_its_end_is_completed(path: Path) -> None:
 
 def test_a_process_that_dies_between_records_leaves_a_whole_chain(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from pgmcp.observe.audit_file import AuditFile\n"
+        "import sys; from pathlib import Path; from pgmcp.audit.file import AuditFile\n"
         "file = AuditFile(Path(sys.argv[1]), bytes(range(32)), max_bytes=20000, durable=False)\n"
         "while True: file.append({'event': 'call', 'filler': 'x' * 500})"
     )
@@ -171,7 +165,7 @@ def test_what_was_cut_off_while_running_leaves_a_gap(path: Path) -> None:
 
 def test_processes_and_threads_write_one_chain(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from pgmcp.observe.audit_file import AuditFile\n"
+        "import sys; from pathlib import Path; from pgmcp.audit.file import AuditFile\n"
         "file = AuditFile(Path(sys.argv[1]), bytes(range(32)), max_bytes=9000, durable=False)\n"
         "for _ in range(100): file.append({'event': 'call'})"
     )
@@ -341,7 +335,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_lock_that_another_holds_is_not_waited_for_without_end(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgmcp.observe.audit_lock.LOCK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("pgmcp.audit.lock.LOCK_WAIT_SECONDS", 0.05)
     program = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)\n"
         "print('held', flush=True); time.sleep(60)"

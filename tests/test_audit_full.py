@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from pgmcp.audit.audit import Audit
+from pgmcp.audit.chain import fingerprint
+from pgmcp.audit.read import read_key
+from pgmcp.calls.trail import Trail
 from pgmcp.config import model
-from pgmcp.db.sql import MAX_TEXT_BYTES
 from pgmcp.errors import AuditError
-from pgmcp.observe.audit import Audit
-from pgmcp.observe.audit_chain import fingerprint
-from pgmcp.observe.audit_read import read_key
-from pgmcp.trail import Trail
+from pgmcp.sql.text import MAX_TEXT_BYTES
 from tests.test_audit_file import full
 
 THREADS = 8

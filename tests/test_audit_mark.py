@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pgmcp.audit.chain import Head, write_mark
+from pgmcp.audit.file import MARK_RECORDS
+from pgmcp.audit.read import load_mark, mark_of
+from pgmcp.audit.verify import Verification
 from pgmcp.errors import FileError
-from pgmcp.observe.audit_chain import Head, write_mark
-from pgmcp.observe.audit_file import MARK_RECORDS
-from pgmcp.observe.audit_read import load_mark, mark_of
-from pgmcp.observe.audit_verify import Verification
 from tests.test_audit_file import CALL, KEY, events, opened, verified
 
 
@@ -60,7 +60,7 @@ def test_the_mark_is_kept_at_a_rotation_and_after_a_while(
     before = mark(path)
     file.append(CALL)
     assert mark(path) == before
-    monkeypatch.setattr("pgmcp.observe.audit_file.MARK_SECONDS", 0.0)
+    monkeypatch.setattr("pgmcp.audit.file.MARK_SECONDS", 0.0)
     file.append(CALL)
     assert mark(path) == file.head.seq
 
@@ -113,7 +113,7 @@ def test_a_process_that_remembers_less_than_the_mark_does_not_lower_it(
     one.start({"event": "start"})
     ran(path, 3)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
-    monkeypatch.setattr("pgmcp.observe.audit_file.MARK_RECORDS", 1)
+    monkeypatch.setattr("pgmcp.audit.file.MARK_RECORDS", 1)
     one.append(CALL)
     one.append(CALL)
     found = Verification(KEY)

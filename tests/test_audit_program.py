@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pgmcp.observe.audit_chain import fingerprint
-from pgmcp.observe.audit_read import load_key, mark_of
+from pgmcp.audit.chain import fingerprint
+from pgmcp.audit.read import load_key, mark_of
 from tests.observing import (
     ALICE,
     add_user,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pgmcp.audit.audit import Audit
+from pgmcp.audit.file import AuditFile
+from pgmcp.audit.read import chain_files, load_key, mark_of
 from pgmcp.config import model
 from pgmcp.errors import PgmcpError
-from pgmcp.observe.audit import Audit
-from pgmcp.observe.audit_file import AuditFile
-from pgmcp.observe.audit_read import chain_files, load_key, mark_of
 from tests.admin_commands import configuration, run
 
 PARTS = ("oldest", "middle", "newest", "mark", "key")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.observe.audit_file import AuditFile
-from pgmcp.observe.audit_read import chain_files, load_key, mark_of
+from pgmcp.audit.file import AuditFile
+from pgmcp.audit.read import chain_files, load_key, mark_of
 from tests.observing import run
 from tests.program import NOWHERE, write_config
 from tests.test_check_observing import state

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgmcp.auth.principal import Principal
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError, MemoryBusyError
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import method_of

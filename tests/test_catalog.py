@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.db import catalog_read, lookup
-from pgmcp.db.catalog import Catalogue, ForeignKey, Relation
+from pgmcp.catalog import lookup
+from pgmcp.catalog import read as catalog_read
+from pgmcp.catalog.catalogue import Catalogue, ForeignKey, Relation
 from pgmcp.errors import ToolError
 from tests.tool_calls import Calls, calls, fresh
 from tools.postgres import Server

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from pgmcp.audit.audit import Audit
+from pgmcp.audit.read import mark_of
 from pgmcp.cli.finding import Finding
 from pgmcp.cli.observing_findings import audit_findings, log_findings, metrics_findings
 from pgmcp.config import model
 from pgmcp.config.model import Log
 from pgmcp.errors import PgmcpError
-from pgmcp.log import configure, release
-from pgmcp.observe.audit import Audit
-from pgmcp.observe.audit_read import mark_of
+from pgmcp.logs.log import configure, release
 from tests.observing import run
 from tests.program import NOWHERE, write_config
 

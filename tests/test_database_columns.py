@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
-from pgmcp.db.columns import ColumnRead, columns_read
-from pgmcp.db.driver import Connection
-from pgmcp.db.judge import Judge
-from pgmcp.db.messages import Step
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate.columns import ColumnRead, columns_read
+from pgmcp.gate.judge import Judge
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import Step
+from pgmcp.postgres.port import Database
 from tests.databases import connect, settings_for
 from tools.postgres import Server
 

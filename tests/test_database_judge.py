@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database
 from pgmcp.errors import DatabaseUnavailableError, StatementError, StatementRefusedError
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tools.postgres import Server
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.growth import objection
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database
+from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate.growth import objection
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tests.selftest_objects import OBJECTS
 from tools.postgres import Server

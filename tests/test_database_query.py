@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.database import ReadOnlyDatabase
-from pgmcp.db.pools import Pools
+from pgmcp.calls.call import Call
 from pgmcp.errors import (
     CallEndedError,
     StatementError,
     StatementRefusedError,
     ToolError,
 )
+from pgmcp.gate.database import ReadOnlyDatabase
+from pgmcp.pool.pools import Pools
 from tests.databases import eventually, settings_for
 from tools.postgres import Server
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.pools import Pools
+from pgmcp.calls.call import Call
 from pgmcp.errors import StatementError, StatementRefusedError
+from pgmcp.pool.pools import Pools
 from tests.databases import settings_for
 from tools.postgres import Server
 

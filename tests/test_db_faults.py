@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Host, Secret
-from pgmcp.db.pools import Pools
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
@@ -19,6 +18,7 @@ from pgmcp.errors import (
     PgmcpError,
     StatementError,
 )
+from pgmcp.pool.pools import Pools
 from tests.databases import eventually, settings_for
 from tests.proxy import Proxy, proxy_to
 from tools.postgres import Server

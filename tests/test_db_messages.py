@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.db import messages
-from pgmcp.db.inbox import Inbox
-from pgmcp.db.messages import ProtocolError
-from pgmcp.db.port import Value
+from pgmcp.postgres import messages
+from pgmcp.postgres.inbox import Inbox
+from pgmcp.postgres.messages import ProtocolError
+from pgmcp.postgres.port import Value
 
 VALUES = st.none() | st.binary(max_size=300)
 ROWS = st.lists(st.lists(VALUES, max_size=8).map(tuple), max_size=8)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mcp_types.methods import validate_server_result
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.registry import Registry

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.driver import Connection
-from pgmcp.db.messages import Step
+from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError, ConnectionLostError, StatementRefusedError
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import Step
 from tests.databases import backends, connect, eventually, settings_for
 from tests.proxy import proxy_to
 from tools.postgres import Server

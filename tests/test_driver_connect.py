@@ -16,12 +16,12 @@ from typing import Any, get_args
 
 import pytest
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Host, Secret, Ssl, SslMode
-from pgmcp.db.driver import Connection
-from pgmcp.db.messages import Step
-from pgmcp.db.wire import Wire, WireClosedError
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError
+from pgmcp.net.wire import Wire, WireClosedError
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import Step
 from tests.certificates import Authority
 from tests.conftest import StartPostgres
 from tests.databases import connect, settings_for, unreachable

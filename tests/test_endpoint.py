@@ -10,7 +10,7 @@ import pytest
 
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import local
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError
 from pgmcp.mcp.dispatch import Answer
 from pgmcp.transport.origin import networks

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pgmcp import files, replace
 from pgmcp.auth import entries, tokens, users
 from pgmcp.auth.token_store import MOST_LINES, TokenStore
 from pgmcp.auth.tokens import Token, TokenFile, digest, new_token, parse_tokens
 from pgmcp.auth.user_store import UserStore
 from pgmcp.auth.users import NO_USERS, UserFile, new_user, parse_users
 from pgmcp.errors import FileError
+from pgmcp.storage import files, replace
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
 HASH = bcrypt.hashpw(b"SecurePassword123!", bcrypt.gensalt(4)).decode()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.expansion import MAX_DEPTH, objection
-from pgmcp.db.pools import Pools
+from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate.expansion import MAX_DEPTH, objection
+from pgmcp.pool.pools import Pools
 from tests.databases import settings_for
 from tests.ordinary_statements import ORDINARY, nested
 from tools.postgres import Server

@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pgmcp import prompts, resources, tools
+from pgmcp.features import prompts, resources, tools
 from pgmcp.mcp.feature import Prompt, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.schema import build

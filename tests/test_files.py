@@ -10,8 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgmcp import files
 from pgmcp.errors import FileError
+from pgmcp.storage import files
 
 
 @pytest.fixture(params=["libyaml", "python"], autouse=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp import replace
 from pgmcp.auth.gate import Gate
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.open_gate import OpenGate
@@ -17,6 +16,7 @@ from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import Token, TokenFile, new_token, parse_tokens
 from pgmcp.errors import FileError, TooManyAttemptsError, UnauthorizedError
+from pgmcp.storage import replace
 
 ADDRESS = "192.0.2.1"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database
+from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tools.postgres import Server
 

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 import trustme
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import HttpError
+from pgmcp.features.tools import query_database
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import build
-from pgmcp.tools import query_database
 from pgmcp.transport.connection import Connection
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.limits import Limits

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Address
 from pgmcp.errors import ConfigError
 from pgmcp.transport.connection import Wait

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.transport.inflight import InFlight
 
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgmcp.db import lexer, sql
-from pgmcp.db.catalog import Catalogue
-from pgmcp.db.expansion import objection
+from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.errors import ModelError
+from pgmcp.gate.expansion import objection
 from pgmcp.language import prose, tokens
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.llm import prompt
+from pgmcp.sql import lexer
+from pgmcp.sql import text as sql
 
 
 @pytest.mark.parametrize(

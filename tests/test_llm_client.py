@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
+from pgmcp.catalog.catalogue import Catalogue, Column, Relation
 from pgmcp.config.model import Host, Llm, Secret, Url
-from pgmcp.db.catalog import Catalogue, Column, Relation
 from pgmcp.errors import CallEndedError, ModelError
 from pgmcp.llm.client import RESPONSE_BYTES, ModelEndpoint
 from tests.model_server import Behaviour, ModelServer, answering, http, model_server, openai, saying

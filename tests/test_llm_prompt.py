@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.db.catalog import Catalogue, Column, ForeignKey, Relation
+from pgmcp.catalog.catalogue import Catalogue, Column, ForeignKey, Relation
 from pgmcp.errors import ModelError
 from pgmcp.llm.prompt import QUESTION_CHARS, SCHEMA_CHARS, STATEMENT_CHARS, statement, user_text
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp import log
 from pgmcp.config.model import Log
 from pgmcp.errors import FileError
+from pgmcp.logs import log
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp import log
 from pgmcp.config.model import Log
 from pgmcp.errors import ConfigError
-from pgmcp.log_writer import LogWriter
+from pgmcp.logs import log
+from pgmcp.logs.writer import LogWriter
 from tests.observing import get, run
 from tests.program import NOWHERE, command, running, write_config
 from tests.serving import Reader, post, rpc, until

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.port import Database
+from pgmcp.calls.call import Call
 from pgmcp.errors import ToolError
-from pgmcp.observe.metrics import Counter, Family, Histogram, Sample, gauge, render, value
-from pgmcp.observe.pages import ReadyPage
+from pgmcp.metrics.metrics import Counter, Family, Histogram, Sample, gauge, render, value
+from pgmcp.postgres.port import Database
+from pgmcp.server.pages import ReadyPage
 from tests.observing import ALICE, add_user, ask, call, get, log_in
 from tests.program import NOWHERE, Program, running, settings_of, write_config
 from tests.serving import until

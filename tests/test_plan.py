@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pgmcp.db import plan
-from pgmcp.db.findings import findings
+from pgmcp.dba import plan
+from pgmcp.dba.plan_findings import findings
 
 
 def node(kind: str = "Seq Scan", *children: dict[str, Any], **facts: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from functools import partial
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.connector import Connector
-from pgmcp.db.driver import Connection
-from pgmcp.db.messages import Step
-from pgmcp.db.pool import Pool
+from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError, PoolTimeoutError
+from pgmcp.pool.pool import Pool
+from pgmcp.postgres.connector import Connector
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import Step
 from tests.databases import backends, eventually, pool_for, settings_for, unreachable
 from tools.postgres import Server
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.pools import Pools
+from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError, PgmcpError, PoolTimeoutError, ToolError
+from pgmcp.pool.pools import Pools
 from tests.databases import backends, eventually, settings_for
 from tools.postgres import Server
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp import replace
+from pgmcp.audit import read as audit_read
 from pgmcp.auth.fields import utc_now
 from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import TokenFile
@@ -18,9 +18,9 @@ from pgmcp.auth.user_store import UserStore
 from pgmcp.auth.users import NO_USERS
 from pgmcp.config import document, pgpass
 from pgmcp.errors import PgmcpError
-from pgmcp.observe import audit_read
-from pgmcp.observe.pages import MetricsPage
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.server.pages import MetricsPage
+from pgmcp.storage import replace
+from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.transport import pem
 from tests.admin_commands import configuration, run
 from tests.program import command, write_config

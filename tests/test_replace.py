@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp import replace
 from pgmcp.errors import FileError
+from pgmcp.storage import replace
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="gives files to other users")
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.config.model import Database, Secret
-from pgmcp.db import role
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Rows
 from pgmcp.errors import DatabaseUnavailableError
+from pgmcp.gate import role
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.port import Rows
 from tests.databases import settings_for
 from tools.postgres import Server
 

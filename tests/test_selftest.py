@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from pgmcp import resources, tools
 from pgmcp.auth.principal import local
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.cli.admin_selftest import family_lines, summary
 from pgmcp.config.model import Database, Secret
-from pgmcp.db.connector import Connector
+from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
+from pgmcp.postgres.connector import Connector
 from pgmcp.selftest import runner
 from pgmcp.selftest.attempt import Attempt, Family, parse
 from pgmcp.selftest.runner import Ending, OneDatabase, Result

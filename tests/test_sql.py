@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgmcp.db import sql
 from pgmcp.errors import StatementRefusedError, ToolError
+from pgmcp.sql import text as sql
 
 
 @pytest.mark.parametrize(

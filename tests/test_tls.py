@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Tls
 from pgmcp.errors import ConfigError
 from pgmcp.transport.limits import Limits

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pgmcp.auth.principal import VISITOR
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import LoginError, ToolError
+from pgmcp.features.tools import authenticate_user
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc.schema import build
-from pgmcp.tools import authenticate_user
 from tests.sample_features import NoDatabases
 
 TOOL = authenticate_user.TOOL

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.tools import count_rows
+from pgmcp.features.tools import count_rows
 from tests.tool_calls import Calls, calls, fresh
 from tools.postgres import Server
 

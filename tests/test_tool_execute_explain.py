@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.tools import execute_explain
+from pgmcp.features.tools import execute_explain
 from tests.tool_calls import Calls, fresh
 from tools.postgres import Server
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.db import schema_text
-from pgmcp.db.catalog import Column, Relation
-from pgmcp.tools import get_schema_info
+from pgmcp.catalog.catalogue import Column, Relation
+from pgmcp.features.tools import get_schema_info
+from pgmcp.render import schema as schema_text
 from tests.tool_calls import Calls, cells, fresh, sections
 from tools.postgres import Server
 

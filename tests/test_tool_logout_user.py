@@ -7,11 +7,11 @@ import json
 import pytest
 
 from pgmcp.auth.principal import Principal
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import LoginError
+from pgmcp.features.tools import logout_user
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc.schema import build
-from pgmcp.tools import logout_user
 from tests.sample_features import NoDatabases
 
 TOOL = logout_user.TOOL

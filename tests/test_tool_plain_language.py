@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from pgmcp.call import Call
-from pgmcp.db.catalog import Catalogue
+from pgmcp.calls.call import Call
+from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.errors import StatementError, StatementRefusedError, ToolError
+from pgmcp.features.tools.query_database import TOOL
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc.schema import build
-from pgmcp.tools.query_database import TOOL
 from tests.tool_calls import calls, cells, sections
 from tools.postgres import Server
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from pgmcp.errors import ArgumentError
+from pgmcp.features.tools import count_rows, execute_explain, query_database
 from pgmcp.mcp.feature import Tool
 from pgmcp.rpc.schema import build
-from pgmcp.tools import count_rows, execute_explain, query_database
 from tests.tool_calls import Calls, calls, fresh
 from tools.postgres import Server
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp import resources
-from pgmcp.resources import system_info
-from pgmcp.tools import read_resource
+from pgmcp.features import resources
+from pgmcp.features.resources import system_info
+from pgmcp.features.tools import read_resource
 from tests.tool_calls import Calls, calls, cells, fresh
 from tools.postgres import Server
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgmcp.calls.trail import Trail
 from pgmcp.errors import (
     ArgumentError,
     AuditError,
@@ -18,7 +19,6 @@ from pgmcp.errors import (
     ToolExecutionError,
     UnauthorizedError,
 )
-from pgmcp.trail import Trail
 
 SERVER = ServerMessage("ERROR", "22012", "division by zero")
 

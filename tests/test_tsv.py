@@ -7,8 +7,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.db import tsv
-from pgmcp.db.port import Column, Rows, Value
+from pgmcp.postgres.port import Column, Rows, Value
+from pgmcp.render import tsv
 
 _VALUES = st.none() | st.binary(max_size=12).map(lambda value: value.replace(b"\0", b""))
 _UNESCAPED = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}

@@ -15,7 +15,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgmcp import replace
 from pgmcp.auth import passwords
 from pgmcp.auth.credential_file import CredentialFile
 from pgmcp.auth.user_store import UserStore
@@ -27,6 +26,7 @@ from pgmcp.auth.users import (
     parse_users,
 )
 from pgmcp.errors import FileError, LoginError, UsageError
+from pgmcp.storage import replace
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, 123456, tzinfo=UTC)
 LATER = NOW.replace(microsecond=654321)

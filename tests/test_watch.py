@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from pgmcp.errors import FileError
-from pgmcp.watch import LAST_RETRY_SECONDS, QUIET_SECONDS, Debounce, Retry, Signature, Watcher
+from pgmcp.storage.watch import (
+    LAST_RETRY_SECONDS,
+    QUIET_SECONDS,
+    Debounce,
+    Retry,
+    Signature,
+    Watcher,
+)
 
 
 def sig(inode: int = 1, size: int = 10, mtime_ns: int = 0, ctime_ns: int = 0) -> Signature:

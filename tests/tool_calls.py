@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from pgmcp import resources
 from pgmcp.auth.principal import Principal, local
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Secret, Ssl
-from pgmcp.db import port
-from pgmcp.db.pools import Pools
 from pgmcp.errors import ToolError
+from pgmcp.features import resources
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres import port
 from pgmcp.rpc.schema import build
 from tests.databases import settings_for
 from tools.postgres import Server

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pgmcp.cli.flags import usage
 from pgmcp.config.reference import render_table_markdown
+from pgmcp.features.tools import ALL
 from pgmcp.mcp.feature import Tool
-from pgmcp.tools import ALL
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Host, Secret, Ssl
-from pgmcp.db.connector import Connector
-from pgmcp.db.messages import Step
-from pgmcp.db.pools import Pools
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.connector import Connector
+from pgmcp.postgres.messages import Step
 from tools.postgres import Server
 
 _WITHOUT = (

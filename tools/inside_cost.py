@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import date
 
-from pgmcp.db import port, tsv
-from pgmcp.db.catalog import Catalogue, Column, Relation
+from pgmcp.catalog.catalogue import Catalogue, Column, Relation
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.understand import understand
+from pgmcp.postgres import port
+from pgmcp.render import tsv
 
 _WORDS = "item log entry batch team task file plan note part site unit rate zone lane".split()
 _ROW = (b"12345", b"some text", b"2024-01-01 00:00:00.123456", None, b"t", b"3.14")

@@ -19,7 +19,7 @@ from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.user_store import UserStore
 from pgmcp.auth.users import NAME_MAX_CHARACTERS, User, normalize
 from pgmcp.errors import LoginError
-from pgmcp.log import quote
+from pgmcp.logs.log import quote
 
 WRONG = "authentication failed: invalid username or password"
 DISABLED = "authentication failed: user account is disabled"

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pgmcp import files, replace
 from pgmcp.errors import FileError
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.storage import files, replace
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 _log = logging.getLogger("pgmcp.auth")
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pgmcp.errors import FileError
-from pgmcp.files import dump_yaml, parse_yaml
+from pgmcp.storage.files import dump_yaml, parse_yaml
 
 Section = Literal["tokens", "users"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import cast
 
-from pgmcp.files import Document, Where
+from pgmcp.storage.files import Document, Where
 
 
 class Fields:

@@ -9,7 +9,6 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
-from pgmcp.addresses import address_key
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.principal import LOGIN_TOOL, VISITOR, Principal
 from pgmcp.auth.refusals import Refusals
@@ -18,7 +17,8 @@ from pgmcp.auth.token_store import TokenStore
 from pgmcp.auth.tokens import Token
 from pgmcp.auth.users import normalize
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
-from pgmcp.log import quote
+from pgmcp.logs.log import quote
+from pgmcp.net.addresses import address_key
 
 _MAX_SECRET_CHARACTERS = 1024
 _MAX_SEEN = 10_000

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from pgmcp.addresses import address_key
+from pgmcp.net.addresses import address_key
 
 _SHARED_COUNTERS = 1024
 

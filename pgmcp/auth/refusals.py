@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pgmcp.addresses import address_key
-from pgmcp.log import quote
+from pgmcp.logs.log import quote
+from pgmcp.net.addresses import address_key
 
 WINDOW_SECONDS = 60.0
 LINES_PER_ADDRESS = 10

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from pgmcp.auth.token_store import Ended, log_each
 from pgmcp.auth.tokens import digest, new_secret
-from pgmcp.log import quote
+from pgmcp.logs.log import quote
 
 LIFETIME = timedelta(hours=24)
 

@@ -20,7 +20,7 @@ from pgmcp.auth.credential_file import CredentialFile
 from pgmcp.auth.tokens import Token, digest, missing_token_file, parse_tokens
 from pgmcp.auth.wall_clock import WallClock
 from pgmcp.errors import FileError
-from pgmcp.log import quote
+from pgmcp.logs.log import quote
 
 _log = logging.getLogger("pgmcp.auth")
 

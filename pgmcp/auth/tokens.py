@@ -18,7 +18,7 @@ from pathlib import Path
 from pgmcp.auth import entries
 from pgmcp.auth.fields import Fields, rfc3339
 from pgmcp.errors import FileError, UsageError
-from pgmcp.files import Document, Where, dump_yaml, parse_yaml
+from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
 from pgmcp.visible import visible
 
 PREFIX_MIN_CHARACTERS = 8

@@ -17,7 +17,7 @@ from pgmcp.auth.fields import rfc3339
 from pgmcp.auth.passwords import COST, cost_of
 from pgmcp.auth.users import NO_USERS, User, UserFile, parse_users
 from pgmcp.errors import FileError
-from pgmcp.log import quote
+from pgmcp.logs.log import quote
 
 _log = logging.getLogger("pgmcp.auth")
 

@@ -16,8 +16,8 @@ from pgmcp.auth import entries
 from pgmcp.auth.fields import Fields, rfc3339
 from pgmcp.auth.passwords import MAX_BYTES, is_hash
 from pgmcp.errors import FileError, UsageError
-from pgmcp.files import Document, Where, dump_yaml, parse_yaml
-from pgmcp.log import visible
+from pgmcp.logs.log import visible
+from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
 
 NAME_MAX_CHARACTERS = 64
 _MAX_DECOMPOSED = 4 * NAME_MAX_CHARACTERS

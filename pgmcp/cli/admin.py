@@ -16,7 +16,7 @@ from pgmcp.cli.console import Console
 from pgmcp.config.model import Config
 from pgmcp.config.template import render
 from pgmcp.errors import ConfigError, PgmcpError
-from pgmcp.files import os_error
+from pgmcp.storage.files import os_error
 
 DEFAULT_CONFIG = "pgedge-postgres-mcp.yaml"
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from pgmcp.audit.read import Standing, lines_of, read_key, standing
+from pgmcp.audit.verify import Verification
 from pgmcp.cli.command import Command
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.files import os_error
-from pgmcp.observe.audit_read import Standing, lines_of, read_key, standing
-from pgmcp.observe.audit_verify import Verification
-from pgmcp.regular_file import read_regular
+from pgmcp.storage.files import os_error
+from pgmcp.storage.regular_file import read_regular
 
 VERB = "verify-audit"
 

@@ -25,8 +25,8 @@ from pgmcp.cli.http_findings import (
 from pgmcp.cli.observing_findings import observing_findings
 from pgmcp.config.model import Config
 from pgmcp.errors import FileError
-from pgmcp.files import read
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.storage.files import read
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 _SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pgmcp import resources, tools
 from pgmcp.auth.principal import local
 from pgmcp.cli.command import Command
 from pgmcp.config.model import Database
 from pgmcp.errors import ConfigError
+from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
 from pgmcp.selftest.attempt import Family
 from pgmcp.selftest.runner import Ending, OneDatabase, Result, run

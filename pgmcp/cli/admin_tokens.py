@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp import files, replace
 from pgmcp.auth.expiry import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import (
     Token,
@@ -18,7 +17,8 @@ from pgmcp.auth.tokens import (
 )
 from pgmcp.cli.command import Command
 from pgmcp.errors import UsageError
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.storage import files, replace
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 _SHOWN_HASH = 12
 

@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from pgmcp import files, replace
 from pgmcp.auth.passwords import hash_password
 from pgmcp.auth.users import (
     NO_USERS,
@@ -22,8 +21,9 @@ from pgmcp.auth.users import (
 )
 from pgmcp.cli.command import Command
 from pgmcp.errors import UsageError
-from pgmcp.log import visible
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.logs.log import visible
+from pgmcp.storage import files, replace
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Database
-from pgmcp.db import inspection, role
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database as Port
 from pgmcp.errors import ToolError
+from pgmcp.gate import inspection, role
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.port import Database as Port
 
 _SECONDS = 30.0
 _CLOSE_SECONDS = 2.0

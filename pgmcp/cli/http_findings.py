@@ -16,7 +16,7 @@ from pgmcp.cli.exposure import OTHERS, exposure
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Address, Http, Tls
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.files import read
+from pgmcp.storage.files import read
 from pgmcp.transport import pem
 from pgmcp.transport.certificate import Certificate, certificates
 from pgmcp.transport.listen import listen

@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(arguments) in (["-version"], ["--version"]):
         # Scripts ask for it again and again: nothing is loaded to say it.
         return _show_version()
-    from pgmcp import log
     from pgmcp.cli import flags
     from pgmcp.errors import PgmcpError, UsageError
+    from pgmcp.logs import log
 
     try:
         options = flags.parse(arguments)
@@ -78,8 +78,8 @@ def _run(options: flags.Options) -> int:
     import threading
 
     gc.set_threshold(_GARBAGE_OBJECTS)
-    from pgmcp import log
     from pgmcp.app import App, Command
+    from pgmcp.logs import log
     from pgmcp.server.serving import known_features
     from pgmcp.transport import systemd
 

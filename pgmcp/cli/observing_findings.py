@@ -10,15 +10,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pgmcp.audit.chain import KEY_BYTES
+from pgmcp.audit.read import begun, chain_files, end_of, load_mark, read_key
 from pgmcp.cli.exposure import OTHERS, exposure
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Audit, Config
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.files import os_error
-from pgmcp.observe.audit_chain import KEY_BYTES
-from pgmcp.observe.audit_read import begun, chain_files, end_of, load_mark, read_key
-from pgmcp.protection import refuse_if_others_can_write
-from pgmcp.regular_file import open_regular
+from pgmcp.storage.files import os_error
+from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.storage.regular_file import open_regular
 
 _EVERYBODY = 0o007  # a log is often read by a group
 _NO_KEY = bytes(KEY_BYTES)  # verifies what a new key does: nothing
@@ -51,7 +51,7 @@ def log_findings(path: Path) -> Iterator[Finding]:
 
 def metrics_findings(path: Path) -> Iterator[Finding]:
     """Whether the token for the metrics can be read, and by nobody else."""
-    from pgmcp.observe.pages import MetricsPage  # here: few servers have one
+    from pgmcp.server.pages import MetricsPage  # here: few servers have one
 
     try:
         MetricsPage(path, tuple)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pgmcp.config.keys import FILE_NAME
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 SYSTEM_FILE = Path("/etc/pgedge") / FILE_NAME
 _MAX_BYTES = 1 << 20
@@ -57,7 +57,7 @@ def read(file: Path) -> object:
         ) from None
     if len(text) > _MAX_BYTES:
         raise FileError("larger than 1 MiB", "Name a YAML file.", origin=str(file))
-    from pgmcp.files import load_yaml  # here, because many a start has no file to parse
+    from pgmcp.storage.files import load_yaml  # here, because many a start has no file to parse
 
     return load_yaml(text, str(file))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pgmcp.config.model import Host, Secret
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 _SOCKET_DIRS = ("/tmp", "/var/run/postgresql", "/run/postgresql")  # noqa: S108
 _MAX_PASSWORD_BYTES = 4096

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgmcp.db.catalog import Column
+from pgmcp.catalog.catalogue import Column
 from pgmcp.language import words
 from pgmcp.language.lexicon import stripped
 from pgmcp.language.match import values

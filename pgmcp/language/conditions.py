@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from pgmcp.db.catalog import Column
+from pgmcp.catalog.catalogue import Column
 from pgmcp.language import words
 from pgmcp.language.adjectives import is_date, may_be_empty, negated
 from pgmcp.language.dates import Range, period, yearless

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from itertools import islice
 
-from pgmcp.db.catalog import Relation
+from pgmcp.catalog.catalogue import Relation
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import Declined, TableRef
 from pgmcp.language.render import to_sql

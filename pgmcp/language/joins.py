@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pgmcp.db.catalog import Catalogue, Relation
+from pgmcp.catalog.catalogue import Catalogue, Relation
 from pgmcp.language import words
 from pgmcp.language.question import Hop, Path, TableRef
 from pgmcp.language.tokens import stem, stems

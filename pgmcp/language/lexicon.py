@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pgmcp.db.catalog import Catalogue, Column, Relation
+from pgmcp.catalog.catalogue import Catalogue, Column, Relation
 from pgmcp.language import words
 from pgmcp.language.joins import Graph, graph_of, noun
 from pgmcp.language.question import ColumnRef, TableRef

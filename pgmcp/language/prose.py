@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from pgmcp.db.lexer import lexemes, skip_space
 from pgmcp.language import words
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.tokens import stems
+from pgmcp.sql.lexer import lexemes, skip_space
 
 MAX_QUESTION_CHARS = 2_000
 """The longest question in plain language, for the grammar and for a model."""

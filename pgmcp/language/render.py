@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 
-from pgmcp.db.catalog import Column
+from pgmcp.catalog.catalogue import Column
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import (
     Aggregate,

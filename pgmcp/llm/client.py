@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
+from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.config.model import Host, Llm
-from pgmcp.db.address import Endpoint, UnreachableError, endpoints, open_wire
-from pgmcp.db.catalog import Catalogue
-from pgmcp.db.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.errors import ModelError
 from pgmcp.llm import prompt, providers
 from pgmcp.llm.turns import Turns
+from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
+from pgmcp.postgres.address import Endpoint, UnreachableError, endpoints, open_wire
 
 RESPONSE_BYTES = 256 * 1024
 """Of all that the endpoint sends: the head, interim responses and chunks' sizes included."""

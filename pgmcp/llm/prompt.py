@@ -11,11 +11,11 @@ import json
 import re
 from typing import Any, NoReturn
 
-from pgmcp.db import sql
-from pgmcp.db.catalog import Catalogue, Column, Relation
-from pgmcp.db.lexer import lexemes
+from pgmcp.catalog.catalogue import Catalogue, Column, Relation
 from pgmcp.errors import ModelError
 from pgmcp.llm.relevance import matches, relevant, words_of
+from pgmcp.sql import text as sql
+from pgmcp.sql.lexer import lexemes
 
 SCHEMA_CHARS, _TABLE_CHARS = 12_000, 4_000
 QUESTION_CHARS = 2_000

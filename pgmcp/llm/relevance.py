@@ -10,7 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pgmcp.db.catalog import Catalogue, Relation
+from pgmcp.catalog.catalogue import Catalogue, Relation
 from pgmcp.language import words as vocabulary
 from pgmcp.language.tokens import split_name, stem, stems
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pgmcp.auth.principal import Principal
+from pgmcp.calls.trail import Trail
 from pgmcp.errors import (
     AuthError,
     InternalError,
@@ -26,7 +27,6 @@ from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.server import Server
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Request
-from pgmcp.trail import Trail
 
 _log = logging.getLogger("pgmcp.mcp")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pgmcp.auth.principal import Principal
-from pgmcp.call import Call
-from pgmcp.db.catalog import Catalogue
-from pgmcp.db.port import Database
-from pgmcp.trail import Trail
+from pgmcp.calls.call import Call
+from pgmcp.calls.trail import Trail
+from pgmcp.catalog.catalogue import Catalogue
+from pgmcp.postgres.port import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from pgmcp.calls.trail import OTHER, Trail
 from pgmcp.errors import AuditError
 from pgmcp.mcp.dispatch import Answer, Answering
 from pgmcp.mcp.feature import Context
@@ -16,7 +17,6 @@ from pgmcp.mcp.methods import SHARED
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Request
-from pgmcp.trail import OTHER, Trail
 
 _METHODS = frozenset({"initialize", "ping", "server/discover", *SHARED})
 

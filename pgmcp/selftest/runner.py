@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Database
-from pgmcp.db.connector import Connector
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database as Port
 from pgmcp.errors import ArgumentError, RpcError, ToolError
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.connector import Connector
+from pgmcp.postgres.port import Database as Port
 from pgmcp.rpc.schema import build
 from pgmcp.selftest import bounds, calls, layers, statements
 from pgmcp.selftest.attempt import Attempt, Family, parse

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgmcp.call import Call
-from pgmcp.db.driver import Connection
-from pgmcp.db.messages import Step
+from pgmcp.calls.call import Call
 from pgmcp.errors import DatabaseUnavailableError
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import Step
 
 CHANNEL = "pgmcp_self_test"
 _LIMIT_BYTES = 4 * 1024 * 1024

@@ -16,8 +16,8 @@ from pgmcp.auth.sessions import SessionStore
 from pgmcp.auth.token_store import Ended, TokenStore
 from pgmcp.auth.user_store import UserStore
 from pgmcp.config.model import Auth, Config
-from pgmcp.observe.observation import Observation, ObservedGate
-from pgmcp.watch import Watcher
+from pgmcp.server.observation import Observation, ObservedGate
+from pgmcp.storage.watch import Watcher
 
 SWEEP_SECONDS = 1.0
 

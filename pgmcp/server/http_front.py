@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING
 import pgmcp
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Address, Config, Tls
 from pgmcp.errors import ConfigError
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.server import NAME
-from pgmcp.observe.observation import Observation
-from pgmcp.observe.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
+from pgmcp.server.observation import Observation
+from pgmcp.server.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
 from pgmcp.server.serving import OPERATOR, Serving
+from pgmcp.storage.watch import Unwatch, Watcher
 from pgmcp.transport import origin
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import answers_bytes
-from pgmcp.watch import Unwatch, Watcher
 
 if TYPE_CHECKING:
-    from pgmcp.observe.metrics import Family
+    from pgmcp.metrics.metrics import Family
     from pgmcp.server.front_door import FrontDoor
     from pgmcp.transport.tls import ServerTls
 
@@ -179,7 +179,7 @@ class HttpFront:
         )
 
     def _families(self) -> Iterator[Family]:
-        from pgmcp.observe import measure
+        from pgmcp.metrics import measure
 
         yield from self._observation.families()
         yield from measure.pools(self._pools)

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pgmcp
-from pgmcp import prompts, resources, tools
 from pgmcp.auth.principal import Principal, local
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
+from pgmcp.calls.trail import Trail
 from pgmcp.config.model import Config, Features
-from pgmcp.db.pools import Databases
-from pgmcp.db.port import Database
-from pgmcp.db.witness import WitnessedDatabase
 from pgmcp.errors import DatabaseRefusedError
+from pgmcp.features import prompts, resources, tools
 from pgmcp.mcp.dispatch import Answering, Dispatcher
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.observed import Observed, Observer
 from pgmcp.mcp.registry import Registry
-from pgmcp.observe.observation import ObservedAccounts
-from pgmcp.trail import Trail
+from pgmcp.pool.pools import Databases
+from pgmcp.postgres.port import Database
+from pgmcp.server.observation import ObservedAccounts
+from pgmcp.server.witness import WitnessedDatabase
 
 if TYPE_CHECKING:
     from pgmcp.auth.accounts import RequestAccounts

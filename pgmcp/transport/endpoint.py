@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from pgmcp.addresses import address_key
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
-from pgmcp.call import Call, Keep
+from pgmcp.calls.call import Call, Keep
 from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
+from pgmcp.net.addresses import address_key
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
 from pgmcp.transport import origin

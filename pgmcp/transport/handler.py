@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
-from pgmcp.addresses import address_key
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import HttpError, PgmcpError, RpcError
-from pgmcp.log import during, fields
+from pgmcp.logs.log import during, fields
+from pgmcp.net.addresses import address_key
 from pgmcp.rpc.jsonrpc import method_of, parse
 from pgmcp.transport.body import Body
 from pgmcp.transport.budget import Budget, BusyError, Hold

@@ -19,9 +19,9 @@ from email.utils import formatdate
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from pgmcp.addresses import address_key
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.config.model import Address
+from pgmcp.net.addresses import address_key
 from pgmcp.transport.budget import Budget
 from pgmcp.transport.connection import Connection, Wait
 from pgmcp.transport.crowd import Crowding, ranking

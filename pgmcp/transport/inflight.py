@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 
 RequestId = str | int
 

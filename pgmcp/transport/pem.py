@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pgmcp import files
 from pgmcp.errors import ConfigError, FileError
-from pgmcp.protection import refuse_if_others_can_write
+from pgmcp.storage import files
+from pgmcp.storage.protection import refuse_if_others_can_write
 
 MAX_BYTES = 4 * 1024 * 1024
 

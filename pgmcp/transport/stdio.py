@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pgmcp.call import Call
+from pgmcp.calls.call import Call
 from pgmcp.errors import InternalError, InvalidRequestError, RpcError
-from pgmcp.log import during
+from pgmcp.logs.log import during
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pgmcp.call import Call
-from pgmcp.db.messages import Step
-from pgmcp.db.pools import Pools
-from pgmcp.db.port import Database
+from pgmcp.calls.call import Call
 from pgmcp.language.lexicon import Lexicon
+from pgmcp.pool.pools import Pools
+from pgmcp.postgres.messages import Step
+from pgmcp.postgres.port import Database
 from tests.databases import connect, settings_for
 from tests.language.questions import FOLDER
 from tools.postgres import Server

@@ -11,9 +11,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from pgmcp.call import Call
-from pgmcp.db.pools import Pools
+from pgmcp.calls.call import Call
 from pgmcp.language.lexicon import Lexicon
+from pgmcp.pool.pools import Pools
 from tests.databases import settings_for
 from tests.language.questions import FOLDER, judge, load
 from tools.binaries import available

@@ -7,7 +7,7 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgmcp.db.catalog import Catalogue
+from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.language import words
 from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon

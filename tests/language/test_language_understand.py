@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from pgmcp.db.catalog import Catalogue, Column, ForeignKey, Relation
+from pgmcp.catalog.catalogue import Catalogue, Column, ForeignKey, Relation
 from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import ColumnRef, Declined, NeedValues, Select

@@ -1,0 +1,1 @@
+"""The audit: one chained record for each call, and its verification."""

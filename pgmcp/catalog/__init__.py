@@ -1,0 +1,1 @@
+"""The tables as a principal sees them: read from PostgreSQL, kept, and looked up by name."""

@@ -1,1 +1,0 @@
-"""PostgreSQL: one driver, bounded pools, read-only calls and the catalogue."""

@@ -1,0 +1,1 @@
+"""Reasoning of a database administrator: plans and what stands out in them."""

@@ -1,0 +1,1 @@
+"""What is offered to clients: tools, resources and prompts, one file for each."""

@@ -1,0 +1,105 @@
+"""execute_explain: a query's plan, and what stands out in it.
+
+The rule: with `analyze` the query runs once, not twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pgmcp.dba import plan
+from pgmcp.dba.plan_findings import findings
+from pgmcp.errors import ToolError
+from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
+from pgmcp.mcp.feature import Context, Tool
+from pgmcp.postgres.port import Database
+from pgmcp.rpc.schema import arg
+from pgmcp.sql.text import MAX_TEXT_BYTES, encode, split_explain
+
+
+@dataclass(frozen=True, slots=True)
+class Args:
+    """The arguments of execute_explain."""
+
+    query: str = arg(
+        "The query, without EXPLAIN: SELECT, VALUES, TABLE or WITH.",
+        min_length=1,
+        max_length=MAX_TEXT_BYTES,
+    )
+    analyze: bool = arg(
+        "true runs the query and measures it; false shows only what the planner expects.",
+        default=False,
+    )
+    buffers: bool = arg(
+        "true adds the blocks read and hit; of the query itself only with analyze.",
+        default=False,
+    )
+    format: Literal["text", "json", "yaml", "xml"] = arg(
+        "The form of the plan.",
+        default="text",
+    )
+    database: str | None = arg(DATABASE, default=None)
+    timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
+
+
+def run(args: Args, context: Context) -> str:
+    """The heading, the plan, and the findings, with a blank line between them."""
+    encode(args.query)  # refuses what is too long or no text, before anything reads it
+    if split_explain(args.query) is not None:
+        raise ToolError(
+            "the query begins with EXPLAIN",
+            "Leave it out: this tool adds it, with the options of its arguments.",
+        )
+    database = database_of(context, args.database, args.timeout_seconds)
+    try:
+        shown, remarks = _answer(database, args)
+    except RecursionError:  # hundreds of subqueries inside one another
+        raise ToolError("the plan is nested too deeply to be read") from None
+    return "\n\n".join([heading(database, args.query), shown, remarks])
+
+
+def _answer(database: Database, args: Args) -> tuple[str, str]:
+    """The plan and the remarks on it."""
+    if args.format in ("yaml", "xml"):
+        shown = _explained(database, args, args.format.upper(), analyze=args.analyze)
+        return shown, _remarks(plan.parse(_explained(database, args, "JSON", analyze=False)), args)
+    source = _explained(database, args, "JSON", analyze=args.analyze)
+    explained = plan.parse(source)
+    return (source if args.format == "json" else plan.draw(explained)), _remarks(explained, args)
+
+
+def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> str:
+    # PostgreSQL 18 turns BUFFERS on with ANALYZE, and older ones do not: say which is meant.
+    options = f"FORMAT {form}, ANALYZE {analyze}, BUFFERS {args.buffers}"
+    rows = database.explain(options, args.query)
+    if rows.cut_bytes is not None:
+        raise ToolError(f"the plan is larger than {rows.cut_bytes:,} bytes")
+    return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
+
+
+def _remarks(explained: plan.Node, args: Args) -> str:
+    measured = "Actual Loops" in explained["Plan"]
+    basis = "measured" if measured else "from estimates"
+    lines = findings(explained) or ["Nothing."]
+    if not args.analyze:
+        lines.append(
+            "analyze=true would run the query and compare the estimates with what happens."
+        )
+    return "\n".join([f"What stands out ({basis}):", *(f"- {line}" for line in lines)])
+
+
+TOOL = Tool(
+    name="execute_explain",
+    title="Explain a query",
+    description=(
+        "Shows how PostgreSQL would run a query (EXPLAIN), or with analyze=true how it did run, "
+        "and points out what stands out: scans that throw most rows away, estimates that are far "
+        "off, sorts and hashes that spill to disk, loops that run too often, time lost in planning "
+        "or compiling. Use it when a query is slow or before running an expensive one. "
+        "analyze=true runs the whole query (read-only), so give it a timeout when in doubt. The "
+        "formats yaml and xml are PostgreSQL's own text; their remarks are from estimates only."
+    ),
+    args=Args,
+    run=run,
+)

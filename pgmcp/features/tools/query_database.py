@@ -1,0 +1,119 @@
+"""query_database: a caller's SQL or plain question, its rows as TSV.
+
+The rule: the text decides only which way a statement goes; whether it may run is decided below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgmcp.errors import StatementError, StatementRefusedError, ToolError
+from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading, row_note
+from pgmcp.mcp.feature import Annotations, Context, Tool
+from pgmcp.postgres.port import Database, Rows
+from pgmcp.render import tsv
+from pgmcp.rpc.schema import arg
+from pgmcp.sql import lexer
+from pgmcp.sql import text as sql
+
+
+@dataclass(frozen=True, slots=True)
+class Args:
+    """The arguments of query_database."""
+
+    query: str = arg(
+        "One SQL statement that reads (SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN), or a simple "
+        "question in English, such as: show me all active users.",
+        min_length=1,
+        max_length=sql.MAX_TEXT_BYTES,
+    )
+    limit: int = arg(
+        "At most this many rows; there is no need for LIMIT in the SQL.",
+        default=100,
+        minimum=1,
+        maximum=1000,
+    )
+    offset: int = arg(
+        "Leave out this many rows first: how to read on when there are more than limit.",
+        default=0,
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+    database: str | None = arg(DATABASE, default=None)
+    timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
+
+
+def run(args: Args, context: Context) -> str:
+    """The heading, a blank line, the rows with their header, a blank line, and the number of rows.
+
+    The last line is always the note on the number of rows, whatever the rows hold.
+    """
+    # Here, because the grammar takes longer to load than a server may take to start.
+    from pgmcp.features.tools._plain_language import meant_as_prose
+    from pgmcp.language.prose import looks_like_sql
+
+    sql.encode(args.query)  # refuses what is too long or no text, before anything reads it
+    database = database_of(context, args.database, args.timeout_seconds)
+    # Behind its comments, as PostgreSQL reads them: they nest.
+    text = args.query[lexer.skip_space(args.query) :]
+    if looks_like_sql(text) is False:
+        return _answer_prose(args, database, context)
+    try:
+        rows, offset = _answer(args, database)
+    except (StatementError, StatementRefusedError) as error:
+        if not meant_as_prose(text, error, database):
+            raise
+        return _answer_prose(args, database, context)
+    return _text(heading(database, args.query), rows, offset)
+
+
+def _text(head: str, rows: Rows, offset: int) -> str:
+    return "\n".join([head, "", tsv.render(rows), "", row_note(rows, offset)])
+
+
+def _answer_prose(args: Args, database: Database, context: Context) -> str:
+    from pgmcp.features.tools._plain_language import translate
+
+    written = translate(args.query, database, context)
+    head = heading(database, written.sql, written.params, written.author)
+    try:
+        rows = database.query(written.sql, written.params, max_rows=args.limit, offset=args.offset)
+    except ToolError as error:
+        raise ToolError(f"{head}\n\n{error.for_client()}") from error
+    return _text(head, rows, args.offset)
+
+
+def _answer(args: Args, database: Database) -> tuple[Rows, int]:
+    """The rows, and the offset that they begin at."""
+    if sql.first_word(args.query) == "show":
+        return database.show(args.query), 0
+    explain = sql.split_explain(args.query)
+    if explain is not None:
+        # Blanks instead of the EXPLAIN, so that the position of an error is the caller's.
+        explained = " " * explain.offset + args.query[explain.offset :]
+        options = sql.explain_options(explain.options)
+        return database.explain(options, explained), 0
+    rows = database.query(args.query, max_rows=args.limit, offset=args.offset)
+    return rows, args.offset
+
+
+TOOL = Tool(
+    name="query_database",
+    title="Query the database",
+    description=(
+        "Runs one read-only SQL statement (PostgreSQL) and returns its rows. Call get_schema_info "
+        "first when you do not know the tables. A simple question in English works too: the result "
+        "shows the SQL that was run for it, and a question that is not understood is not run. "
+        "SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN "
+        "run; everything that writes, changes a setting or is more than one statement is refused. "
+        "The result: the database, the SQL, a blank line, then tab-separated lines with a header, "
+        "then a line that says how many rows these are and, when there are more, with which offset "
+        "to continue. Values are written as PostgreSQL writes them. NULL is \\N and an empty "
+        "string is empty; inside a value a tab is \\t, a newline \\n, a carriage return \\r, a "
+        "backslash \\\\ and a byte that is no UTF-8 \\xNN. Use ORDER BY when you page. An error "
+        "gives PostgreSQL's message, SQLSTATE, hint and position."
+    ),
+    args=Args,
+    run=run,
+    annotations=Annotations(idempotent=False),
+)

@@ -1,0 +1,59 @@
+"""read_resource: the resources, for clients whose models can only call tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgmcp.errors import ToolError
+from pgmcp.mcp.feature import Context, Tool
+from pgmcp.render import tsv
+from pgmcp.rpc.schema import arg
+
+
+@dataclass(frozen=True, slots=True)
+class Args:
+    """The arguments of read_resource: exactly one of them."""
+
+    uri: str | None = arg(
+        'The resource to read, for example "pg://system_info".', default=None, max_length=1000
+    )
+    list: bool = arg("true lists the resources that there are.", default=False)
+
+
+def run(args: Args, context: Context) -> str:
+    """The resource's text, or a TSV table of the resources."""
+    if (args.uri is None) != args.list:
+        raise ToolError(
+            "give exactly one of the two arguments",
+            '{"list": true} shows what there is, {"uri": "…"} reads one.',
+        )
+    if args.uri is None:
+        return _listing(context)
+    resource = context.resources.get(args.uri)
+    if resource is None:
+        known = ", ".join(context.resources) or "none"
+        raise ToolError(f'no resource "{args.uri}"', f"There are: {known}")
+    return resource.read(context)
+
+
+def _listing(context: Context) -> str:
+    return tsv.table(
+        ("uri", "name", "mime_type", "description"),
+        [
+            (resource.uri, resource.name, resource.mime_type, resource.description)
+            for resource in context.resources.values()
+        ],
+    )
+
+
+TOOL = Tool(
+    name="read_resource",
+    title="Read a resource",
+    description=(
+        "Reads one of this server's resources by its URI, or lists them. A resource is a document "
+        "about the server rather than about its data: pg://system_info says which PostgreSQL this "
+        "is, as whom you are connected, and which settings and extensions it has."
+    ),
+    args=Args,
+    run=run,
+)

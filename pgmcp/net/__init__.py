@@ -1,0 +1,1 @@
+"""The network: sockets with deadlines, addresses, and the hook that refuses other connections."""

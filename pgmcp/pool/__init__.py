@@ -1,0 +1,1 @@
+"""Connections: bounded pools, and the total that they share."""

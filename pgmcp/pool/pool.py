@@ -1,0 +1,395 @@
+"""One bounded pool of connections, for one owner and one database.
+
+The rule: decide under the lock, act outside it. A connection belongs to a lease from the moment
+the lock says so, and a waiter that has given up can never be handed one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pgmcp.calls.call import Call
+from pgmcp.config.model import Database
+from pgmcp.errors import (
+    CallEndedError,
+    ConnectionLostError,
+    DatabaseUnavailableError,
+    PgmcpError,
+    PoolTimeoutError,
+)
+from pgmcp.pool.slots import Slots
+
+if TYPE_CHECKING:
+    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    from pgmcp.postgres.driver import Connection
+
+log = logging.getLogger("pgmcp.pool")
+
+BACK_OFF_SECONDS = 1.0
+"""How long a failed connection attempt speaks for the next ones, at most."""
+SLOW_SECONDS = 0.1
+"""A failure that came faster speaks for nobody else: to try again costs less than to be wrong."""
+JITTER = 0.1
+"""Limits of age vary by this part, so that connections opened together do not end together."""
+
+
+class PoolClosedError(CallEndedError):
+    """The pool has been closed; `unused` when only because nobody used it."""
+
+    def __init__(self, reason: str, *, unused: bool = False) -> None:
+        super().__init__(f"the call was ended: {reason}")
+        self.unused = unused
+
+
+@dataclass(slots=True, eq=False)
+class _Grant:
+    """What a lease gets: a connection, or leave to open one in place of `victim`, or an error."""
+
+    connection: Connection | None = None
+    victim: Connection | None = None
+    error: PgmcpError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A caller in the queue. `grant` is written once, under the lock, while it still waits."""
+
+    ticket: int
+    call: Call
+    woken: threading.Event = field(default_factory=threading.Event)
+    grant: _Grant | None = None
+
+
+@dataclass(slots=True)
+class _Age:
+    """When a connection is too old, and since and until when it may be idle, by the clock."""
+
+    expires: float
+    idle_since: float = 0.0
+    idle_until: float = 0.0
+
+
+class Pool:
+    """At most `database.pool_max_conns` connections, given out in the order they are asked for.
+
+    It starts no thread and opens nothing until asked; `tick` is its housekeeping, for whoever has
+    a thread for it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        connect: Callable[[Call], Connection],
+        slots: Slots | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.database = database
+        self._connect = connect
+        self._slots = slots or Slots(database.pool_max_conns)
+        self._lock = self._slots.lock
+        self._clock = clock
+        self._ages: dict[Connection, _Age] = {}
+        self._idle: list[Connection] = []
+        self._leased: dict[Connection, Call] = {}
+        self._connecting: dict[Call, float] = {}
+        self._waiters: deque[_Waiter] = deque()
+        self._closed: PoolClosedError | None = None
+        self.fading = False
+        """Whether no connection is kept: the settings it is for are not in force any more."""
+        self._failure: DatabaseUnavailableError | None = None
+        self._failure_until = 0.0
+
+    def __repr__(self) -> str:
+        with self._lock:
+            return (
+                f"<Pool {self.database.name}: {len(self._idle)} idle, {len(self._leased)} leased, "
+                f"{len(self._connecting)} connecting, {len(self._waiters)} waiting, "
+                f"max {self.database.pool_max_conns}{', closed' if self._closed else ''}>"
+            )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many connections are in which state, and how many callers wait for one."""
+        with self._lock:
+            return {
+                "idle": len(self._idle),
+                "leased": len(self._leased),
+                "connecting": len(self._connecting),
+                "waiting": len(self._waiters),
+            }
+
+    # -- leasing -----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lease(self, call: Call) -> Iterator[Connection]:
+        """A connection, clean and alive as far as can be known, for the length of the block.
+
+        PoolTimeoutError when none came free in the call's time, CallEndedError,
+        DatabaseUnavailableError, PoolClosedError.
+        """
+        connection = self._acquire(call)
+        try:
+            yield connection
+        finally:
+            self._release(connection)
+
+    def _acquire(self, call: Call) -> Connection:
+        while True:
+            call.check()
+            grant = self._ask(call)
+            if grant.error is not None:
+                raise grant.error
+            if grant.connection is None:
+                return self._open(call, grant.victim)
+            if self._is_alive(grant.connection, call):
+                return grant.connection
+
+    def _is_alive(self, connection: Connection, call: Call) -> bool:
+        """Whether an idle connection is as good as new; back in its pool if not."""
+        alive = False
+        try:
+            call.check()
+            connection.settle(call)
+            alive = True
+        except ConnectionLostError as error:
+            log.info("%s: an idle connection was dead: %s", self.database.name, error)
+        finally:
+            if not alive:
+                self._release(connection)
+        return alive
+
+    def _ask(self, call: Call) -> _Grant:
+        """A grant, at once or in turn."""
+        with self._lock:
+            if self._closed is not None:
+                raise self._closed
+            if not self._waiters:
+                grant = self._grant(call)
+                if grant is not None:
+                    return grant
+            waiter = _Waiter(next(self._slots.tickets), call)
+            self._waiters.append(waiter)
+            self._slots.waiting[self] = None
+            self.serve()
+        with call.on_cancel(waiter.woken.set):
+            waiter.woken.wait(call.remaining())
+        with self._lock:
+            if waiter.grant is not None:
+                return waiter.grant
+            self._waiters.remove(waiter)
+            if not self._waiters:
+                self._slots.waiting.pop(self, None)
+            waited_for = self._waited_for()
+        if call.cancelled is not None:
+            call.check()
+        raise PoolTimeoutError(
+            f"no connection to {self.database.name} came free in time: {waited_for}",
+            "Try again when other calls have ended.",
+        )
+
+    def _waited_for(self) -> str:
+        if self._connecting and not self._leased:
+            return "connecting to the database takes too long"
+        used = f"{len(self._leased)} of {self.database.pool_max_conns} are in use"
+        if self._size < self.database.pool_max_conns and not self._slots.room:
+            used += f", and all {self._slots.maximum} that this server may open are taken"
+        if self._failure is not None:
+            used += f"; opening another failed: {self._failure.message}"
+        return used
+
+    def _open(self, call: Call, victim: Connection | None) -> Connection:
+        """The connection that a grant gave leave to open."""
+        if victim is not None:
+            victim.close()
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._not_opened, call)
+            started = self._clock()
+            try:
+                connection = self._connect(call)
+            except DatabaseUnavailableError as error:
+                self._remember(error, self._clock() - started)
+                raise
+            on_failure.pop_all()
+        with self._lock:
+            del self._connecting[call]
+            self._failure = None
+            self._leased[connection] = call
+            lifetime = self.database.pool_max_conn_lifetime_seconds
+            self._ages[connection] = _Age(self._clock() + _jittered(lifetime))
+            self._slots.dispatch()
+            closed = self._closed
+        if closed is not None:
+            self._release(connection)
+            raise closed
+        return connection
+
+    def _remember(self, failure: DatabaseUnavailableError, seconds: float) -> None:
+        """Let a failure that took so long speak for the next callers too, for a moment."""
+        with self._lock:
+            self._failure = failure
+            if seconds > SLOW_SECONDS:
+                self._failure_until = self._clock() + min(BACK_OFF_SECONDS, seconds)
+
+    def _not_opened(self, call: Call) -> None:
+        with self._lock:
+            del self._connecting[call]
+            self._slots.taken -= 1
+            self._slots.dispatch()
+            self._slots.ended.notify_all()
+
+    def _release(self, connection: Connection) -> None:
+        with self._lock:
+            del self._leased[connection]
+            age = self._ages[connection]
+            now = self._clock()
+            keep = connection.reusable and self._may_keep and now < age.expires
+            if keep:
+                age.idle_since = now
+                age.idle_until = now + _jittered(self.database.pool_max_conn_idle_seconds)
+                self._idle.append(connection)
+                self._slots.idle[connection] = self
+            else:
+                del self._ages[connection]
+                self._slots.taken -= 1
+            self._slots.dispatch()
+            self._slots.ended.notify_all()
+        if not keep:
+            connection.close()
+
+    # -- decisions: for holders of the lock --------------------------------------------------------
+
+    @property
+    def _size(self) -> int:
+        return len(self._idle) + len(self._leased) + len(self._connecting)
+
+    @property
+    def _may_keep(self) -> bool:
+        unwanted = self._closed is not None or self.fading
+        return not unwanted and self._slots.taken <= self._slots.maximum
+
+    @property
+    def turn(self) -> int:
+        """The ticket of the first waiter: the lower, the longer it has waited."""
+        return self._waiters[0].ticket
+
+    def serve(self) -> None:
+        """Grant what can be granted, in order."""
+        while self._waiters:
+            grant = self._grant(self._waiters[0].call)
+            if grant is None:
+                return
+            waiter = self._waiters.popleft()
+            waiter.grant = grant
+            waiter.woken.set()
+        self._slots.waiting.pop(self, None)
+
+    def _grant(self, call: Call) -> _Grant | None:
+        now = self._clock()
+        if self._idle:
+            connection = self._idle.pop()  # the last one used: the others can grow old
+            del self._slots.idle[connection]
+            self._leased[connection] = call
+            connection.rested_seconds = now - self._ages[connection].idle_since
+            return _Grant(connection)
+        if self._failure is not None and now < self._failure_until:
+            if self._leased:
+                return None
+            return _Grant(error=DatabaseUnavailableError(self._failure.message, self._failure.hint))
+        if self._may_grow(now) and self._slots.room:
+            self._connecting[call] = now
+            return _Grant(victim=self._slots.take())
+        return None
+
+    def _may_grow(self, now: float) -> bool:
+        """One at a time, so that a burst does not open more than it needs; but an attempt that
+        hangs does not keep the next from trying when the database is back."""
+        return self._size < self.database.pool_max_conns and all(
+            now - started > BACK_OFF_SECONDS for started in self._connecting.values()
+        )
+
+    def give_up(self, connection: Connection) -> None:
+        """Forget an idle connection, which the caller closes."""
+        self._idle.remove(connection)
+        del self._slots.idle[connection]
+        del self._ages[connection]
+        self._slots.taken -= 1
+
+    # -- housekeeping ------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Close what is idle for too long (but for `pool_min_conns`) or too old."""
+        with self._lock:
+            now = self._clock()
+            doomed: list[Connection] = []
+            spare = self._size - self.database.pool_min_conns
+            for connection in self._idle.copy():
+                age = self._ages[connection]
+                if now >= age.expires or (now >= age.idle_until and len(doomed) < spare):
+                    self.give_up(connection)
+                    doomed.append(connection)
+            self._slots.dispatch()
+        for connection in doomed:
+            connection.close()
+
+    def drop_idle(self) -> None:
+        """Close every idle connection: one of them was found dead without a sign."""
+        with self._lock:
+            doomed = self._idle.copy()
+            for connection in doomed:
+                self.give_up(connection)
+            self._slots.dispatch()
+        for connection in doomed:
+            connection.close()
+
+    def fade(self) -> None:
+        """Close what is idle, and from now on every connection once its lease is over."""
+        with self._lock:
+            self.fading = True
+        self.drop_idle()
+
+    def retire(self) -> bool:
+        """Close the pool if nobody uses it and nothing is open; says whether it is closed."""
+        with self._lock:
+            busy = self._size or self._waiters or self._clock() < self._failure_until
+            if self._closed is None and not busy:
+                self._closed = PoolClosedError("the pool was unused", unused=True)
+            return self._closed is not None
+
+    def close(self, reason: str) -> None:
+        """Cancel what runs, turn away who waits, close what is idle; then comes `wait_ended`."""
+        with self._lock:
+            if self._closed is None:
+                self._closed = PoolClosedError(reason)
+            for waiter in self._waiters:
+                waiter.grant = _Grant(error=PoolClosedError(reason))
+                waiter.woken.set()
+            self._waiters.clear()
+            self._slots.waiting.pop(self, None)
+            calls = [*self._leased.values(), *self._connecting]
+        self.drop_idle()
+        for call in calls:
+            call.cancel(reason)
+
+    def wait_ended(self, until: float) -> None:
+        """After `close`: wait for the leases to end until this time, then cut their lines."""
+        with self._slots.ended:
+            self._slots.ended.wait_for(
+                lambda: not self._leased and not self._connecting,
+                timeout=max(0.0, until - self._clock()),
+            )
+            stuck = list(self._leased)
+        for connection in stuck:
+            connection.wire.cut()
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - nothing secret

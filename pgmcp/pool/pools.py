@@ -1,0 +1,235 @@
+"""All pools: one for each owner and database, and together no more connections than allowed.
+
+The rule: nothing is opened before it is used, and nothing is kept of an owner who is gone. That
+goes for code as well: what asks a database is loaded with the first call that does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pgmcp.calls.call import Call
+from pgmcp.config.model import Database, Host
+from pgmcp.errors import ToolError
+from pgmcp.pool.slots import Slots
+
+if TYPE_CHECKING:
+    from pgmcp.catalog.cache import CatalogueCache
+    from pgmcp.gate.database import ReadOnlyDatabase
+    from pgmcp.gate.judge import Judge
+    from pgmcp.pool.pool import Pool
+    from pgmcp.postgres.connector import Connector, Found
+
+CLOSE_SECONDS = 3.0
+"""How long an owner's running calls may take to end before their lines are cut."""
+FORGET_SECONDS = 3600.0
+"""How long a closed owner is remembered, for calls that were under way: longer than any call."""
+
+
+class Source:
+    """One configured database. Its parts are made when they are first asked for."""
+
+    def __init__(self, database: Database, clock: Callable[[], float], on_found: Found) -> None:
+        self.database = database
+        self._clock = clock
+        self._on_found = on_found
+
+    @cached_property
+    def connector(self) -> Connector:
+        """How it is connected to."""
+        from pgmcp.postgres.connector import Connector
+
+        return Connector(self.database, self._clock, self._on_found)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who judges what is asked of it."""
+        from pgmcp.gate.judge import Judge
+
+        return Judge(self.database.trusted_functions)
+
+    @cached_property
+    def catalogues(self) -> CatalogueCache:
+        """What is known of its tables."""
+        from pgmcp.catalog.cache import CatalogueCache
+
+        return CatalogueCache()
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The databases as one configuration has them, in its order, also once there is a newer."""
+
+    pools: Pools
+    sources: Mapping[str, Source]
+
+    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
+        """The database `name` for one call of `owner`; no connection is made yet.
+
+        ToolError when there is no such database.
+        """
+        source = self.sources.get(name)
+        if source is None:
+            raise ToolError(
+                f"there is no database {name}", f"Configured: {', '.join(self.sources)}."
+            )
+        return self.pools.open(owner, source, call)
+
+
+class Pools:
+    """Connections for everybody, at most `max_connections_total` at a time.
+
+    `on_found` is told where a host is before it is connected to.
+    """
+
+    def __init__(
+        self,
+        databases: Sequence[Database],
+        *,
+        max_connections_total: int = 50,
+        clock: Callable[[], float] = time.monotonic,
+        on_found: Found = lambda _host, _addresses: None,
+    ) -> None:
+        self._clock = clock
+        self._on_found = on_found
+        self._slots = Slots(max_connections_total)
+        self._pools: dict[tuple[str, Source], Pool] = {}
+        self.current = Databases(self, {d.name: self._source(d) for d in databases})
+        self._closed_owners: dict[str, tuple[float, str]] = {}
+        self._closed: str | None = None
+
+    def __repr__(self) -> str:
+        pools = list(self._pools.values())
+        return f"<Pools {len(pools)} pools, {self._slots!r}: {pools}>"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open or being opened."""
+        return self._slots.taken
+
+    def counts(self) -> dict[str, Counter[str]]:
+        """By database, over all owners: connections by state, and callers who wait (`waiting`)."""
+        found = {name: Counter[str]() for name in self.current.sources}
+        for (_, source), pool in list(self._pools.items()):
+            found.setdefault(source.database.name, Counter()).update(pool.counts)
+        return found
+
+    def hosts(self) -> Iterable[Host]:
+        """Every place that a connection may be made to now, for calls on older settings too."""
+        sources = [*self.current.sources.values(), *(source for _, source in list(self._pools))]
+        return (host for source in sources for host in source.database.hosts)
+
+    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
+        """That of the current configuration; see `Databases.database`."""
+        return self.current.database(owner, name, call)
+
+    def open(self, owner: str, source: Source, call: Call) -> ReadOnlyDatabase:
+        """The database of a source for one call of `owner`."""
+        from pgmcp.gate.database import ReadOnlyDatabase
+
+        began = self._clock()
+
+        def pool() -> Pool:
+            return self._pool(owner, source, began)
+
+        return ReadOnlyDatabase(source.database, pool, source.judge, source.catalogues, call)
+
+    def replace(self, databases: Sequence[Database], *, max_connections_total: int) -> None:
+        """Serve these from now on. What did not change keeps its connections, and reads its
+        certificates again for new ones.
+
+        Of what changed or went, idle connections are closed; calls under way end as they began.
+        """
+        before = self.current.sources
+        kept = {
+            database.name: before[database.name]
+            for database in databases
+            if database.name in before and before[database.name].database == database
+        }
+        sources = {d.name: kept.get(d.name) or self._source(d) for d in databases}
+        for source in kept.values():
+            source.connector.renew()
+        current = set(sources.values())
+        with self._slots.lock:
+            self.current = Databases(self, sources)
+            self._slots.maximum = max_connections_total
+            leaving = [pool for key, pool in self._pools.items() if key[1] not in current]
+        for pool in leaving:
+            pool.fade()
+        for connection in self._slots.excess():
+            connection.close()
+
+    def _source(self, database: Database) -> Source:
+        return Source(database, self._clock, self._on_found)
+
+    def _pool(self, owner: str, source: Source, began: float) -> Pool:
+        """The pool for a call that began at this time; PoolClosedError when the owner is gone."""
+        from pgmcp.pool.pool import Pool, PoolClosedError
+
+        connect = source.connector.connect
+        with self._slots.lock:
+            if self._closed is not None:
+                raise PoolClosedError(self._closed)
+            closed = self._closed_owners.get(owner)
+            if closed is not None and began <= closed[0]:
+                raise PoolClosedError(closed[1])
+            key = (owner, source)
+            pool = self._pools.get(key)
+            if pool is None:
+                pool = Pool(source.database, connect, self._slots, clock=self._clock)
+                self._pools[key] = pool
+                pool.fading = source not in self.current.sources.values()
+            return pool
+
+    def tick(self) -> None:
+        """Housekeeping, for a thread that comes by every second or so."""
+        for key, pool in list(self._pools.items()):
+            pool.tick()
+            if pool.retire():
+                with self._slots.lock:
+                    if self._pools.get(key) is pool:
+                        del self._pools[key]
+        with self._slots.lock:
+            old = self._clock() - FORGET_SECONDS
+            for owner, (when, _) in list(self._closed_owners.items()):
+                if when < old:
+                    del self._closed_owners[owner]
+
+    def close_owner(self, owner: str, reason: str) -> None:
+        """`close_owners` for one owner."""
+        self.close_owners({owner: reason})
+
+    def close_owners(self, owners: Mapping[str, str]) -> None:
+        """Cancel in PostgreSQL what runs for these owners and close their connections, within a
+        bound; each has the reason.
+
+        Calls of an owner that are under way end with the reason; later ones begin afresh, since
+        whether they may is not decided here.
+        """
+        with self._slots.lock:
+            now = self._clock()
+            self._closed_owners |= {owner: (now, reason) for owner, reason in owners.items()}
+            keys = [key for key in self._pools if key[0] in owners]
+            gone = [(self._pools.pop(key), owners[key[0]]) for key in keys]
+        self._end(gone, CLOSE_SECONDS)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Cancel everything and close everything, in no more than this time."""
+        reason = "the server is shutting down"
+        with self._slots.lock:
+            self._closed = reason
+            gone = [(pool, reason) for pool in self._pools.values()]
+            self._pools.clear()
+        self._end(gone, timeout_seconds)
+
+    def _end(self, pools: Sequence[tuple[Pool, str]], seconds: float) -> None:
+        until = self._clock() + seconds
+        for pool, reason in pools:
+            pool.close(reason)
+        for pool, _ in pools:
+            pool.wait_ended(until)

@@ -1,0 +1,1 @@
+"""PostgreSQL: finding a server, connecting, and the messages of its protocol."""

@@ -1,0 +1,399 @@
+"""One connection to PostgreSQL: pg8000 opens it, and a pipeline of our own runs on it.
+
+The rule: a connection that saw anything but an orderly answer is closed, never used again. Out of
+step, it would give each call the previous call's answer: in a pool, somebody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from typing import Any, NoReturn
+
+from pg8000.core import CoreConnection
+from pg8000.exceptions import InterfaceError
+from scramp import ScramException
+
+from pgmcp.calls.call import Call
+from pgmcp.config.model import Database
+from pgmcp.errors import (
+    CallEndedError,
+    ConnectionLostError,
+    ServerMessage,
+    StatementError,
+    StatementRefusedError,
+)
+from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
+from pgmcp.postgres import messages
+from pgmcp.postgres.address import Endpoint, TlsSettings, UnreachableError, open_wire, reach
+from pgmcp.postgres.inbox import Inbox
+from pgmcp.postgres.messages import Failure, Outcome, ProtocolError, Reply, Step
+
+ANSWER_GRACE_SECONDS = 0.5
+"""How long after a call's deadline the server may still say by itself that it stopped."""
+CANCEL_SECONDS = 2.0
+"""How long a CancelRequest and the statement's end are waited for before the line is cut."""
+CLEANUP = messages.simple("ROLLBACK") + messages.simple("DISCARD ALL")
+_CLEANUPS = (b"ROLLBACK\0", b"DISCARD ALL\0")
+_ENDS_STEP = frozenset((messages.COMMAND_COMPLETE, messages.EMPTY_QUERY, messages.PORTAL_SUSPENDED))
+_QUIET = frozenset((messages.BIND_COMPLETE, messages.NO_DATA))
+_ASIDES = frozenset((messages.NOTICE, messages.PARAMETER_STATUS, messages.NOTIFICATION))
+_NO_ENCODING = "SQL_ASCII"
+_PASSWORD_REQUESTS = (3, 5, 10)
+_STARTUP_ERRORS = (
+    InterfaceError,
+    ScramException,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    struct.error,
+)
+
+
+class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
+    """A session in PostgreSQL. For one thread at a time; `interrupt` and `cut` for any.
+
+    `run` leaves a transaction open unless it is the last; after the last the answers to ROLLBACK
+    and DISCARD ALL are owed, and `settle` reads them before the next use.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        endpoint: Endpoint,
+        tls: TlsSettings,
+        database: Database,
+        password: str | None,
+        clock: Callable[[], float] = time.monotonic,
+        encoding: str = "UTF8",
+    ) -> None:
+        self.wire = wire
+        self.closed = False
+        self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
+        self.notified = 0  # notifications that came
+        self._endpoint = endpoint
+        self._tls = tls
+        self._clock = clock
+        self._inbox = Inbox(self._chunk)
+        self._owed = 0
+        self._in_transaction = False
+        self._heard = False
+        self._call: Call | None = None
+        super().__init__(
+            database.user,
+            database=database.database,
+            password=password,
+            ssl_context=False,
+            application_name="pgmcp",
+            startup_params={"client_encoding": encoding},
+            sock=wire,
+        )
+        self.password = self.auth = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.backend} {'closed' if self.closed else 'open'}>"
+
+    @property
+    def backend(self) -> int:
+        """The process ID of the server's side, as pg_stat_activity shows it."""
+        return int.from_bytes((self._backend_key_data or b"\0\0\0\0")[:4], "big")
+
+    @property
+    def server_major(self) -> int:
+        """The server's major version, as it said when the session began."""
+        version = str(self.parameter_statuses.get("server_version", "0"))
+        return int("".join(takewhile(str.isdigit, version)) or 0)
+
+    # -- pg8000's handlers, where they would raise something odd -----------------------------------
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802
+        if int.from_bytes(data[:4], "big") in _PASSWORD_REQUESTS and self.password is None:
+            raise UnreachableError("the server asks for a password, and none is configured")
+        self._usock = self.wire.sock  # pg8000 binds the channel when it sees an SSLSocket here
+        super().handle_AUTHENTICATION_REQUEST(data, context)
+
+    def handle_ERROR_RESPONSE(self, data: bytes, context: Any) -> None:  # noqa: N802
+        context.error = StatementError(ServerMessage.of(messages.fields(data)))
+
+    def close(self) -> None:
+        """Say goodbye and hang up; never raises, and the second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            with contextlib.suppress(OSError):
+                self.wire.sock.send(messages.TERMINATE)
+            self.wire.close()
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def run(
+        self, steps: Sequence[Step], call: Call, *, limit_bytes: int, last: bool = True
+    ) -> Outcome:
+        """Send the steps in one write and read their answers; a failure skips the steps after it.
+
+        `last` sends ROLLBACK and DISCARD ALL behind them. A step's rows over `limit_bytes` are cut:
+        what came until then stays, and the connection is closed. Raises CallEndedError,
+        ConnectionLostError and, for a step that cannot be sent, ToolError.
+        """
+        sent = b"".join([*map(messages.pipeline, steps), messages.SYNC, CLEANUP if last else b""])
+        with self._on_behalf_of(call):
+            self._in_transaction = True
+            self._inbox.count(call.keep)
+            self._send(sent)
+            outcome = self._read_group(steps, limit_bytes)
+            if outcome.replies and outcome.replies[-1].cut:
+                self._cancel()
+                self.close()
+            elif last:
+                self._owed = len(_CLEANUPS)
+                self._in_transaction = False
+        return outcome
+
+    def finish(self, call: Call) -> None:
+        """End the transaction that a `run` which was not the last left open."""
+        if self._in_transaction:
+            with self._on_behalf_of(call):
+                self._send(CLEANUP)
+                self._owed = len(_CLEANUPS)
+                self._in_transaction = False
+
+    def settle(self, call: Call) -> None:
+        """Make sure that the session is there and as clean as a new one; ConnectionLostError."""
+        with self._on_behalf_of(call):
+            for command in _CLEANUPS[len(_CLEANUPS) - self._owed :]:
+                self._read_cleanup(command)
+            self._owed = 0
+            self._inbox.add(self.wire.arrived())
+            while self._inbox:
+                self._aside(*self._inbox.next())
+
+    @property
+    def reusable(self) -> bool:
+        """Whether somebody else may have it, after `settle`."""
+        return not self.closed and not self._in_transaction
+
+    def _read_cleanup(self, command: bytes) -> None:
+        completed = b""
+        while True:
+            kind, body = self._inbox.next()
+            if kind == messages.COMMAND_COMPLETE:
+                completed = body
+            elif kind == messages.READY:
+                break
+            else:
+                self._aside(kind, body)
+        if completed != command or body != b"I":
+            raise ProtocolError("the session was not reset")
+
+    def _read_group(self, steps: Sequence[Step], limit_bytes: int) -> Outcome:
+        """The answers up to ReadyForQuery, or to the limit."""
+        replies = [Reply()]
+        failure: Failure | None = None
+        parsing = True
+        budget = limit_bytes
+        while True:
+            reply = replies[-1]
+            kind, body = self._inbox.next(budget)
+            if kind == messages.DATA_ROW:
+                budget = self._inbox.rows(reply.rows, budget)
+                if budget < 0:
+                    reply.cut = True
+                    return Outcome(replies)
+                continue
+            if kind == messages.PARSE_COMPLETE:
+                self._heard = True
+                parsing = not steps[len(replies) - 1].execute
+                if parsing:
+                    replies.append(Reply())
+            elif kind == messages.ROW_DESCRIPTION:
+                reply.columns = messages.columns(body)
+            elif kind in _ENDS_STEP:
+                parsing = True
+                budget = limit_bytes
+                replies.append(Reply())
+            elif kind == messages.ERROR:
+                failure = self._failure(body, len(replies) - 1, parsing)
+            elif kind == messages.NOTICE:
+                reply.notices.append(messages.fields(body))
+            elif kind == messages.READY:
+                break
+            elif kind not in _QUIET:
+                self._aside(kind, body)
+        replies.pop()
+        if failure is None and len(replies) != len(steps):
+            raise ProtocolError("answers are missing")
+        return Outcome(replies, failure)
+
+    def _failure(self, body: bytes, step: int, parsing: bool) -> Failure:
+        found = messages.fields(body)
+        server = ServerMessage.of(found)
+        if server.severity in ("FATAL", "PANIC"):
+            raise WireClosedError(f"{server.message} (SQLSTATE {server.sqlstate})")
+        return Failure(server, step, parsing, found.get("R", ""))
+
+    def _aside(self, kind: int, body: bytes) -> None:
+        """Take what a server may say at any time (protocol, "Asynchronous Operations")."""
+        if kind in messages.COPY_RESPONSES:
+            raise StatementRefusedError("COPY is not allowed here")
+        if kind == messages.ERROR:
+            server = self._failure(body, 0, False).server
+            raise ProtocolError(f"{server.message} (SQLSTATE {server.sqlstate})")
+        if kind == messages.NOTIFICATION:
+            self.notified += 1
+        if kind not in _ASIDES:
+            raise ProtocolError(f"unexpected message {chr(kind)!r}")
+
+    # -- bytes -------------------------------------------------------------------------------------
+
+    def _chunk(self) -> bytes:
+        while True:
+            try:
+                return self.wire.receive()
+            except WireInterruptedError:
+                self._stop_if_ended()
+            except WireTimeoutError:
+                self._stop()
+
+    def _send(self, data: bytes) -> None:
+        while True:
+            try:
+                self.wire.send(data)
+            except WireInterruptedError:
+                self._stop_if_ended()
+                data = b""  # the wire has kept what is not sent yet
+            except WireTimeoutError:
+                self._stop()
+            else:
+                return
+
+    # -- ending early ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _on_behalf_of(self, call: Call) -> Iterator[None]:
+        """Wait as long as `call` may, and let it interrupt; anything unexpected closes."""
+        if self.closed:
+            raise ConnectionLostError("the connection is closed", answered=False)
+        self._call = call
+        self._heard = False
+        self.wire.until = self._clock() + call.remaining() + ANSWER_GRACE_SECONDS
+        orderly = False
+        try:
+            with call.on_cancel(self.wire.interrupt):
+                yield
+            orderly = True
+        except WireClosedError as error:
+            raise ConnectionLostError(
+                f"the connection to PostgreSQL was lost: {error}",
+                "Try again: pgmcp connects anew.",
+                answered=self._heard,
+            ) from error
+        except (ProtocolError, struct.error, LookupError) as error:
+            raise ConnectionLostError(
+                f"PostgreSQL's answer made no sense, and the connection was closed: {error}"
+            ) from error
+        finally:
+            self._call = None
+            self._inbox.release()
+            if not orderly:
+                self.close()
+
+    def _stop_if_ended(self) -> None:
+        """A wake-up may be late and meant for an earlier call: ask ours."""
+        if self._call is not None and self._call.cancelled is not None:
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        """Cancel the statement, see it end within a bound, and close.
+
+        It is the leasing thread itself that sends the CancelRequest, and no connection that was
+        sent one is used again: so none can hit the connection's next user.
+        """
+        call = self._call
+        assert call is not None
+        self.wire.until = self._clock() + CANCEL_SECONDS
+        self._cancel()
+        self._farewell()
+        self.close()
+        if call.cancelled is not None:
+            raise CallEndedError(f"the call was cancelled: {call.cancelled}")
+        raise CallEndedError("the call ran out of time while PostgreSQL was working on it")
+
+    def _farewell(self) -> None:
+        """Wait until the server's process has ended too, or the time is up."""
+        goodbye = messages.TERMINATE
+        while True:
+            try:
+                self.wire.send(goodbye)
+                goodbye = b""
+                self.wire.receive()
+            except WireInterruptedError:
+                goodbye = b""
+            except (WireClosedError, WireTimeoutError):
+                return
+
+    def _cancel(self) -> None:
+        """Send a CancelRequest and wait until the server has passed it on, which it tells by
+        hanging up (protocol, "Canceling Requests in Progress"). It travels as this line does."""
+        if self._backend_key_data is None:
+            return
+        # Without it, what is left is to hang up, which the statement notices when it next writes.
+        failures = (UnreachableError, WireClosedError, WireTimeoutError)
+        with contextlib.suppress(*failures), contextlib.ExitStack() as afterwards:
+            other = open_wire(self._endpoint, self._clock)
+            afterwards.callback(other.close)
+            other.until = self._clock() + CANCEL_SECONDS
+            reach(other, self._endpoint, self._tls, self.wire.tls)
+            other.send(messages.cancel_request(self._backend_key_data))
+            other.receive()
+
+
+def open_connection(
+    endpoint: Endpoint,
+    tls: TlsSettings,
+    database: Database,
+    password: str | None,
+    call: Call,
+    *,
+    encrypted: bool | None,
+    clock: Callable[[], float] = time.monotonic,
+    encoding: str = "UTF8",
+) -> Connection:
+    """One attempt, bounded by `connect_timeout` and the call; `encrypted` as TlsSettings.plans.
+
+    UnreachableError when there is no PostgreSQL to talk to, StatementError when there is one and
+    it refuses, CallEndedError when the call's time is up or nobody wants it any more.
+    """
+    wire = open_wire(endpoint, clock)
+    seconds = database.connect_timeout_seconds or float("inf")
+    wire.until = clock() + min(seconds, call.remaining())
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(wire.close)
+        try:
+            with call.on_cancel(wire.interrupt):
+                reach(wire, endpoint, tls, encrypted)
+                connection = Connection(wire, endpoint, tls, database, password, clock, encoding)
+        except (WireTimeoutError, WireInterruptedError):
+            call.check()
+            raise UnreachableError(f"timed out after {seconds:g} s") from None
+        except WireClosedError as error:
+            raise UnreachableError(str(error)) from error
+        except _STARTUP_ERRORS as error:
+            raise UnreachableError(f"not an answer of PostgreSQL's: {error}") from error
+        on_failure.pop_all()
+    if encoding == "UTF8" and connection.parameter_statuses.get("server_encoding") == _NO_ENCODING:
+        # What it stores may be anything, and PostgreSQL fails when it is asked for UTF-8 of it.
+        connection.close()
+        return open_connection(
+            endpoint,
+            tls,
+            database,
+            password,
+            call,
+            encrypted=encrypted,
+            clock=clock,
+            encoding=_NO_ENCODING,
+        )
+    return connection

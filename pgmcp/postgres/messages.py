@@ -1,0 +1,195 @@
+"""PostgreSQL's wire protocol 3.0 as bytes in, values out; only the messages that pgmcp uses.
+
+The rule: no I/O, and a value is never decoded: what the server wrote is what a caller gets.
+(PostgreSQL manual, "Frontend/Backend Protocol", Message Formats.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from struct import Struct
+
+from pgmcp.errors import ServerMessage
+from pgmcp.postgres.port import Column, Value
+from pgmcp.sql.text import encode
+
+_SHORT = Struct("!H")
+_LONG = Struct("!i")
+_HEAD = Struct("!ci")
+_HEAD_NUMBER = Struct("!Bi")
+_FIELD = Struct("!ihihih")
+
+SYNC = b"S\0\0\0\x04"
+TERMINATE = b"X\0\0\0\x04"
+SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
+
+PARSE_COMPLETE, BIND_COMPLETE, NO_DATA = ord("1"), ord("2"), ord("n")
+ROW_DESCRIPTION, DATA_ROW = ord("T"), ord("D")
+COMMAND_COMPLETE, EMPTY_QUERY, PORTAL_SUSPENDED = ord("C"), ord("I"), ord("s")
+ERROR, NOTICE, READY = ord("E"), ord("N"), ord("Z")
+PARAMETER_STATUS, NOTIFICATION = ord("S"), ord("A")
+COPY_RESPONSES = frozenset(b"GHW")
+
+
+class ProtocolError(Exception):
+    """The server said something that cannot stand there: the connection is out of step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement of a pipeline.
+
+    `prefix`: how many characters of `text` are not the caller's, to correct error positions by.
+    `execute` False parses and analyses the statement and does not run it.
+    `max_rows` 0 means all of them.
+    """
+
+    text: str
+    params: Sequence[str | None] = ()
+    prefix: int = 0
+    max_rows: int = 0
+    describe: bool = False
+    execute: bool = True
+
+
+@dataclass(slots=True)
+class Reply:
+    """What one step of a pipeline brought. `cut`: its rows went over the limit of bytes."""
+
+    columns: tuple[Column, ...] = ()
+    rows: list[tuple[Value, ...]] = field(default_factory=list)
+    cut: bool = False
+    notices: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that the server refused: which, and whether while it was being parsed.
+
+    `routine` is the server's function that said so: unlike the message it is in no language.
+    """
+
+    server: ServerMessage
+    step: int
+    parsing: bool
+    routine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pipeline brought: a reply for each step that was done, and what ended it early."""
+
+    replies: list[Reply]
+    failure: Failure | None = None
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return _HEAD.pack(kind, len(body) + 4) + body
+
+
+_EXECUTE_ALL = _message(b"E", b"\0\0\0\0\0")
+_BIND_NOTHING = _message(b"B", b"\0" * 8)
+_DESCRIBE_PORTAL = _message(b"D", b"P\0")
+
+
+def simple(text: str) -> bytes:
+    """A Query message, for constant statements of our own: it may hold several, so no caller's."""
+    return _message(b"Q", text.encode() + b"\0")
+
+
+def pipeline(step: Step) -> bytes:
+    """The messages of a step over the extended protocol, without the Sync that ends a group."""
+    parse = _message(b"P", b"\0" + encode(step.text) + b"\0\0\0")
+    if not step.execute:
+        return parse
+    return b"".join(
+        (
+            parse,
+            _bind(step.params) if step.params else _BIND_NOTHING,
+            _DESCRIBE_PORTAL if step.describe else b"",
+            _message(b"E", b"\0" + _LONG.pack(step.max_rows)) if step.max_rows else _EXECUTE_ALL,
+        )
+    )
+
+
+def _bind(params: Sequence[str | None]) -> bytes:
+    parts = [b"\0\0\0\0", _SHORT.pack(len(params))]
+    for param in params:
+        if param is None:
+            parts.append(b"\xff\xff\xff\xff")
+        else:
+            data = encode(param, "a parameter")
+            parts += (_LONG.pack(len(data)), data)
+    parts.append(b"\0\0")
+    return _message(b"B", b"".join(parts))
+
+
+def cancel_request(key: bytes) -> bytes:
+    """What a second connection sends to stop the first; `key` is BackendKeyData's body."""
+    return _LONG.pack(len(key) + 8) + _LONG.pack(80877102) + key
+
+
+def fields(body: bytes) -> dict[str, str]:
+    """An ErrorResponse's or NoticeResponse's fields by their one-letter codes."""
+    return {
+        part[:1].decode("ascii", "replace"): part[1:].decode(errors="replace")
+        for part in body.split(b"\0")
+        if part
+    }
+
+
+def columns(body: bytes) -> tuple[Column, ...]:
+    """A RowDescription's columns."""
+    found = []
+    at = 2
+    for _ in range(_SHORT.unpack_from(body)[0]):
+        end = body.find(b"\0", at)
+        if end < 0:
+            raise ProtocolError("a column's name that does not end")
+        type_oid = _FIELD.unpack_from(body, end + 1)[2]
+        found.append(Column(body[at:end].decode(errors="replace"), type_oid & 0xFFFFFFFF))
+        at = end + 1 + _FIELD.size
+    return tuple(found)
+
+
+def rows(data: bytes, at: int, keep: list[tuple[Value, ...]], budget: int) -> tuple[int, int]:
+    """Append to `keep` the DataRows that lie whole in `data` from `at` on, as far as `budget` goes.
+
+    Returns where it stopped and what is left of the budget, in bytes; negative when the next row,
+    by its length alone, does not fit.
+    """
+    end = len(data)
+    long = _LONG.unpack_from
+    while at + 5 <= end and data[at] == DATA_ROW:
+        size = long(data, at + 1)[0] + 1
+        if size > budget:
+            return at, -1
+        stop = at + size
+        if stop > end:
+            break
+        budget -= size
+        place = at + 7
+        values: list[Value] = []
+        while place < stop:  # the loop that a large result's time is spent in
+            (length,) = long(data, place)
+            place += 4
+            if length >= 0:
+                values.append(data[place : (place := place + length)])
+            elif length == -1:
+                values.append(None)
+            else:
+                raise ProtocolError("a value of impossible length")
+        if place != stop or len(values) != data[at + 5] << 8 | data[at + 6]:
+            raise ProtocolError("a row that does not fill its message")
+        at = stop
+        keep.append(tuple(values))
+    return at, budget
+
+
+def head(data: bytes, at: int) -> tuple[int, int]:
+    """The kind of the message at `at`, and its whole length."""
+    kind, size = _HEAD_NUMBER.unpack_from(data, at)
+    if size < 4:
+        raise ProtocolError("a message of impossible length")
+    return kind, size + 1

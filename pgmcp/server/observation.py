@@ -1,0 +1,217 @@
+"""What becomes of a call's trail: a record in the audit, numbers for the metrics, lines in the log.
+
+The rule: nothing is counted in two places. What is no call (a refused credential, a reload) is
+counted by a wrapper around the thing that knows of it, and that thing does not know it is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgmcp.auth.principal import LOGIN_TOOL, Principal
+from pgmcp.config.model import Log
+from pgmcp.errors import PgmcpError, TooManyAttemptsError, UnauthorizedError
+from pgmcp.logs.log import dropped, fields
+from pgmcp.metrics.metrics import Counter, Family, Histogram, gauge, value
+
+if TYPE_CHECKING:
+    # Loaded by whoever makes one; over standard input there is no gate.
+    from pgmcp.audit.audit import Audit
+    from pgmcp.auth.accounts import RequestAccounts
+    from pgmcp.calls.trail import Trail
+    from pgmcp.transport.endpoint import Gate
+
+_log = logging.getLogger("pgmcp.call")
+
+
+class Observation:
+    """What one server has seen. `log` may be replaced while it runs."""
+
+    def __init__(self, log: Log, audit: Audit | None = None) -> None:
+        self.log = log
+        self._audit = audit
+        names = ("method", "name")
+        self.calls = Counter(
+            "pgmcp_calls_total",
+            "Requests by method, tool, resource or prompt, and outcome.",
+            (*names, "outcome"),
+        )
+        self.errors = Counter(
+            "pgmcp_call_errors_total",
+            "Requests that failed, by the kind of error and the gate that refused.",
+            ("error", "gate"),
+        )
+        self.seconds = Histogram(
+            "pgmcp_call_duration_seconds", "How long requests took, in seconds.", names
+        )
+        self.rows = Counter("pgmcp_rows_total", "Rows that went back, by database.", ("database",))
+        self.slow = Counter("pgmcp_slow_calls_total", "Requests over log.slow_call_seconds.")
+        self.logins = Counter(
+            "pgmcp_logins_total", "Log-ins by outcome: ok, failed or limited.", ("outcome",)
+        )
+        self.refused = Counter(
+            "pgmcp_credentials_refused_total",
+            "Requests without a valid credential: unauthorized, or limited by their address.",
+            ("reason",),
+        )
+        self.lockouts = Counter("pgmcp_lockouts_total", "Accounts that failed log-ins disabled.")
+        self.reloads = Counter(
+            "pgmcp_reloads_total",
+            "Files that were loaded anew, by what they hold and outcome: ok or failed.",
+            ("what", "outcome"),
+        )
+
+    # -- what `mcp.observed` tells -----------------------------------------------------------------
+
+    def admit(self, method: str) -> None:
+        """AuditError when a call of this method may not run now."""
+        if self._audit is not None:
+            self._audit.admit(method)
+
+    def record(self, trail: Trail) -> None:
+        """Record a call that ran; AuditError when its answer must be withheld."""
+        if self._audit is not None:
+            self._audit.record(trail)
+
+    def note(self, trail: Trail) -> None:
+        """Count and log a call that is over."""
+        self.calls.add(trail.method, trail.name, trail.outcome)
+        self.seconds.observe(trail.seconds, trail.method, trail.name)
+        if trail.error is not None:
+            self.errors.add(trail.error, trail.gate)
+        if trail.rows is not None and trail.database is not None:
+            self.rows.add(trail.database, amount=trail.rows)
+        if trail.name == LOGIN_TOOL:
+            failed = "limited" if trail.limited else "failed"
+            self.logins.add("ok" if trail.outcome == "ok" else failed)
+        if trail.seconds > self.log.slow_call_seconds:
+            self.slow.add()
+            _log.warning("slow call", extra=self._fields(trail))
+        elif _log.isEnabledFor(logging.DEBUG):
+            _log.debug("call", extra=self._fields(trail))
+
+    def _fields(self, trail: Trail) -> dict[str, object]:
+        return fields(
+            seconds=round(trail.seconds, 6),
+            principal=f"{trail.principal.kind}:{trail.principal.name}",
+            address=trail.address,
+            method=trail.method,
+            name=trail.name or None,
+            database=trail.database,
+            rows=trail.rows,
+            outcome=trail.outcome,
+            error=trail.error,
+            sqlstate=trail.sqlstate,
+            gate=trail.gate or None,
+            sql="; ".join(trail.statements) if self.log.sql and trail.statements else None,
+        )
+
+    # -- what is no call ---------------------------------------------------------------------------
+
+    def reloading(self, what: str, reload: Callable[[], object]) -> Callable[[], object]:
+        """`reload`, counted unless it returns False: nothing has changed."""
+
+        def counted() -> object:
+            try:
+                done = reload()
+            except PgmcpError:
+                self.reloads.add(what, "failed")
+                raise
+            if done is not False:
+                self.reloads.add(what, "ok")
+            return done
+
+        return counted
+
+    def locked(self, _name: str) -> None:
+        """Count an account that failed log-ins have disabled."""
+        self.lockouts.add()
+
+    def families(self) -> Iterator[Family]:
+        """All that was counted, and the audit's state."""
+        counters = (self.calls, self.errors, self.rows, self.slow, self.logins, self.refused)
+        for counter in (*counters, self.lockouts, self.reloads):
+            yield counter.family()
+        yield self.seconds.family()
+        yield Family(
+            "pgmcp_log_lines_dropped_total",
+            "counter",
+            "Lines of the log that could not be written.",
+            [value(dropped())],
+        )
+        if self._audit is not None:
+            yield gauge(
+                "pgmcp_audit_sequence",
+                "The number of the audit's newest record.",
+                value(self._audit.sequence),
+            )
+            yield gauge(
+                "pgmcp_audit_failing",
+                "1 while the audit cannot be written.",
+                value(self._audit.failing),
+            )
+            lost = Family(
+                "pgmcp_audit_failures_total",
+                "counter",
+                "Calls that could not be recorded.",
+                [value(self._audit.failures)],
+            )
+            yield lost
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedGate:
+    """A gate whose refusals are counted."""
+
+    gate: Gate
+    refused: Counter
+
+    def check(self, authorization: Sequence[str], address: str) -> Principal:
+        """Who brings these Authorization values; AuthError when nobody."""
+        try:
+            return self.gate.check(authorization, address)
+        except TooManyAttemptsError:
+            self.refused.add("limited")
+            raise
+        except UnauthorizedError:
+            self.refused.add("unauthorized")
+            raise
+
+    def certified(self, subject: str, address: str) -> Principal | None:
+        """Whom a verified certificate's subject stands for, None when for nobody."""
+        try:
+            return self.gate.certified(subject, address)
+        except UnauthorizedError:
+            self.refused.add("unauthorized")
+            raise
+
+    def visitor(self, method: str, params: object, address: str) -> Principal:
+        """Who asks this without a credential; UnauthorizedError unless anybody may."""
+        try:
+            return self.gate.visitor(method, params, address)
+        except UnauthorizedError:
+            self.refused.add("unauthorized")
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedAccounts:
+    """Accounts that leave the account's name on the call's trail, and never the password.
+
+    People type passwords where the name belongs: what is nobody's name is left out.
+    """
+
+    accounts: RequestAccounts
+    trail: Trail
+
+    def log_in(self, username: str, password: str) -> tuple[str, str]:
+        """A new session token and its expiry (RFC 3339); LoginError when refused."""
+        self.trail.user = self.accounts.known(username)
+        return self.accounts.log_in(username, password)
+
+    def log_out(self) -> bool:
+        """End the session this call came with; False when it came with none."""
+        return self.accounts.log_out()

@@ -1,0 +1,1 @@
+"""SQL as text: its lexical rules and quoting."""

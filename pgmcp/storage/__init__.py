@@ -1,0 +1,1 @@
+"""Small files: reading, replacing, protecting and watching them."""
