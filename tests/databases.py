@@ -1,4 +1,4 @@
-"""Settings, pools and waits for tests that talk to PostgreSQL through `pgmcp.gate` and `pgmcp.pool`."""
+"""Settings, pools and waits for tests that talk to PostgreSQL."""
 
 from __future__ import annotations
 
