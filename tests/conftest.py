@@ -81,7 +81,8 @@ def pytest_runtest_makereport(
     if report.passed and _started and item.get_closest_marker("quick") is not None:
         report.outcome = "failed"
         report.longrepr = (
-            f"marked quick and yet starts a process ({_started[0]}): see tests/quick.py"
+            f"found to be quick, and starts a process ({_started[0]}): "
+            "mark it with pytest.mark.starts_process"
         )
     _started.clear()
     marked = item.get_closest_marker("skipif") is not None or hasattr(report, "wasxfail")
