@@ -164,7 +164,7 @@ def test_the_timeout_of_a_call_is_postgresqls_statement_timeout(open_database: O
     with pytest.raises(CallEndedError, match="ran out of time while"):
         open_database(0.3).query("select pg_sleep(60)", max_rows=1)
     limited = open_database(statement_timeout_seconds=0.2)
-    with pytest.raises(StatementError, match="statement timeout") as caught:
+    with pytest.raises(StatementError) as caught:
         limited.query("select pg_sleep(60)", max_rows=1)
     assert caught.value.server.sqlstate == "57014"
 

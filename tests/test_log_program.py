@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -120,7 +122,8 @@ def test_a_log_that_cannot_be_opened_ends_the_start_and_changes_nothing_later(
     config = write_config(tmp_path, NOWHERE, log=bad)
     done = run(config)
     assert done.returncode == 1
-    assert f"ERROR: log.file: {bad['file']}: no such file or directory" in done.stderr
+    reason = os.strerror(errno.ENOENT).lower()
+    assert f"ERROR: log.file: {bad['file']}: {reason}" in done.stderr
     with running(tmp_path) as program:
         settings = json.loads(program.config.read_text())
         program.config.write_text(json.dumps(settings | {"log": bad | {"level": "error"}}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,9 +124,9 @@ def test_nothing_becomes_sql(call: Calls, evil: str) -> None:
 
 def test_a_value_of_the_wrong_type_is_postgresqls_error(call: Calls) -> None:
     failure = call.failure(TOOL, table="people", filter=[{"column": "id", "value": "two"}])
-    assert 'invalid input syntax for type integer: "two" (SQLSTATE 22P02)' in failure
+    assert re.search(r'ERROR: .*"two" \(SQLSTATE 22P02\)', failure)
     failure = call.failure(TOOL, table="people", filter=[{"column": "feels", "value": "angry"}])
-    assert 'invalid input value for enum mood: "angry"' in failure
+    assert re.search(r'ERROR: .*"angry" \(SQLSTATE 22P02\)', failure)
 
 
 @pytest.mark.parametrize(

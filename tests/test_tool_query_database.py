@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -210,8 +211,8 @@ def test_an_error_has_sqlstate_hint_and_the_position_in_the_text_that_was_sent(
 ) -> None:
     query = "select 1,\n       color from paint"
     failure = call.failure(TOOL, query=query)
-    assert 'ERROR: column "color" does not exist (SQLSTATE 42703)' in failure
-    assert 'Hint: Perhaps you meant to reference the column "paint.colour".' in failure
+    assert re.search(r'ERROR: .*"color".* \(SQLSTATE 42703\)', failure)
+    assert re.search(r"\nHint: .*paint\.colour", failure)  # PostgreSQL's own, passed on
     assert f"Position: {query.index('color') + 1}" in failure
     explained = f"explain (costs off) {query}"
     assert f"Position: {explained.index('color') + 1}" in call.failure(TOOL, query=explained)

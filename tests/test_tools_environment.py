@@ -128,6 +128,6 @@ def test_an_environment_is_used_again_only_when_nothing_changed(
     assert not environment._is_ready("demo" if change == "extras" else "dev")
 
 
-@pytest.mark.parametrize("name", ["check", "demo", "bench"])
+@pytest.mark.parametrize("name", ["check", "demo", "bench", "lock"])
 def test_the_commands_can_be_executed(name: str) -> None:
     assert (CLONE / "tools" / name).stat().st_mode & stat.S_IXOTH

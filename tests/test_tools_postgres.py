@@ -22,7 +22,7 @@ CLONE = Path(__file__).resolve().parent.parent
 
 def test_serves_over_tcp_with_a_password(postgres: Server, database: str) -> None:
     assert postgres.psql("SHOW server_version_num", database) == str(postgres.version)
-    with pytest.raises(PostgresError, match="password authentication failed"):
+    with pytest.raises(PostgresError):
         postgres.psql("SELECT 1", database, password="wrong")
 
 
@@ -53,7 +53,7 @@ def test_restarts_on_the_same_port_and_socket(private_postgres: Server) -> None:
 
 def test_stops_and_starts(private_postgres: Server) -> None:
     private_postgres.stop()
-    with pytest.raises(PostgresError, match="Connection refused"):
+    with pytest.raises(PostgresError):
         private_postgres.psql("SELECT 1")
     private_postgres.start()
     assert private_postgres.psql("SELECT 1") == "1"

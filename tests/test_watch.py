@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -382,7 +383,7 @@ def test_what_could_not_be_loaded_is_loaded_when_it_can_be(
         replace_by(failing.path, "new")
         poll(lambda: failing.loads == 1)
         failing.later()
-        failing.failure = OSError(28, "No space left on device")
+        failing.failure = full = OSError(errno.ENOSPC, "the disk is full")
         failing.later()
         failing.later()
         failing.failure = None
@@ -394,7 +395,7 @@ def test_what_could_not_be_loaded_is_loaded_when_it_can_be(
     assert failing.loads == again
     assert caplog.messages == [
         f"Failed to reload {failing.path}: too many open files",
-        f"Failed to reload {failing.path}: [Errno 28] No space left on device",
+        f"Failed to reload {failing.path}: {full}",
         f"Reloaded {failing.path}",
     ]
 
