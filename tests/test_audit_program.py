@@ -177,13 +177,15 @@ def test_verifying_says_whole_while_it_runs_and_names_what_is_broken(
     assert "Note: the last record is no stop" in done.stdout
     copy, key = tmp_path / "audit.jsonl", tmp_path / "key"
     lines = audited.file.read_bytes().splitlines(keepends=True)
-    copy.write_bytes(b"".join([*lines[:2], lines[2].replace(b'"ok"', b'"no"'), *lines[3:]]))
+    at = next(number for number, line in enumerate(lines) if b'"outcome":"ok"' in line)
+    lines[at] = lines[at].replace(b'"ok"', b'"no"')
+    copy.write_bytes(b"".join(lines))
     key.write_bytes(audited.file.with_name("audit.jsonl.key").read_bytes())
     broken = run(audited.program.config, "-verify-audit", str(copy), "-audit-key", str(key))
     assert (broken.returncode, broken.stdout) == (1, "")
     assert broken.stderr.endswith(
-        "ERROR: audit.jsonl, line 3: record 3 was changed: its MAC is wrong\n"
-        "2 records before it are whole.\n"
+        f"ERROR: audit.jsonl, line {at + 1}: record {at + 1} was changed: its MAC is wrong\n"
+        f"{at} records before it are whole.\n"
     )
 
 

@@ -64,7 +64,7 @@ def test_the_tests_are_the_last_check_and_quick_leaves_out_some_of_them() -> Non
     )
     assert commands[-1][0] == "pytest"
     assert quick[:-1] == commands[:-1]
-    assert quick[-1] == ("pytest", "-m", "quick", *commands[-1][1:])
+    assert quick[-1][:3] == ("pytest", "-m", "quick")
 
 
 def test_ci_takes_the_first_python_that_starts(tmp_path: Path) -> None:

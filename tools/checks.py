@@ -32,9 +32,11 @@ class Check:
     mend: str
 
 
-# Two processes for each processor, because tests also wait: for disks, other programs, deadlines.
-# One that has nothing left takes over what another has waiting.
-_SIDE_BY_SIDE = ("-n", str(min(2 * (os.cpu_count() or 1), 16)), "--dist", "worksteal")
+_PROCESSORS = os.cpu_count() or 1
+# One process more than there are processors, because tests also wait: for other programs, for
+# deadlines. One that has nothing left takes over what another has waiting.
+_STEAL = ("--dist", "worksteal")
+_MANY, _FEW = str(min(_PROCESSORS + 1, 16)), str(min(_PROCESSORS, 8))
 _AGAIN = ".venv/bin/pytest PATH::TEST, with a name from above"
 
 GROUPS = (
@@ -46,14 +48,14 @@ GROUPS = (
     ),
     (
         Check("types", ("mypy",), "edit the lines named above, then .venv/bin/mypy"),
-        Check("tests", ("pytest", *_SIDE_BY_SIDE), _AGAIN),
+        Check("tests", ("pytest", "-n", _MANY, *_STEAL), _AGAIN),
     ),
 )
 """The checks of a group run at the same time, and the groups one after the other."""
 
 QUICK = (
     GROUPS[0],
-    (GROUPS[1][0], Check("tests", ("pytest", "-m", "quick", *_SIDE_BY_SIDE), _AGAIN)),
+    (GROUPS[1][0], Check("tests", ("pytest", "-m", "quick", "-n", _FEW, *_STEAL), _AGAIN)),
 )
 """Of the tests those that start no process, and so use no PostgreSQL."""
 
