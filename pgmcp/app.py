@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import pgmcp
+from pgmcp.auth.principal import owner_of
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Config, Database, Host
 from pgmcp.errors import PgmcpError, ToolError
@@ -208,11 +209,21 @@ class App:
                 mend = " ".join(log_problem.mend.split())
                 _log.warning("%s: %s. %s", database.name, log_problem.message, mend)
 
-    def _end(self, owners: Mapping[str, str]) -> None:
-        """Close what principals had. Not here: the caller is busy letting others in."""
+    def _end(self, ended: Mapping[str, str]) -> None:
+        """End what runs with these credentials, each key with its reason. Not here: the caller is
+        busy letting others in."""
         threading.Thread(
-            target=self._pools.close_owners, args=(owners,), name="revocation", daemon=True
+            target=self._end_now, args=(ended,), name="revocation", daemon=True
         ).start()
+
+    def _end_now(self, ended: Mapping[str, str]) -> None:
+        # Of a user, who has several sessions, the other ones go on.
+        sessions = {key: reason for key, reason in ended.items() if owner_of(key) != key}
+        if sessions:
+            self._pools.end_calls(sessions, {owner_of(key) for key in sessions})
+        owners = {key: reason for key, reason in ended.items() if key not in sessions}
+        if owners:
+            self._pools.close_owners(owners)
 
     def _close(self) -> None:
         self._ending.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -192,3 +193,120 @@ def test_closing_leaves_no_session_no_thread_and_no_descriptor(
         pid_of(pools, "owner-1")
     assert eventually(lambda: threading.active_count() <= threads)
     assert eventually(lambda: open_descriptors() <= descriptors)
+
+
+# -- shares ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(postgres: Server, database: str) -> Iterator[Pools]:
+    """Room for six connections, and four databases with four for each owner."""
+    settings = [
+        settings_for(postgres, database, name=name, pool_max_conns=4)
+        for name in ("main", "second", "third", "fourth")
+    ]
+    made = Pools(settings, max_connections_total=6)
+    yield made
+    made.close(5.0)
+
+
+def asleep(pools: Pools, owner: str, name: str = "main", key: str = "") -> Call:
+    """A call of `owner` that sleeps in PostgreSQL until it is cancelled."""
+    call = Call(120, owner=owner, key=key)
+
+    def sleep() -> None:
+        with contextlib.suppress(CallEndedError):
+            pools.database(owner, name, call).query("select pg_sleep(120)", max_rows=1)
+
+    threading.Thread(target=sleep, daemon=True).start()
+    return call
+
+
+def test_an_owner_of_every_database_leaves_connections_for_others(
+    many: Pools, postgres: Server, database: str
+) -> None:
+    calls = [
+        asleep(many, "ann", name) for name in ("main", "second", "third", "fourth") for _ in "1234"
+    ]
+    assert eventually(lambda: sleeping(postgres, database) == 4)
+    assert eventually(lambda: sum(c["waiting"] for c in many.counts().values()) == 12)
+    assert many.connections == 4
+    with pytest.raises(PoolTimeoutError, match="of the 6 for everybody you have your share"):
+        pid_of(many, "ann", Call(0.3))
+    assert pid_of(many, "ben") is not None
+    assert pid_of(many, "eve") is not None
+    for call in calls:
+        call.cancel("enough")
+    assert eventually(lambda: many._slots.places.taken == 0)
+
+
+def test_connections_kept_idle_are_no_way_around_a_share(
+    many: Pools, postgres: Server, database: str
+) -> None:
+    for name in ("main", "second", "third", "fourth"):
+        many.database("ann", name, Call(20)).query("select 1", max_rows=1)
+    for name in ("main", "second"):
+        asleep(many, "ann", name)
+        asleep(many, "ann", name)
+    assert eventually(lambda: sleeping(postgres, database) == 4)
+    assert many.connections == 6  # two of them idle
+    asleep(many, "ann", "third")
+    assert eventually(lambda: sum(c["waiting"] for c in many.counts().values()) == 1)
+    assert sleeping(postgres, database) == 4
+    assert pid_of(many, "ben") is not None
+
+
+def test_owners_take_turns_for_the_only_connection(postgres: Server, database: str) -> None:
+    pools = Pools([settings_for(postgres, database)], max_connections_total=1)
+    served: list[str] = []
+    holder = asleep(pools, "eve")
+    assert eventually(lambda: sleeping(postgres, database) == 1)
+
+    def ask(owner: str) -> None:
+        pools.database(owner, "main", Call(60)).query("select 1", max_rows=1)
+        served.append(owner)
+
+    threads = []
+    for number, owner in enumerate(("ann", "ann", "ann", "ann", "ben", "joe"), 1):
+        threads.append(threading.Thread(target=ask, args=(owner,)))
+        threads[-1].start()
+        assert eventually(lambda n=number: pools.counts()["main"]["waiting"] == n)  # type: ignore[misc]
+    holder.cancel("enough")
+    for thread in threads:
+        thread.join(30)
+    pools.close(5.0)
+    # Who gave a connection back may note it after the next one has: a place to and fro.
+    assert served.index("ben") <= 2
+    assert served.index("joe") <= 3
+
+
+def test_an_owner_that_needs_another_connection_gives_up_its_own_idle_one(many: Pools) -> None:
+    ben = pid_of(many, "ben")
+    for name in ("main", "second", "third", "fourth"):
+        many.database("ann", name, Call(20)).query("select 1", max_rows=1)
+    with contextlib.ExitStack() as held:  # two at once in one database, and again
+        for name in ("main", "second"):
+            pools = [many._pool("ann", many.current.sources[name], 1e12, "") for _ in "12"]
+            for pool in pools:
+                held.enter_context(pool.lease(Call(20)))
+    assert many.connections == 6
+    assert pid_of(many, "ben") == ben
+
+
+def test_a_credential_that_ends_takes_its_calls_and_nobody_elses(
+    pools: Pools, postgres: Server, database: str
+) -> None:
+    first = asleep(pools, "user:ann", key="session:ann:1")
+    second = asleep(pools, "user:ann", key="session:ann:2")
+    assert eventually(lambda: sleeping(postgres, database) == 2)
+    waiter = asleep(pools, "user:ann", key="session:ann:1")
+    assert eventually(lambda: pools.counts()["main"]["waiting"] == 1)
+    began = pools.database("user:ann", "main", Call(20, key="session:ann:1"))
+    pools.end_calls({"session:ann:1": "logged out"}, {"user:ann"})
+    assert (first.cancelled, waiter.cancelled) == ("logged out", "logged out")
+    assert second.cancelled is None
+    assert eventually(lambda: sleeping(postgres, database) == 1)
+    with pytest.raises(CallEndedError, match="logged out"):
+        began.query("select 1", max_rows=1)
+    assert pid_of(pools, "user:ann", Call(20, key="session:ann:2")) is not None
+    second.cancel("enough")

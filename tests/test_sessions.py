@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pgmcp.auth.principal import VISITOR, Principal, owner_of, session_key
 from pgmcp.auth.sessions import SessionStore
 
 
@@ -99,3 +100,16 @@ def test_ending_a_user_ends_all_their_sessions_and_nobody_elses(world: World) ->
     assert [world.sessions.find(token) for token in tokens] == [None, None]
     assert world.sessions.find(other) is not None
     assert [reason for _, reason in world.ended] == ["user disabled"] * 2
+
+
+@pytest.mark.parametrize("name", ["alice", "a:b", "session:x", ":", "user:alice"])
+def test_all_sessions_of_a_user_have_one_owner_and_keys_of_their_own(name: str) -> None:
+    first, second = session_key(name, "0123456789abcdef"), session_key(name, "fedcba9876543210")
+    assert first != second
+    assert owner_of(first) == owner_of(second) == f"user:{name}"
+    assert Principal("session", name, first).owner == f"user:{name}"
+
+
+def test_a_token_is_an_owner_of_its_own() -> None:
+    assert owner_of("token:token-1:0123") == "token:token-1:0123"
+    assert VISITOR.owner == "visitor"

@@ -15,7 +15,7 @@ class Principal:
     `kind`: an API token, a user's session, the local caller (stdio, or `-no-auth`), or a visitor:
     somebody without a credential, who may log in and do nothing else.
     `name`: the token's id, the user's name, or the kind itself; what the log shows.
-    `key`: what its connections are pooled under; unguessable parts are digests, never secrets.
+    `key`: its credential, which calls end with; unguessable parts are digests, never secrets.
     `databases`: the names it may use; the first is its default.
     """
 
@@ -24,10 +24,26 @@ class Principal:
     key: str
     databases: tuple[str, ...] = ()
 
+    @property
+    def owner(self) -> str:
+        """Whose pools, limits and shares its calls go by: all sessions of a user are one owner."""
+        return owner_of(self.key)
+
 
 LOGIN_TOOL = "authenticate_user"
 """The one tool that a visitor may call."""
 VISITOR = Principal("visitor", "visitor", "visitor")
+_SESSION = "session:"
+
+
+def session_key(username: str, digest: str) -> str:
+    """The key of a user's session; `digest` holds no colon."""
+    return f"{_SESSION}{username}:{digest}"
+
+
+def owner_of(key: str) -> str:
+    """The owner of a credential's key: a session's user, and for all else the key itself."""
+    return f"user:{key[len(_SESSION) : key.rindex(':')]}" if key.startswith(_SESSION) else key
 
 
 def local(databases: tuple[str, ...]) -> Principal:

@@ -1,7 +1,7 @@
 """Sessions: what a login gives, for 24 hours, in memory only.
 
-The rule: a session is kept as the hash of its token, and when it ends, for whatever reason, the key
-of its connections is announced.
+The rule: a session is kept as the hash of its token, and when it ends, for whatever reason, its key
+is announced, with which its calls end. The connections are its user's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pgmcp.auth.principal import session_key
 from pgmcp.auth.token_store import Ended, log_each
 from pgmcp.auth.tokens import digest, new_secret
 from pgmcp.logs.log import quote
@@ -34,8 +35,8 @@ class Session:
 
     @property
     def key(self) -> str:
-        """What its connections are pooled under."""
-        return f"session:{self.username}:{self.hash[:16]}"
+        """What its calls end with; see `auth.principal`."""
+        return session_key(self.username, self.hash[:16])
 
 
 class SessionStore:
@@ -82,7 +83,7 @@ class SessionStore:
         return None if session.ends_at <= self._elapsed() else session
 
     def end(self, key: str, reason: str) -> bool:
-        """End the session whose connections have that key; False when there is none."""
+        """End the session of that key; False when there is none."""
         return self._end([s for s in self._all() if s.key == key], reason)
 
     def end_users(self, gone: Mapping[str, str]) -> None:

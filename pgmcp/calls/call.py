@@ -19,20 +19,49 @@ Keep = Callable[[int, float], bool]
 back; False when there are too few then."""
 
 
+class Waiting:
+    """A `with` block in which a call waits for somebody else. This kind holds up nobody."""
+
+    def pause(self) -> None:
+        """Let other calls of the owner compute."""
+
+    def resume(self) -> None:
+        """Compute again, as soon as no other call of the owner does."""
+
+    def __enter__(self) -> None:
+        self.pause()
+
+    def __exit__(self, *_: object) -> None:
+        self.resume()
+
+
+_UNSHARED = Waiting()
+
+
 class Call:
-    """A deadline (seconds of `clock`, a monotonic clock) and a cancellation, shared by threads."""
+    """A deadline (seconds of `clock`, a monotonic clock) and a cancellation, shared by threads.
+
+    `owner` is whose shares it takes from, `key` the credential that it ends with. What waits for
+    somebody else (a socket, a connection's turn) does so in a `with waiting` block: meanwhile
+    other calls of the owner may compute.
+    """
 
     def __init__(
         self,
         timeout_seconds: float,
         *,
         request_id: str = "-",
+        owner: str = "",
+        key: str = "",
         clock: Callable[[], float] = time.monotonic,
         keep: Keep | None = None,
     ) -> None:
         self.request_id = request_id
         self._keep = keep
         self._counting = False
+        self.owner = owner
+        self.key = key
+        self.waiting: Waiting = _UNSHARED
         self._clock = clock
         self._deadline = clock() + timeout_seconds
         self._reason: str | None = None

@@ -207,7 +207,8 @@ KEYS: tuple[Key, ...] = (
         "max_connections_total",
         whole(1, 10_000),
         50,
-        "The most connections to all databases together; idle pools give theirs up.",
+        "The most connections to all databases together; idle pools give theirs up, and one token "
+        "or user has about half of them at most.",
     ),
     *OBSERVING_KEYS,
     *LLM_KEYS,
@@ -300,7 +301,7 @@ DATABASE_KEYS: tuple[Key, ...] = (
         "pool_max_conns",
         whole(1, 1000),
         4,
-        "The most connections one token or session holds to it.",
+        "The most connections one token or user holds to it.",
     ),
     Key(
         "pool_min_conns",

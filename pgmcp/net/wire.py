@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -40,16 +41,21 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+_NOTHING = contextlib.nullcontext()
+
+
 class Wire:
     """A connected socket, for one thread; only `interrupt` and `cut` may come from another.
 
-    `makefile`, `read`, `write` and `flush` are what pg8000 asks of a socket while it starts up.
+    It waits inside `with waiting`. `makefile`, `read`, `write` and `flush` are what pg8000 asks of
+    a socket while it starts up.
     """
 
     def __init__(self, sock: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.until = clock()
+        self.waiting: AbstractContextManager[None] = _NOTHING
         self._clock = clock
         self._unsent = bytearray()
         # a descriptor that was closed may by now be somebody else's
@@ -76,7 +82,8 @@ class Wire:
         left = self.until - self._clock()
         if left <= 0:
             raise WireTimeoutError
-        ready = self._selector.select(left)
+        with self.waiting:
+            ready = self._selector.select(left)
         if not ready:
             raise WireTimeoutError
         for key, _ in ready:

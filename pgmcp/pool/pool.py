@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
@@ -22,9 +20,9 @@ from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
     DatabaseUnavailableError,
-    PgmcpError,
     PoolTimeoutError,
 )
+from pgmcp.pool.lease import Age, Grant, Waiter
 from pgmcp.pool.slots import Slots
 
 if TYPE_CHECKING:
@@ -49,34 +47,6 @@ class PoolClosedError(CallEndedError):
         self.unused = unused
 
 
-@dataclass(slots=True, eq=False)
-class _Grant:
-    """What a lease gets: a connection, or leave to open one in place of `victim`, or an error."""
-
-    connection: Connection | None = None
-    victim: Connection | None = None
-    error: PgmcpError | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """A caller in the queue. `grant` is written once, under the lock, while it still waits."""
-
-    ticket: int
-    call: Call
-    woken: threading.Event = field(default_factory=threading.Event)
-    grant: _Grant | None = None
-
-
-@dataclass(slots=True)
-class _Age:
-    """When a connection is too old, and since and until when it may be idle, by the clock."""
-
-    expires: float
-    idle_since: float = 0.0
-    idle_until: float = 0.0
-
-
 class Pool:
     """At most `database.pool_max_conns` connections, given out in the order they are asked for.
 
@@ -90,18 +60,20 @@ class Pool:
         connect: Callable[[Call], Connection],
         slots: Slots | None = None,
         *,
+        owner: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.database = database
         self._connect = connect
+        self.owner = owner
         self._slots = slots or Slots(database.pool_max_conns)
         self._lock = self._slots.lock
         self._clock = clock
-        self._ages: dict[Connection, _Age] = {}
+        self._ages: dict[Connection, Age] = {}
         self._idle: list[Connection] = []
         self._leased: dict[Connection, Call] = {}
         self._connecting: dict[Call, float] = {}
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[Waiter] = deque()
         self._closed: PoolClosedError | None = None
         self.fading = False
         """Whether no connection is kept: the settings it is for are not in force any more."""
@@ -167,7 +139,7 @@ class Pool:
                 self._release(connection)
         return alive
 
-    def _ask(self, call: Call) -> _Grant:
+    def _ask(self, call: Call) -> Grant:
         """A grant, at once or in turn."""
         with self._lock:
             if self._closed is not None:
@@ -176,18 +148,19 @@ class Pool:
                 grant = self._grant(call)
                 if grant is not None:
                     return grant
-            waiter = _Waiter(next(self._slots.tickets), call)
+            waiter = Waiter(next(self._slots.tickets), call)
             self._waiters.append(waiter)
-            self._slots.waiting[self] = None
-            self.serve()
-        with call.on_cancel(waiter.woken.set):
+            self._slots.begin_waiting(self)
+            while self.serve():
+                pass
+        with call.waiting, call.on_cancel(waiter.woken.set):
             waiter.woken.wait(call.remaining())
         with self._lock:
             if waiter.grant is not None:
                 return waiter.grant
             self._waiters.remove(waiter)
             if not self._waiters:
-                self._slots.waiting.pop(self, None)
+                self._slots.end_waiting(self)
             waited_for = self._waited_for()
         if call.cancelled is not None:
             call.check()
@@ -202,6 +175,8 @@ class Pool:
         used = f"{len(self._leased)} of {self.database.pool_max_conns} are in use"
         if self._size < self.database.pool_max_conns and not self._slots.room:
             used += f", and all {self._slots.maximum} that this server may open are taken"
+        elif not self._slots.places.may_take(self.owner):
+            used += f", and of the {self._slots.maximum} for everybody you have your share"
         if self._failure is not None:
             used += f"; opening another failed: {self._failure.message}"
         return used
@@ -214,7 +189,8 @@ class Pool:
             on_failure.callback(self._not_opened, call)
             started = self._clock()
             try:
-                connection = self._connect(call)
+                with call.waiting:
+                    connection = self._connect(call)
             except DatabaseUnavailableError as error:
                 self._remember(error, self._clock() - started)
                 raise
@@ -224,7 +200,7 @@ class Pool:
             self._failure = None
             self._leased[connection] = call
             lifetime = self.database.pool_max_conn_lifetime_seconds
-            self._ages[connection] = _Age(self._clock() + _jittered(lifetime))
+            self._ages[connection] = Age(self._clock() + _jittered(lifetime))
             self._slots.dispatch()
             closed = self._closed
         if closed is not None:
@@ -242,6 +218,7 @@ class Pool:
     def _not_opened(self, call: Call) -> None:
         with self._lock:
             del self._connecting[call]
+            self._slots.places.give_back(self.owner)
             self._slots.taken -= 1
             self._slots.dispatch()
             self._slots.ended.notify_all()
@@ -249,6 +226,7 @@ class Pool:
     def _release(self, connection: Connection) -> None:
         with self._lock:
             del self._leased[connection]
+            self._slots.places.give_back(self.owner)
             age = self._ages[connection]
             now = self._clock()
             keep = connection.reusable and self._may_keep and now < age.expires
@@ -281,32 +259,34 @@ class Pool:
         """The ticket of the first waiter: the lower, the longer it has waited."""
         return self._waiters[0].ticket
 
-    def serve(self) -> None:
-        """Grant what can be granted, in order."""
-        while self._waiters:
-            grant = self._grant(self._waiters[0].call)
-            if grant is None:
-                return
-            waiter = self._waiters.popleft()
-            waiter.grant = grant
-            waiter.woken.set()
-        self._slots.waiting.pop(self, None)
+    def serve(self) -> bool:
+        """Grant the first waiter what can be granted; whether anything was."""
+        grant = self._grant(self._waiters[0].call) if self._waiters else None
+        if grant is None:
+            return False
+        waiter = self._waiters.popleft()
+        waiter.grant = grant
+        waiter.woken.set()
+        if not self._waiters:
+            self._slots.end_waiting(self)
+        return True
 
-    def _grant(self, call: Call) -> _Grant | None:
+    def _grant(self, call: Call) -> Grant | None:
         now = self._clock()
-        if self._idle:
+        places = self._slots.places
+        if self._idle and places.try_take(self.owner):
             connection = self._idle.pop()  # the last one used: the others can grow old
             del self._slots.idle[connection]
             self._leased[connection] = call
             connection.rested_seconds = now - self._ages[connection].idle_since
-            return _Grant(connection)
+            return Grant(connection)
         if self._failure is not None and now < self._failure_until:
             if self._leased:
                 return None
-            return _Grant(error=DatabaseUnavailableError(self._failure.message, self._failure.hint))
-        if self._may_grow(now) and self._slots.room:
+            return Grant(error=DatabaseUnavailableError(self._failure.message, self._failure.hint))
+        if self._may_grow(now) and self._slots.room and places.try_take(self.owner):
             self._connecting[call] = now
-            return _Grant(victim=self._slots.take())
+            return Grant(victim=self._slots.take())
         return None
 
     def _may_grow(self, now: float) -> bool:
@@ -370,14 +350,25 @@ class Pool:
             if self._closed is None:
                 self._closed = PoolClosedError(reason)
             for waiter in self._waiters:
-                waiter.grant = _Grant(error=PoolClosedError(reason))
+                waiter.grant = Grant(error=PoolClosedError(reason))
                 waiter.woken.set()
             self._waiters.clear()
-            self._slots.waiting.pop(self, None)
+            self._slots.end_waiting(self)
             calls = [*self._leased.values(), *self._connecting]
         self.drop_idle()
         for call in calls:
             call.cancel(reason)
+
+    def end_calls(self, ended: Mapping[str, str]) -> None:
+        """Cancel the calls with these credentials, each with its reason, wherever they are, and
+        close what is idle."""
+        with self._lock:
+            waiting = (waiter.call for waiter in self._waiters)
+            running = (*self._leased.values(), *self._connecting, *waiting)
+            calls = [call for call in running if call.key in ended]
+        self.drop_idle()
+        for call in calls:
+            call.cancel(ended[call.key])
 
     def wait_ended(self, until: float) -> None:
         """After `close`: wait for the leases to end until this time, then cut their lines."""

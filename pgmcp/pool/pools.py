@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 3.0
 """How long an owner's running calls may take to end before their lines are cut."""
 FORGET_SECONDS = 3600.0
-"""How long a closed owner is remembered, for calls that were under way: longer than any call."""
+"""How long a closed owner or an ended credential is remembered, for calls that were under way:
+longer than any call."""
 
 
 class Source:
@@ -135,7 +136,7 @@ class Pools:
         began = self._clock()
 
         def pool() -> Pool:
-            return self._pool(owner, source, began)
+            return self._pool(owner, source, began, call.key)
 
         return ReadOnlyDatabase(source.database, pool, source.judge, source.catalogues, call)
 
@@ -167,22 +168,23 @@ class Pools:
     def _source(self, database: Database) -> Source:
         return Source(database, self._clock, self._on_found)
 
-    def _pool(self, owner: str, source: Source, began: float) -> Pool:
-        """The pool for a call that began at this time; PoolClosedError when the owner is gone."""
+    def _pool(self, owner: str, source: Source, began: float, key: str) -> Pool:
+        """The pool for a call that began at this time with the credential `key`; PoolClosedError
+        when that or the owner is gone."""
         from pgmcp.pool.pool import Pool, PoolClosedError
 
         connect = source.connector.connect
         with self._slots.lock:
             if self._closed is not None:
                 raise PoolClosedError(self._closed)
-            closed = self._closed_owners.get(owner)
-            if closed is not None and began <= closed[0]:
-                raise PoolClosedError(closed[1])
-            key = (owner, source)
-            pool = self._pools.get(key)
+            for ended in (owner, key):
+                closed = self._closed_owners.get(ended)
+                if closed is not None and began <= closed[0]:
+                    raise PoolClosedError(closed[1])
+            pool = self._pools.get((owner, source))
             if pool is None:
-                pool = Pool(source.database, connect, self._slots, clock=self._clock)
-                self._pools[key] = pool
+                pool = Pool(source.database, connect, self._slots, owner=owner, clock=self._clock)
+                self._pools[owner, source] = pool
                 pool.fading = source not in self.current.sources.values()
             return pool
 
@@ -217,6 +219,16 @@ class Pools:
             keys = [key for key in self._pools if key[0] in owners]
             gone = [(self._pools.pop(key), owners[key[0]]) for key in keys]
         self._end(gone, CLOSE_SECONDS)
+
+    def end_calls(self, ended: Mapping[str, str], owners: Container[str]) -> None:
+        """Cancel in PostgreSQL what runs with these credentials, each with its reason, and close
+        idle connections of their owners, whose calls with other credentials go on."""
+        with self._slots.lock:
+            now = self._clock()
+            self._closed_owners |= {key: (now, reason) for key, reason in ended.items()}
+            pools = [pool for (owner, _), pool in self._pools.items() if owner in owners]
+        for pool in pools:
+            pool.end_calls(ended)
 
     def close(self, timeout_seconds: float) -> None:
         """Cancel everything and close everything, in no more than this time."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Protocol
+
+from pgmcp.calls.shares import Places
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 class Pool(Protocol):
     """A pool as the slots see it; `db.pool` has it."""
 
+    owner: str
+
     @property
     def turn(self) -> int:
         """The ticket of the first waiter."""
 
-    def serve(self) -> None:
-        """Grant waiters what can be granted."""
+    def serve(self) -> bool:
+        """Grant the first waiter what can be granted; whether anything was."""
 
     def give_up(self, connection: Connection) -> None:
         """Forget an idle connection."""
@@ -32,21 +36,31 @@ class Pool(Protocol):
 class Slots:
     """`maximum` connections over all pools. Every method is for holders of `lock`.
 
-    `idle` is every idle connection with its pool, least recently used first. `waiting` is every
-    pool with waiters. `ended` is notified when a lease or an attempt to connect has ended.
+    `idle` is every idle connection with its pool, least recently used first. `places` are those
+    that owners have in use, with their shares. `ended` is notified when a lease or an attempt to
+    connect has ended.
     """
 
     def __init__(self, maximum: int) -> None:
         self.lock = threading.Lock()
         self.ended = threading.Condition(self.lock)
-        self.maximum = maximum
+        self.places = Places(maximum)
         self.taken = 0
         self.idle: OrderedDict[Connection, Pool] = OrderedDict()
-        self.waiting: dict[Pool, None] = {}
+        self._waiting: OrderedDict[str, list[Pool]] = OrderedDict()
         self.tickets = itertools.count()
 
     def __repr__(self) -> str:
         return f"<Slots {self.taken} of {self.maximum} taken, {len(self.idle)} idle>"
+
+    @property
+    def maximum(self) -> int:
+        """How many connections there may be."""
+        return self.places.size
+
+    @maximum.setter
+    def maximum(self, maximum: int) -> None:
+        self.places.size = maximum
 
     @property
     def room(self) -> bool:
@@ -54,11 +68,17 @@ class Slots:
         return self.taken < self.maximum or bool(self.idle)
 
     def take(self) -> Connection | None:
-        """Take a slot when there is `room`; the idle connection that makes way is for closing."""
+        """Take a slot when there is `room`; the idle connection that makes way is for closing.
+
+        It is the least recently used of the owner that has the most connections, or an owner
+        could have those of all others closed.
+        """
         if self.taken < self.maximum:
             self.taken += 1
             return None
-        victim, pool = next(iter(self.idle.items()))
+        idle = Counter(pool.owner for pool in self.idle.values())
+        richest = max(idle, key=lambda owner: idle[owner] + self.places.held(owner))
+        victim, pool = next(item for item in self.idle.items() if item[1].owner == richest)
         pool.give_up(victim)
         self.taken += 1
         return victim
@@ -73,8 +93,33 @@ class Slots:
                 doomed.append(victim)
         return doomed
 
+    def begin_waiting(self, pool: Pool) -> None:
+        """Note that a pool has waiters. May be repeated."""
+        pools = self._waiting.setdefault(pool.owner, [])
+        if pool not in pools:
+            pools.append(pool)
+
+    def end_waiting(self, pool: Pool) -> None:
+        """Note that a pool has none any more. May be repeated."""
+        pools = self._waiting.get(pool.owner, [])
+        if pool in pools:
+            pools.remove(pool)
+            if not pools:
+                del self._waiting[pool.owner]
+
     def dispatch(self) -> None:
-        """Serve waiters of every pool, the longest wait first, as far as there is room."""
-        if self.waiting:
-            for pool in sorted(self.waiting, key=lambda pool: pool.turn):
-                pool.serve()
+        """Serve waiters as far as there is room: the owners in turn, and of one owner the longest
+        wait first."""
+        served = bool(self._waiting)
+        while served:
+            served = False
+            for owner in list(self._waiting):
+                if self._serve_owner(owner):
+                    served = True
+                    if owner in self._waiting:
+                        self._waiting.move_to_end(owner)
+
+    def _serve_owner(self, owner: str) -> bool:
+        """Serve one waiter of an owner; whether there was one to serve."""
+        pools = sorted(self._waiting.get(owner, ()), key=lambda pool: pool.turn)
+        return any(pool.serve() for pool in pools)

@@ -278,6 +278,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             raise ConnectionLostError("the connection is closed", answered=False)
         self._call = call
         self._heard = False
+        self.wire.waiting = call.waiting
         self.wire.until = self._clock() + call.remaining() + ANSWER_GRACE_SECONDS
         orderly = False
         try:
@@ -344,6 +345,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         with contextlib.suppress(*failures), contextlib.ExitStack() as afterwards:
             other = open_wire(self._endpoint, self._clock)
             afterwards.callback(other.close)
+            other.waiting = self.wire.waiting
             other.until = self._clock() + CANCEL_SECONDS
             reach(other, self._endpoint, self._tls, self.wire.tls)
             other.send(messages.cancel_request(self._backend_key_data))

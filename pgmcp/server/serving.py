@@ -79,7 +79,7 @@ class Reach:
                 f"You may use: {', '.join(names)}",
             )
         self.trail.database = name or names[0]
-        database = self.databases.database(self.principal.key, name or names[0], self.call)
+        database = self.databases.database(self.principal.owner, name or names[0], self.call)
         return WitnessedDatabase(database, self.trail)
 
 
