@@ -35,6 +35,7 @@ LLM_KEYS: tuple[Key, ...] = (
         "llm.max_concurrent",
         whole(1, 100),
         4,
-        "How many questions the model is asked at once; as many more wait, others are declined.",
+        "How many questions the model is asked at once; as many more wait, others are declined. "
+        "One token or user has a share of both.",
     ),
 )

@@ -111,7 +111,8 @@ class ModelEndpoint:
         until = self._clock() + seconds
         try:
             with (
-                self._turns.one(call, seconds),
+                call.waiting,
+                self._turns.hold(call, seconds),
                 self._connected(until, call) as wire,
             ):
                 return self._exchange(wire, request)

@@ -1,6 +1,7 @@
 """How many may ask at once, and how many more may wait to.
 
-The rule: nobody waits longer than the own deadline, nor in a line that would not move.
+The rule: nobody waits longer than the own deadline, nor in a line that would not move, and no owner
+takes all turns or the whole line.
 """
 
 from __future__ import annotations
@@ -10,54 +11,67 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgmcp.calls.call import Call
+from pgmcp.calls.shares import FairQueue, Places
 from pgmcp.errors import ModelError
 
 
 class Turns:
     """`most` at once, and as many more in line: each waits with a thread that could serve others.
 
-    `waiting` is how many are in line.
+    `waiting` is how many are in line. Of both an owner has its share, and the owners take turns.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken = 0
-        self.waiting = 0
-        self._turn = threading.Condition()
+        self._asking = Places(most)
+        self._in_line = Places(most)
+        self._line: FairQueue[tuple[str, threading.Event]] = FairQueue()
+        self._turns_lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many are in line."""
+        return len(self._line)
 
     @contextmanager
-    def one(self, call: Call, seconds: float) -> Iterator[None]:
+    def hold(self, call: Call, seconds: float) -> Iterator[None]:
         """Hold a turn. ModelError when none comes within `seconds`; CallEndedError."""
-        with call.on_cancel(self._look_again):
-            self._take(call, seconds)
+        self._take(call, seconds)
         try:
             yield
         finally:
-            with self._turn:
-                self._taken -= 1
-                self._turn.notify_all()
+            with self._turns_lock:
+                self._asking.give_back(call.owner)
+                self._next()
 
     def _take(self, call: Call, seconds: float) -> None:
-        with self._turn:
-            if self._taken >= self._most:
-                if self.waiting >= self._most:
-                    raise _busy()
-                self.waiting += 1
-                try:
-                    self._turn.wait_for(
-                        lambda: self._taken < self._most or call.cancelled is not None, seconds
-                    )
-                finally:
-                    self.waiting -= 1
-                if call.cancelled is not None:
-                    call.check()
-                if self._taken >= self._most:
-                    raise _busy()
-            self._taken += 1
+        woken = threading.Event()
+        with self._turns_lock:
+            if not self._line.waiting(call.owner) and self._asking.try_take(call.owner):
+                return
+            if not self._in_line.try_take(call.owner):
+                raise _busy()
+            self._line.put(call.owner, (call.owner, woken))
+        with call.on_cancel(woken.set):
+            woken.wait(seconds)
+        with self._turns_lock:
+            self._in_line.give_back(call.owner)
+            # Out of the line under the lock: who gave up can never be given a turn.
+            gave_up = self._line.remove(call.owner, (call.owner, woken))
+            if not gave_up and call.cancelled is not None:
+                self._asking.give_back(call.owner)
+                self._next()
+        if call.cancelled is not None:
+            call.check()
+        if gave_up:
+            raise _busy()
 
-    def _look_again(self) -> None:
-        with self._turn:
-            self._turn.notify_all()
+    def _next(self) -> None:
+        """Have those go on whose turn has come; the lock is held."""
+        may_ask = self._asking.may_take
+        while (following := self._line.pop(may_ask)) is not None:
+            owner, woken = following
+            self._asking.take(owner)
+            woken.set()
 
 
 def _busy() -> ModelError:
