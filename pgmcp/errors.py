@@ -206,6 +206,32 @@ class AuditError(RpcError):
     gate = "audit"
 
 
+class OverloadedError(RpcError):
+    """No place or no memory for a request just now: its owner has its share (429), or there is
+    none for anybody (503)."""
+
+    gate = "share"
+    retry_after_seconds = 1
+
+    def __init__(
+        self, message: str, status: int = 503, *, request_id: str | int | None = None
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.status = status
+
+    @classmethod
+    def of_calls(cls, *, full: bool, request_id: str | int | None = None) -> OverloadedError:
+        """A request too many; `full`: not of its owner alone, but of all together."""
+        whose, status = ("this server has", 503) if full else ("you have", 429)
+        message = f"{whose} too many calls under way: try again when some have ended"
+        return cls(message, status, request_id=request_id)
+
+    @classmethod
+    def of_memory(cls, what: str) -> OverloadedError:
+        """More than is left of the memory for `what`."""
+        return cls(f"the server is busy with {what}, please try again")
+
+
 class InternalError(RpcError):
     """What a client sees of a defect: an id to look up in the log, and nothing else."""
 

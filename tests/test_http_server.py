@@ -21,6 +21,7 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Address
 from pgmcp.errors import ConfigError
+from pgmcp.transport.call_queue import Turn
 from pgmcp.transport.connection import Wait
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.head import MAX_EMPTY_LINES, HeadLimits
@@ -72,7 +73,7 @@ def test_clients_that_always_have_more_to_send_let_others_go_first() -> None:
         turns: list[object] = []
         rest = served.server.rest
 
-        def note(handler: RequestHandler, wait: Wait | None) -> None:
+        def note(handler: RequestHandler, wait: Wait | Turn | None) -> None:
             turns.append(wait)
             rest(handler, wait)
 
@@ -381,7 +382,7 @@ def test_running_out_of_descriptors_neither_spins_nor_ends_the_server(
         assert Reader(client).reply().status == 200
 
 
-@pytest.mark.parametrize("sleepers", [16, 100])
+@pytest.mark.parametrize("sleepers", [16, 150])
 def test_slow_calls_do_not_delay_others(sleepers: int) -> None:
     release = threading.Event()
     with serving() as served, ExitStack() as stack:
@@ -394,6 +395,8 @@ def test_slow_calls_do_not_delay_others(sleepers: int) -> None:
             for _ in range(20):
                 sock.sendall(HEALTH)
                 assert reader.reply().status == 200
+        assert served.server.threads <= Limits().share + Limits().workers
+        release.set()
         until(lambda: len(served.script.seen) == sleepers)
 
 

@@ -129,17 +129,17 @@ def test_the_watchdog_hears_nothing_from_a_server_that_stands_still(tmp_path: Pa
 
 def test_the_watchdog_hears_nothing_when_requests_are_not_taken() -> None:
     release: list[bool] = []
-    with serving(Limits(workers=1, connections=1)) as served:
-        served.script.methods["block"] = lambda params, call: until(lambda: release)
-        with served.connect() as sock:
-            sock.sendall(post(rpc("block")))
+    with serving(Limits(workers=1, running=0)) as served:
+        served.script.methods["ping"] = lambda params, call: until(lambda: release)
+        with served.connect() as sock, served.connect() as other:
+            sock.sendall(post(rpc("ping")))
             until(lambda: served.inflight.count)
             until(served.server.answers)
-            served.server._crew.put(None)  # type: ignore[arg-type]
+            other.sendall(post(rpc("ping")))
+            until(served.server._workers.waiting)
             served.server.answers()
             time.sleep(0.3)
             assert not served.server.answers()
-            served.server._crew._items.clear()
             release.append(True)
             assert Reader(sock).reply().status == 200
 

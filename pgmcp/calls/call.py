@@ -28,6 +28,9 @@ class Waiting:
     def resume(self) -> None:
         """Compute again, as soon as no other call of the owner does."""
 
+    def stop(self) -> None:
+        """Neither, from now on: the call is over, and what it used may wait later."""
+
     def __enter__(self) -> None:
         self.pause()
 
@@ -108,7 +111,11 @@ class Call:
         if self._keep is None or not self._counting or self._keep(count, 0.0):
             return
         until = self._clock() + _MEMORY_SECONDS
-        while not self._keep(count, _LOOK_SECONDS):
+        while True:
+            with self.waiting:
+                kept = self._keep(count, _LOOK_SECONDS)
+            if kept:
+                return
             self.check()
             if self._clock() >= until:
                 raise MemoryBusyError

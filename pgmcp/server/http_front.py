@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pgmcp.transport.tls import ServerTls
 
 GRACE_SECONDS = 10.0
+_CALLS_WITHOUT_CONNECTION = 16
 
 _log = logging.getLogger("pgmcp.server")
 
@@ -76,6 +77,7 @@ class HttpFront:
         endpoint = self._endpoint(serving, self.metrics_page(serving.config))
         self._server = HttpServer(http.address, endpoint, tls=tls, listeners=listeners)
         self._server.answer_memory.size_bytes = _answers_bytes(serving.config)
+        self._share_out(serving.config)
         if not listeners:  # port 0 has become a real one
             self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
@@ -83,7 +85,20 @@ class HttpFront:
     def _door_of(self, config: Config, on_ended: Callable[[Mapping[str, str]], None]) -> FrontDoor:
         from pgmcp.server.front_door import FrontDoor  # here: an open server needs none
 
-        return FrontDoor(config, self._watcher, on_ended, self._observation)
+        def ended(keys: Mapping[str, str]) -> None:
+            self._inflight.cancel_keys(keys)
+            on_ended(keys)
+
+        return FrontDoor(config, self._watcher, ended, self._observation)
+
+    def _share_out(self, config: Config) -> None:
+        """As many calls at once as have use for a connection, and some more that need none."""
+        connections = config.max_connections_total
+        wanted = sum(database.pool_max_conns for database in config.databases)
+        self._server.share_out(
+            running=connections + _CALLS_WITHOUT_CONNECTION,
+            share=min(connections, wanted) + _CALLS_WITHOUT_CONNECTION // 4,
+        )
 
     @property
     def urls(self) -> str:
@@ -142,6 +157,7 @@ class HttpFront:
             self._door.change(serving.config.http.auth)
         self._server.endpoint = self._endpoint(serving, metrics)
         self._server.answer_memory.size_bytes = _answers_bytes(serving.config)
+        self._share_out(serving.config)
         if self._certificate is not None and prepared is not None:
             asked = self._certificate.tls.asks_clients
             self._certificate.unwatch()

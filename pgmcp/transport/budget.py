@@ -11,18 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from pgmcp.errors import HttpError
-
 FREE_BYTES = 32 * 1024
 """What each holder may have uncounted: small requests are always admitted."""
-
-
-class BusyError(HttpError):
-    """There is no memory for this now, for this client."""
-
-    def __init__(self, what: str) -> None:
-        message = f"the server is busy with {what}, please try again"
-        super().__init__(503, message, (("Retry-After", "1"),))
 
 
 class Budget:

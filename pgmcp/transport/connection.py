@@ -16,6 +16,8 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from pgmcp.transport.call_queue import Turn
+
 T = TypeVar("T")
 READ_BYTES = 16 * 1024
 _READS_PER_TURN = 16
@@ -41,8 +43,9 @@ class Wait(NamedTuple):
     idle: bool = False
 
 
-Steps = Generator[Wait | None, None, T]
-"""A piece of a conversation. It yields a Wait, or None to let others have a turn first."""
+Steps = Generator[Wait | Turn | None, None, T]
+"""A piece of a conversation. It yields a Wait, the Turn of a call that has to wait for it, or None
+to let others have a turn of the threads first."""
 
 
 class Connection:

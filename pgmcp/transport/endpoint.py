@@ -7,23 +7,21 @@ is answered like one that was never going to be let in, and its body is hardly r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call, Keep
-from pgmcp.errors import AuthError, HttpError, PgmcpError, UnauthorizedError
+from pgmcp.errors import AuthError, HttpError, OverloadedError, PgmcpError, UnauthorizedError
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.net.addresses import address_key
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
 from pgmcp.transport import origin
-from pgmcp.transport.budget import BusyError
 from pgmcp.transport.head import Head
-from pgmcp.transport.inflight import InFlight
+from pgmcp.transport.inflight import InFlight, Tracking
 from pgmcp.transport.limits import BODY_BYTES
 from pgmcp.transport.response import (
     ACCEPTED,
@@ -38,8 +36,14 @@ MCP_PATH = "/mcp/v1"
 HEALTH_PATH = "/health"
 STRANGER_BODY_BYTES = 64 * 1024
 """A login fits in this many times over."""
-LONG_METHODS = frozenset({"tools/call"})
-"""The methods whose texts may be long: no other message needs `short_body_bytes`."""
+_BRIEF = frozenset(
+    {
+        *("initialize", "ping", "server/discover", "tools/list", "resources/list"),
+        *("resources/templates/list", "prompts/list", "prompts/get"),
+    }
+)
+"""The methods that ask no database and compute next to nothing: they need not wait for a turn."""
+_STRANGERS = "strangers"
 
 
 class Gate(Protocol):
@@ -65,33 +69,43 @@ class ClientInfo:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request whose body may be read, up to `body_bytes`. `principal` None: a stranger's."""
+    """A request whose body may be read, up to `body_bytes`. `principal` None: a stranger's.
+
+    `owner` is whose share of places and turns it takes from: a stranger's is that of the address.
+    `memory_owner` is whose memory it takes: there strangers are one owner, because they come from
+    as many addresses as they like.
+    """
 
     head: Head
     client: ClientInfo
     principal: Principal | None
+    owner: str
+    memory_owner: str
     body_bytes: int
 
-    @property
-    def owner(self) -> str:
-        """Whose memory a request takes: that of a token or a user, not of a connection or session.
 
-        Strangers are one owner, because they come from as many addresses as they like.
-        """
-        if self.principal is None:
-            return "strangers"
-        if self.principal.kind == "local":
-            return f"address {address_key(self.client.address)}"
-        return f"{self.principal.kind} {self.principal.name}"
+@dataclass(slots=True)
+class Asked:
+    """A request to answer. `tracking` is to be held from now to its answer.
+
+    `brief`: it asks no database and computes next to nothing, so it need not wait for its turn.
+    """
+
+    admission: Admission
+    principal: Principal
+    message: Request
+    call: Call
+    brief: bool
+    tracking: Tracking
 
 
 Page = Callable[[Head, str], Response]
 """A page to GET: from the head and the socket's other end to the answer."""
-Watch = Callable[[Call], AbstractContextManager[None]]
 
 
 class Endpoint:
-    """Answers requests: `open` with the head, then `serve` with the body. It does no I/O itself.
+    """Answers requests: `open` with the head, `read` with the body, then `answer`. It does no I/O
+    itself.
 
     `local`: the server listens on loopback only, where Host must name this machine or one of
     `allowed_hosts`; where these are given, Host must name one of them wherever the server listens.
@@ -146,20 +160,16 @@ class Endpoint:
         except PgmcpError as error:
             return self.refuse(error, None)
 
-    def serve(
-        self,
-        admission: Admission,
-        message: Message,
-        request_id: str,
-        watch: Watch,
-        keep: Keep | None = None,
-    ) -> Response:
-        """Answer an admitted request. `watch(call)` cancels the call when the client hangs up,
-        `keep` counts what its answer keeps in memory."""
-        try:
-            return self._serve(admission, message, request_id, watch, keep)
-        except PgmcpError as error:
-            return self.refuse(error, admission)
+    def reopen(self, asked: Asked, subject: str | None) -> None:
+        """Look again at the credential of a request that had to wait; AuthError when it has ended
+        meanwhile."""
+        admission = asked.admission
+        if admission.principal is None:
+            return
+        principal = self._principal(admission.head, admission.client.address, subject)
+        if principal is None or principal.key != asked.principal.key:
+            raise UnauthorizedError
+        asked.principal = principal
 
     def refuse(self, error: PgmcpError, admission: Admission | None) -> Response:
         """The answer for a deliberate error, rendered here and nowhere else.
@@ -188,8 +198,14 @@ class Endpoint:
             self._turn_away(address)
         if not _is_json(head):
             raise HttpError(415, "send the message as application/json")
-        body_bytes = STRANGER_BODY_BYTES if principal is None else self._body_bytes
-        return Admission(head, ClientInfo(address), principal, body_bytes)
+        client = ClientInfo(address)
+        if principal is None:
+            owner = f"stranger:{address_key(address)}"
+            return Admission(head, client, None, owner, _STRANGERS, STRANGER_BODY_BYTES)
+        owner = principal.owner
+        if principal.kind == "local":  # whoever reaches an open server is this one principal
+            owner = f"{owner}@{address_key(address)}"
+        return Admission(head, client, principal, owner, owner, self._body_bytes)
 
     def _principal(self, head: Head, address: str, subject: str | None) -> Principal | None:
         """Who brings these credentials; None for a stranger, whose body decides.
@@ -219,27 +235,41 @@ class Endpoint:
             return "this server may not be called by the name in the Host field"
         return "this server listens on this machine only: call it as localhost"
 
-    def _serve(
+    def read(
         self,
         admission: Admission,
         message: Message,
         request_id: str,
-        watch: Watch,
-        keep: Keep | None,
-    ) -> Response:
+        keep: Keep | None = None,
+    ) -> Asked | Response:
+        """What an admitted request asks, or the answer to one that asks nothing; PgmcpError.
+
+        `keep` counts what its answer keeps in memory.
+        """
         principal = admission.principal or self._visitor(message, admission.client.address)
         # A token may be in use on several machines, each counting its requests from 1.
         scope = f"{principal.key}@{admission.client.address}"
         if not isinstance(message, Request):
             self._take_note(message, scope)
             return ACCEPTED
-        headers = admission.head.headers
-        call = Call(self._call_timeout_seconds, request_id=request_id, keep=keep)
-        # In either era: without a resumable stream nobody can fetch the answer any more.
-        with self._inflight.track(scope, message.id, call), watch(call):
-            answer = self._dispatcher.answer(
-                message, lambda: self._make_context(principal, call, admission.client), headers
-            )
+        call = Call(
+            self._call_timeout_seconds,
+            request_id=request_id,
+            owner=admission.owner,
+            key=principal.key,
+            keep=keep,
+        )
+        tracking = self._inflight.track(scope, message.id, call)
+        return Asked(admission, principal, message, call, message.method in _BRIEF, tracking)
+
+    def answer(self, asked: Asked) -> Response:
+        """The answer to a request; PgmcpError."""
+        client = asked.admission.client
+        answer = self._dispatcher.answer(
+            asked.message,
+            lambda: self._make_context(asked.principal, asked.call, client),
+            asked.admission.head.headers,
+        )
         if answer.body is None:
             return ACCEPTED
         data = jsonrpc.encode_long(answer.body)
@@ -282,4 +312,4 @@ def _is_json(head: Head) -> bool:
 
 def _is_for_strangers(error: PgmcpError) -> bool:
     """Whether a stranger is told: that it is not let in, or that nobody is let in just now."""
-    return isinstance(error, AuthError | BusyError)
+    return isinstance(error, AuthError | OverloadedError)

@@ -16,35 +16,24 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
 from pgmcp.calls.call import Call
-from pgmcp.errors import HttpError, PgmcpError, RpcError
+from pgmcp.errors import OverloadedError, PgmcpError
 from pgmcp.logs.log import during, fields
 from pgmcp.net.addresses import address_key
-from pgmcp.rpc.jsonrpc import method_of, parse
+from pgmcp.transport.answering import answer
 from pgmcp.transport.body import Body
-from pgmcp.transport.budget import Budget, BusyError, Hold
+from pgmcp.transport.budget import Budget, Hold
+from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
-from pgmcp.transport.connection import (
-    Connection,
-    ConnectionLostError,
-    DeadlineError,
-    Steps,
-    Wait,
-)
-from pgmcp.transport.endpoint import LONG_METHODS, Admission, Endpoint
-from pgmcp.transport.head import (
-    Head,
-    body_length,
-    head_end,
-    skip_empty_lines,
-)
-from pgmcp.transport.head import parse as parse_head
+from pgmcp.transport.connection import Connection, ConnectionLostError, Steps, Wait
+from pgmcp.transport.endpoint import Admission, Endpoint
+from pgmcp.transport.head import Head, body_length
 from pgmcp.transport.limits import Limits
-from pgmcp.transport.response import CONTINUE, Response, refusal, render
+from pgmcp.transport.reading import drop_body, message_of, read_body, read_head
+from pgmcp.transport.response import Response, refusal, render
 
 log = logging.getLogger("pgmcp.http")
 
 _REQUESTS_PER_TURN = 16
-_BODY_READ_BYTES = 64 * 1024
 _DROPPED_HEAD_BYTES = 64 * 1024
 _DROPPED_BODY_BYTES = 16 * 1024 * 1024
 """What is taken after an answer that ends the connection, from a client that still sends."""
@@ -57,6 +46,7 @@ class Serving(Protocol):
     limits: Limits
     message_memory: Budget
     answer_memory: Budget
+    calls: CallQueue
     clock: Callable[[], float]
     stopping: bool
     generation: int
@@ -70,8 +60,11 @@ class Serving(Protocol):
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
 
-    def rest(self, handler: RequestHandler, wait: Wait | None) -> None:
+    def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
+
+    def resume(self, handler: RequestHandler) -> None:
+        """Have a handler go on that has waited in the queue of calls."""
 
     def forget(self, handler: RequestHandler) -> None:
         """Let go of a handler whose connection is closed."""
@@ -98,6 +91,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._server = server
         self.peer = str(client_address[0])
         self.key = address_key(self.peer)
+        self.owner = self.key
+        """Whose turns it takes of the threads: the address, until somebody has been let in."""
+        self._place: str | None = None
         self.known = False  # whether its latest request brought a valid credential
         self._request_id = "-"
         self._began = 0.0
@@ -156,64 +152,84 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _serve_one(self, first: bool) -> Steps[bool]:
         """One request and its answer; whether the connection can take another."""
+        kept = Hold(self._server.answer_memory)
+        try:
+            return (yield from self._exchange(first, kept))
+        finally:
+            kept.close()
+            self._give_place_back()
+
+    def _exchange(self, first: bool, kept: Hold) -> Steps[bool]:
+        """The same; `kept` is what the answer keeps."""
+        server = self._server
         head: Head | None = None
         admission: Admission | None = None
         close = True
         self._request_id = secrets.token_hex(6)
-        endpoint = self._server.endpoint
-        kept = Hold(self._server.answer_memory)
+        endpoint = server.endpoint
         try:
-            head = yield from self._read_head(first)
+            head = yield from read_head(self._connection, server.limits, server.clock, first=first)
             if head is None:
                 return False
-            self._began = self._server.clock()
+            self._began = server.clock()
             # The one there is when the request begins answers it, whatever is reloaded meanwhile.
-            endpoint = self._server.endpoint
+            endpoint = server.endpoint
             length = body_length(head)
             with during(self._request_id):
                 response = self._open(endpoint, head)
             if isinstance(response, Admission):
                 admission = response
                 self.known = admission.principal is not None
+                kept.owner = admission.memory_owner
                 response = yield from self._admitted(admission, length, endpoint, kept)
                 close = not head.keep_alive
             else:
-                close = not (head.keep_alive and self._drop_body(head, length))
+                close = not (head.keep_alive and drop_body(self._connection, head, length))
         except PgmcpError as error:
             response = endpoint.refuse(error, admission)
-        close = close or self._server.stopping or self._server.generation != self._generation
-        try:
-            if response.body is not None and not kept.resize(len(response.body)):
-                response = endpoint.refuse(BusyError("large answers"), None)
-            yield from self._answer(response, head, close)
-        finally:
-            kept.close()
+        if response.body is not None and not kept.resize(len(response.body)):
+            response = endpoint.refuse(OverloadedError.of_memory("large answers"), None)
+        close = close or server.stopping or server.generation != self._generation
+        yield from self._answer(response, head, close)
         return not close
 
     def _admitted(
         self, admission: Admission, length: int, endpoint: Endpoint, kept: Hold
     ) -> Steps[Response]:
-        """Read the body of an admitted request, and answer it; `kept` is what the answer keeps."""
-        limits = self._server.limits
-        kept.owner = admission.owner
-        held = Hold(self._server.message_memory, admission.owner)
+        """Read the body of an admitted request, and answer it."""
+        server = self._server
+        server.calls.come_in(admission.owner)
+        self._place = self.owner = admission.owner
+        held = Hold(server.message_memory, admission.memory_owner)
         try:
-            body = Body(length, min(limits.body_bytes, admission.body_bytes))
-            yield from self._read_body(admission.head, body, held)
-            size_bytes, scan = len(body), body.scan
+            body = Body(length, min(server.limits.body_bytes, admission.body_bytes))
+            yield from read_body(
+                self._connection, admission.head, body, held, server.limits, server.clock
+            )
             try:
-                # Nothing here keeps the bytes while the call runs.
-                message = parse(body.take(), scan)
-            except RpcError as error:
+                return (yield from self._answer_message(admission, body, endpoint, kept))
+            except PgmcpError as error:
                 return endpoint.refuse(error, admission)
-            if size_bytes > limits.short_body_bytes:
-                _check_length(getattr(message, "method", None), limits.short_body_bytes)
-            with during(self._request_id):
-                return endpoint.serve(
-                    admission, message, self._request_id, self._watch, kept.resize
-                )
         finally:
             held.close()
+
+    def _answer_message(
+        self, admission: Admission, body: Body, endpoint: Endpoint, kept: Hold
+    ) -> Steps[Response]:
+        """The answer to a message that has come; PgmcpError."""
+        server = self._server
+        with during(self._request_id):
+            message = message_of(body, server.limits)
+            asked = endpoint.read(admission, message, self._request_id, kept.resize)
+        if isinstance(asked, Response):
+            return asked
+        # In either era: without a resumable stream nobody can fetch the answer any more.
+        with asked.tracking, server.watch(self._connection, asked.call):
+            return (
+                yield from answer(
+                    endpoint, server.calls, asked, lambda: server.resume(self), self._subject
+                )
+            )
 
     def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:
@@ -227,64 +243,6 @@ class RequestHandler(BaseHTTPRequestHandler):
             return None
         return certificate.subject
 
-    def _read_head(self, first: bool) -> Steps[Head | None]:
-        """The next request's head, None when the client has nothing more to say."""
-        limits, clock, connection = self._server.limits, self._server.clock, self._connection
-        buffer, searched, skipped = connection.buffer, 0, 0
-        begun = first or bool(buffer)
-        deadline = clock() + (limits.head_seconds if begun else limits.idle_seconds)
-        while True:
-            if buffer.startswith(b"\r\n"):
-                skipped, searched = skip_empty_lines(buffer, skipped), 0
-            end = head_end(buffer, searched, limits.head)
-            if end >= 0:
-                head = parse_head(bytes(buffer[:end]), limits.head)
-                del buffer[:end]
-                return head
-            searched = len(buffer)
-            try:
-                if not (yield from connection.fill(deadline, idle=not buffer)):
-                    return None
-            except DeadlineError:
-                if not buffer:
-                    return None
-                raise HttpError(408, "the request head took too long") from None
-            if not begun:
-                begun, deadline = True, clock() + limits.head_seconds
-
-    def _read_body(self, head: Head, body: Body, held: Hold) -> Steps[None]:
-        """Read the whole body. HttpError when it is too long or too slow or there is no memory for
-        it, and ConnectionLostError when it breaks off."""
-        limits, connection = self._server.limits, self._connection
-        deadline = self._server.clock() + limits.body_seconds
-        complete = body.feed(connection.buffer)
-        if not complete and head.expects_continue:
-            yield from connection.send(CONTINUE, deadline)
-        named = False
-        while True:
-            if not held.resize(body.kept_bytes):
-                raise BusyError("large requests")
-            if not named and len(body) > limits.short_body_bytes:
-                named = True
-                method = method_of(body.beginning(limits.short_body_bytes))
-                _check_length(method, limits.short_body_bytes)
-            if complete:
-                return
-            try:
-                if not (yield from connection.fill(deadline, size_bytes=_BODY_READ_BYTES)):
-                    raise ConnectionLostError("the client ended in the middle of a body")
-            except DeadlineError:
-                raise HttpError(408, "the request body took too long") from None
-            complete = body.feed(connection.buffer)
-
-    def _drop_body(self, head: Head, length: int) -> bool:
-        """Skip the body of a request that was answered early, if all of it has come already."""
-        buffer = self._connection.buffer
-        if head.expects_continue or not 0 <= length <= len(buffer):
-            return False
-        del buffer[:length]
-        return True
-
     def _answer(self, response: Response, head: Head | None, close: bool) -> Steps[None]:
         head_only = head is not None and head.method == "HEAD"
         data = self._render(response, close=close, head_only=head_only)
@@ -297,9 +255,15 @@ class RequestHandler(BaseHTTPRequestHandler):
             seconds = clock() - self._began if head else None
             event = fields(request=self._request_id, seconds=seconds)
             log.debug("%s: %s %d", self.peer, request, response.status, extra=event)
+        self._give_place_back()  # lingering is counted by nobody: the connection may be closed
         if close:
             most_bytes = _DROPPED_HEAD_BYTES if head is None else _DROPPED_BODY_BYTES
             yield from self._connection.finish(clock() + limits.linger_seconds, most_bytes)
+
+    def _give_place_back(self) -> None:
+        if self._place is not None:
+            self._server.calls.leave(self._place)
+            self._place = None
 
     def _render(
         self, response: Response, *, close: bool, head_only: bool = False
@@ -312,9 +276,6 @@ class RequestHandler(BaseHTTPRequestHandler):
             head_only=head_only,
         )
 
-    def _watch(self, call: Call) -> AbstractContextManager[None]:
-        return self._server.watch(self._connection, call)
-
 
 def _speaks_plain_http(error: ConnectionLostError) -> bool:
     """Whether a handshake failed because the client does not do TLS.
@@ -323,12 +284,3 @@ def _speaks_plain_http(error: ConnectionLostError) -> bool:
     """
     cause = error.__cause__
     return isinstance(cause, ssl.SSLError) and cause.reason == "HTTP_REQUEST"
-
-
-def _check_length(method: str | None, limit_bytes: int) -> None:
-    """HttpError for a message that is over `limit_bytes` and of a method that needs no more.
-
-    A method that is not known yet may be one of those that do.
-    """
-    if method is not None and method not in LONG_METHODS:
-        raise HttpError(413, f"a message of this method may have {limit_bytes} bytes")

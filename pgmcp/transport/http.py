@@ -12,8 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from http.server import ThreadingHTTPServer
@@ -23,6 +22,7 @@ from pgmcp.calls.call import Call
 from pgmcp.config.model import Address
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.budget import Budget
+from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import Connection, Wait
 from pgmcp.transport.crowd import Crowding, ranking
 from pgmcp.transport.endpoint import Endpoint
@@ -31,7 +31,7 @@ from pgmcp.transport.limits import Limits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.response import refusal, render
-from pgmcp.transport.workers import STALL_SECONDS, Crew
+from pgmcp.transport.workers import STALL_SECONDS, WorkerPool
 
 log = logging.getLogger("pgmcp.http")
 
@@ -47,6 +47,23 @@ class Stopped:
 
     finished: int
     cancelled: int
+
+
+class Watching:
+    """A `with` block in which the list of watched calls has this one, by its connection."""
+
+    __slots__ = ("_call", "_connection", "_watched")
+
+    def __init__(self, watched: dict[Connection, Call], connection: Connection, call: Call) -> None:
+        self._watched = watched
+        self._connection = connection
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._watched[self._connection] = self._call
+
+    def __exit__(self, *_: object) -> None:
+        del self._watched[self._connection]
 
 
 class HttpServer(ThreadingHTTPServer):
@@ -84,11 +101,19 @@ class HttpServer(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.port = int(self.server_address[1])
         self._parking: Parking[RequestHandler] = Parking(clock)
-        self._crew = Crew(
+        self.calls = CallQueue(
+            requests=self.limits.requests,
+            running=self.limits.running,
+            share=self.limits.share,
+            waiting=self.limits.waiting,
+        )
+        # Calls that run take no more threads than `running`: the others are for what is brief.
+        self._workers = WorkerPool(
             RequestHandler.handle,
+            lambda handler: handler.owner,
             name="pgmcp-http",
             size=self.limits.workers,
-            limit=max(self.limits.connections, self.limits.workers),
+            limit=self.limits.running + self.limits.workers,
             idle_seconds=self.limits.worker_idle_seconds,
             clock=clock,
         )
@@ -112,14 +137,19 @@ class HttpServer(ThreadingHTTPServer):
     def answers(self) -> bool:
         """Whether the server has moved since this was last asked: the waiting thread went round,
         and requests that waited for a worker were taken. For a watchdog."""
-        before, now = self._answered, (self._rounds, self._crew.taken)
+        before, now = self._answered, (self._rounds, self._workers.taken)
         self._answered = now
-        return now[0] != before[0] and (now[1] != before[1] or not self._crew.waiting())
+        return now[0] != before[0] and (now[1] != before[1] or not self._workers.waiting())
 
     @property
     def threads(self) -> int:
         """How many threads serve, at rest or at work."""
-        return len(self._crew)
+        return len(self._workers)
+
+    def share_out(self, *, running: int, share: int) -> None:
+        """Have that many calls run at once from now on, and that many of one owner."""
+        self._workers.limit = running + self.limits.workers
+        self.calls.change(running=running, share=share)
 
     # -- waiting: one thread -----------------------------------------------------------------------
 
@@ -136,13 +166,13 @@ class HttpServer(ThreadingHTTPServer):
         next_tick = self.clock() + poll_interval
         try:
             while not self._over.is_set():
-                pause = STALL_SECONDS if self._crew.waiting() else next_tick - self.clock()
+                pause = STALL_SECONDS if self._workers.waiting() else next_tick - self.clock()
                 handlers, listeners = self._parking.select(max(0.0, pause))
                 for handler in handlers:
-                    self._crew.put(handler)
+                    self._workers.put(handler)
                 for listener in listeners:
                     self._accept(listener)
-                self._crew.relieve()
+                self._workers.relieve()
                 self._rounds += 1
                 if self.clock() >= next_tick:
                     self._tick()
@@ -152,7 +182,8 @@ class HttpServer(ThreadingHTTPServer):
 
     def _tick(self) -> None:
         for handler in self._parking.expired():
-            self._crew.put(handler)
+            self._workers.put(handler)
+        self.calls.withdraw_late()
         for connection, call in list(self._watched.items()):
             if connection.hung_up():
                 call.cancel("the client disconnected")
@@ -229,14 +260,20 @@ class HttpServer(ThreadingHTTPServer):
 
     # -- working: many threads ---------------------------------------------------------------------
 
-    def rest(self, handler: RequestHandler, wait: Wait | None) -> None:
+    def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
         if wait is None:
-            self._crew.put(handler)
+            self._workers.put(handler)
+        elif isinstance(wait, Turn):
+            self.calls.wait(wait)
         elif self._over.is_set() or (wait.idle and self.stopping):
             self._close([handler])
         else:
             self._parking.park(handler.connection.fileno(), handler, wait)
+
+    def resume(self, handler: RequestHandler) -> None:
+        """Have a handler go on that has waited in the queue of calls."""
+        self._workers.put(handler)
 
     def forget(self, handler: RequestHandler) -> None:
         """Let go of a handler whose connection is closed."""
@@ -266,16 +303,11 @@ class HttpServer(ThreadingHTTPServer):
 
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
-        return self._crew.waiting()
+        return self._workers.waiting()
 
-    @contextmanager
-    def watch(self, connection: Connection, call: Call) -> Iterator[None]:
-        """Cancel `call` if the client hangs up inside the block."""
-        self._watched[connection] = call
-        try:
-            yield
-        finally:
-            del self._watched[connection]
+    def watch(self, connection: Connection, call: Call) -> Watching:
+        """Cancel `call` if the client hangs up inside a `with` block."""
+        return Watching(self._watched, connection, call)
 
     # -- stopping ----------------------------------------------------------------------------------
 
@@ -314,7 +346,7 @@ class HttpServer(ThreadingHTTPServer):
             left = list(self._handlers)
         for handler in left:
             handler.connection.abort()
-        self._crew.stop(1.0)
+        self._workers.stop(1.0)
         self._close(self._parking.take_all())
         self._parking.close()
 

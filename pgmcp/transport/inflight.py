@@ -7,8 +7,7 @@ none is cancelled.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from pgmcp.calls.call import Call
 
@@ -20,30 +19,31 @@ class InFlight:
 
     def __init__(self) -> None:
         self._calls: dict[tuple[str, RequestId], list[Call]] = {}
+        self._by_key: dict[str, set[Call]] = {}
         self._calls_changed = threading.Condition()
 
     def begin(self, scope: str, request_id: RequestId, call: Call) -> None:
         """Note that `call` runs; `end` must follow."""
         with self._calls_changed:
             self._calls.setdefault((scope, request_id), []).append(call)
+            self._by_key.setdefault(call.key, set()).add(call)
 
     def end(self, scope: str, request_id: RequestId, call: Call) -> None:
         """Note that `call` is over and its answer is out."""
         with self._calls_changed:
             running = self._calls[scope, request_id]
             running.remove(call)
+            of_key = self._by_key[call.key]
+            of_key.discard(call)
+            if not of_key:
+                del self._by_key[call.key]
             if not running:
                 del self._calls[scope, request_id]
                 self._calls_changed.notify_all()
 
-    @contextmanager
-    def track(self, scope: str, request_id: RequestId, call: Call) -> Iterator[None]:
-        """Have `call` in the list while the block runs."""
-        self.begin(scope, request_id, call)
-        try:
-            yield
-        finally:
-            self.end(scope, request_id, call)
+    def track(self, scope: str, request_id: RequestId, call: Call) -> Tracking:
+        """Have `call` in the list inside a `with` block."""
+        return Tracking(self, scope, request_id, call)
 
     def cancel(self, scope: str, request_id: object, reason: str) -> bool:
         """Cancel one call; False when it is unknown, over, or not the only one of that id.
@@ -58,6 +58,14 @@ class InFlight:
         if call is not None:
             call.cancel(reason)
         return call is not None
+
+    def cancel_keys(self, ended: Mapping[str, str]) -> None:
+        """Cancel every call with one of these credentials, each with its reason."""
+        with self._calls_changed:
+            # The running calls have few credentials; those that ended together may be thousands.
+            calls = [c for key, of_key in self._by_key.items() if key in ended for c in of_key]
+        for call in calls:
+            call.cancel(ended[call.key])
 
     def cancel_all(self, reason: str) -> int:
         """Cancel every call; how many there were."""
@@ -77,3 +85,21 @@ class InFlight:
         """Wait until no call is running; False when the time passed first."""
         with self._calls_changed:
             return self._calls_changed.wait_for(lambda: not self._calls, timeout_seconds)
+
+
+class Tracking:
+    """A `with` block in which a call is in the list. A class: it is on every call's way."""
+
+    __slots__ = ("_call", "_inflight", "_request_id", "_scope")
+
+    def __init__(self, inflight: InFlight, scope: str, request_id: RequestId, call: Call) -> None:
+        self._inflight = inflight
+        self._scope = scope
+        self._request_id = request_id
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._inflight.begin(self._scope, self._request_id, self._call)
+
+    def __exit__(self, *_: object) -> None:
+        self._inflight.end(self._scope, self._request_id, self._call)

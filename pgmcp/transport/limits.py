@@ -31,6 +31,8 @@ class Limits:
     `body_bytes` is for the methods whose texts may be long, `short_body_bytes` for all others.
     `messages_bytes` is what is kept of all requests together, `answers_bytes` of all answers: from
     the first row that is read to the last byte that is sent.
+    `requests` between head and answer, `running` calls at once, `share` of them and `waiting` more
+    for one owner: see `transport.call_queue`.
     """
 
     head: HeadLimits = field(default_factory=HeadLimits)
@@ -46,6 +48,10 @@ class Limits:
     write_seconds: float = 30.0
     idle_seconds: float = 75.0
     linger_seconds: float = 5.0
+    requests: int = 496
+    running: int = 64
+    share: int = 16
+    waiting: int = 192
     workers: int = 16
     worker_idle_seconds: float = 5.0
 

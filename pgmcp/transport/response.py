@@ -11,7 +11,13 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-from pgmcp.errors import HttpError, RpcError, TooManyAttemptsError, UnauthorizedError
+from pgmcp.errors import (
+    HttpError,
+    OverloadedError,
+    RpcError,
+    TooManyAttemptsError,
+    UnauthorizedError,
+)
 from pgmcp.rpc import jsonrpc
 
 _COPIED_BYTES = 32 * 1024
@@ -47,7 +53,9 @@ def of_error(error: Exception) -> Response | None:
         return refusal(error.status, error.message, error.headers)
     if isinstance(error, RpcError):
         request_id = getattr(error, "request_id", None)
-        return Response(error.status, jsonrpc.encode(jsonrpc.error(request_id, error)))
+        body = jsonrpc.encode(jsonrpc.error(request_id, error))
+        later = error.retry_after_seconds if isinstance(error, OverloadedError) else None
+        return Response(error.status, body, retry_after(later))
     return None
 
 

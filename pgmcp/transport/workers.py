@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from pgmcp.calls.shares import FairQueue
 
 log = logging.getLogger("pgmcp.http")
 
@@ -27,16 +28,18 @@ _WINDOW_SECONDS = 0.005
 _SATURATED = 0.8
 
 
-class Crew(Generic[T]):
+class WorkerPool(Generic[T]):
     """Up to `size` threads that stay, and up to `limit` that leave after `idle_seconds` of rest.
 
-    `work` handles one item and must not raise. One thread calls `relieve` after each round of
-    `put`, and every `STALL_SECONDS` while `waiting()`. `taken` counts the items begun.
+    Items wait by `owner_of` them, and the owners take turns. `work` handles one item and must not
+    raise. One thread calls `relieve` after each round of `put`, and every `STALL_SECONDS` while
+    `waiting()`. `taken` counts the items begun.
     """
 
     def __init__(
         self,
         work: Callable[[T], None],
+        owner_of: Callable[[T], str],
         *,
         name: str,
         size: int,
@@ -45,12 +48,13 @@ class Crew(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
+        self._owner_of = owner_of
         self._name = name
         self._size = size
-        self._limit = limit
+        self.limit = limit
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._items: deque[T] = deque()
+        self._items: FairQueue[T] = FairQueue()
         self._threads: dict[int, threading.Thread] = {}
         self._resting: list[threading.Lock] = []
         self._started = 0
@@ -70,8 +74,8 @@ class Crew(Generic[T]):
 
     def put(self, item: T) -> None:
         """Have `item` worked on, in its turn."""
-        self._items.append(item)
         with self._threads_lock:
+            self._items.put(self._owner_of(item), item)
             if not self._saturated or len(self._threads) == len(self._resting):
                 self._wake(1, self._size)
 
@@ -96,13 +100,13 @@ class Crew(Generic[T]):
         stalled_seconds = now - self._moved_at
         with self._threads_lock:
             if not self._saturated and stalled_seconds >= STALL_SECONDS:
-                self._wake(self._boost, self._limit)
+                self._wake(self._boost, self.limit)
                 self._moved_at, self._boost = now, self._boost * 2
             elif not self._saturated and now - self._waiting_since >= _GROWTH_SECONDS:
-                self._wake(2, self._limit)
+                self._wake(2, self.limit)
                 self._waiting_since = now
             elif stalled_seconds >= _BUSY_STALL_SECONDS:
-                self._wake(1, self._limit)
+                self._wake(1, self.limit)
                 self._moved_at = now
             elif stalled_seconds >= STALL_SECONDS:
                 self._wake(1, self._size)
@@ -154,11 +158,9 @@ class Crew(Generic[T]):
         wakeup.acquire()
         while True:
             if not self._surplus:
-                try:
-                    item = self._items.popleft()
-                except IndexError:
-                    pass
-                else:
+                with self._threads_lock:
+                    item = self._items.pop()
+                if item is not None:
                     self.taken += 1
                     self._work(item)
                     continue

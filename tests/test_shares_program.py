@@ -1,0 +1,86 @@
+"""The running program: a user's sessions are one owner, and end each for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.observing import ALICE, add_user, call, log_in, run, session_of
+from tests.operated import tool
+from tests.program import Program, running, settings_of
+from tests.serving import Reader, Reply, until
+from tools.postgres import Server
+
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = "
+
+
+@contextmanager
+def shared(folder: Path, postgres: Server, database: str) -> Iterator[Program]:
+    """A server with two databases, a token and a user."""
+    main = settings_of(postgres, database)
+    with running(folder, main, main | {"name": "second"}) as program:
+        add_user(program.config, *ALICE)
+        until(lambda: log_in(program, *ALICE).json.get("result"))
+        yield program
+
+
+class Sleepers:
+    """Calls that sleep in PostgreSQL, each on a connection of its own."""
+
+    def __init__(self, program: Program, postgres: Server, database: str, stack: ExitStack) -> None:
+        self._program = program
+        self._stack = stack
+        self._asleep = f"{SLEEPING}'{database}'"
+        self._postgres = postgres
+
+    def start(self, session: str, name: str = "main") -> Reader:
+        sock = self._stack.enter_context(self._program.connect(60))
+        sock.sendall(tool("query_database", session, query="SELECT pg_sleep(120)", database=name))
+        return Reader(sock)
+
+    @property
+    def asleep(self) -> int:
+        return int(self._postgres.psql(self._asleep))
+
+
+def test_all_sessions_of_a_user_have_the_connections_of_one(
+    tmp_path: Path, postgres: Server, database: str
+) -> None:
+    with shared(tmp_path, postgres, database) as program, ExitStack() as stack:
+        sleepers = Sleepers(program, postgres, database, stack)
+        for _ in range(5):
+            session = session_of(log_in(program, *ALICE))
+            for name in ("main", "second"):
+                for _ in range(4):
+                    sleepers.start(session, name)
+        until(lambda: sleepers.asleep == 8)
+        assert "1 row" in text(call(program, "query_database", query="SELECT 1"))
+        assert sleepers.asleep == 8
+        run(program.config, "-disable-user", "-username", ALICE[0])  # or the end waits for them
+        until(lambda: sleepers.asleep == 0)
+
+
+def test_a_session_ends_its_own_calls_and_a_disabled_user_all(
+    tmp_path: Path, postgres: Server, database: str
+) -> None:
+    with shared(tmp_path, postgres, database) as program, ExitStack() as stack:
+        sleepers = Sleepers(program, postgres, database, stack)
+        first, second, third = (session_of(log_in(program, *ALICE)) for _ in "123")
+        of_first, of_second = sleepers.start(first), sleepers.start(second)
+        until(lambda: sleepers.asleep == 2)
+        assert call(program, "logout_user", token=first).status == 200
+        assert "logged out" in text(of_first.reply())
+        assert call(program, "query_database", token=first, query="SELECT 1").status == 401
+        assert "1 row" in text(call(program, "query_database", token=third, query="SELECT 1"))
+        assert sleepers.asleep == 1
+        run(program.config, "-disable-user", "-username", ALICE[0])
+        assert "disabled" in text(of_second.reply())
+        assert call(program, "query_database", token=third, query="SELECT 1").status == 401
+        until(lambda: sleepers.asleep == 0)
+
+
+def text(reply: Reply) -> str:
+    """What a tool answered."""
+    found: str = reply.json["result"]["content"][0]["text"]
+    return found
