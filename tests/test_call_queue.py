@@ -99,7 +99,8 @@ def test_a_token_that_holds_every_connection_leaves_room_for_all_others() -> Non
     with clients() as made:
         limits, server = Limits(), made.served.server
         loud = made.slow("ann", 520)
-        until(lambda: made.queue.waiting == limits.waiting, 30)
+        # All others have been refused, or closed to make room.
+        until(lambda: ready(loud) == 520 - limits.share - limits.waiting, 60)
         for _ in range(3):
             assert made.send(HEALTH).reply().status == 200
             assert made.call("ben").reply().status == 200
@@ -118,7 +119,16 @@ def test_a_token_that_holds_every_connection_leaves_room_for_all_others() -> Non
         assert reply.json["error"]["code"] == -32603
     # The others were refused by their heads, before there was an id.
     assert any(isinstance(reply.json.get("id"), int) for reply in refused)
-    assert len(served) + len(refused) == len(replies)
+    # A burst beyond all connections is told so by 503, as long as it lasts.
+    assert {reply.status for reply in replies} <= {200, 429, 503}
+
+
+def ready(readers: list[Reader]) -> int:
+    """For how many there is an answer, or the end."""
+    poll = select.poll()  # select takes no descriptor above 1023
+    for reader in readers:
+        poll.register(reader._socket, select.POLLIN)
+    return len(poll.poll(0))
 
 
 def reply_of(reader: Reader) -> Reply | None:
