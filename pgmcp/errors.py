@@ -280,6 +280,14 @@ class CallEndedError(ToolError):
     """The call was cancelled, ran out of time, or lost the right to go on."""
 
 
+class PoolClosedError(CallEndedError):
+    """The pool has been closed; `unused` when only because nobody used it."""
+
+    def __init__(self, reason: str, *, unused: bool = False) -> None:
+        super().__init__(f"the call was ended: {reason}")
+        self.unused = unused
+
+
 class DatabaseRefusedError(ToolError):
     """A database that is not there for this caller."""
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate import trees
 from pgmcp.gate.columns import ColumnRead, columns_read
-from pgmcp.gate.judge import Judge
+from pgmcp.gate.transaction import gated
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.driver import Connection
-from pgmcp.postgres.messages import Step
+from pgmcp.postgres.messages import Reply, Step
 from pgmcp.postgres.port import Database
 from tests.databases import connect, settings_for
 from tools.postgres import Server
@@ -65,12 +66,22 @@ def open_database(postgres: Server, database: str) -> Iterator[Open]:
 
 
 def tree_of(session: Connection, text: str) -> str:
-    """The tree that the judge gets to see."""
-    steps = Judge().examination(text, session.server_major)
+    """The tree that the judge gets to see where there are views or policies."""
+    return trees.rewritten(replies_to(session, trees.rewriting(text, session.server_major)))
+
+
+def bound_tree_of(session: Connection, text: str) -> str:
+    """The tree that the judge gets to see where there is neither."""
+    steps = [Step("BEGIN"), trees.show(session.server_major), *gated(text, (), ()).bound]
+    (tree,) = trees.bound(replies_to(session, [*steps, *trees.HIDE])[2])
+    return tree
+
+
+def replies_to(session: Connection, steps: Sequence[Step]) -> list[Reply]:
     outcome = session.run(steps, Call(30), limit_bytes=10_000_000)
     session.settle(Call(30))
     assert outcome.failure is None, outcome.failure
-    return "".join(notice.get("D", "") for notice in outcome.replies[1].notices)
+    return outcome.replies
 
 
 READS = [
@@ -105,6 +116,10 @@ def test_the_columns_that_a_statement_reads(session: Connection) -> None:
         for text, _ in READS
     }
     assert read == {text: set(expected.split()) for text, expected in READS}
+    for text, expected in READS:
+        if "@" not in expected:
+            bound = columns_read(bound_tree_of(session, text))
+            assert {spelled(session, read) for read in bound} == read[text], text
 
 
 def spelled(session: Connection, read: ColumnRead) -> str:

@@ -153,3 +153,12 @@ def test_closing_twice_is_once(postgres: Server, database: str) -> None:
     made.close()
     made.close()
     assert eventually(lambda: backends(postgres, database) == 0)
+
+
+def test_a_connection_at_rest_does_not_keep_its_last_big_answer(connection: Connection) -> None:
+    for text in ("SELECT repeat('r', 7900000)", "SELECT g FROM generate_series(1, 200000) g"):
+        outcome = connection.run([Step(text)], Call(20), limit_bytes=10 * LIMIT)
+        assert len(outcome.replies[0].rows) in (1, 200_000)
+        assert connection.held_bytes < 100_000
+        connection.settle(Call(20))
+        assert connection.held_bytes < 100_000

@@ -25,11 +25,24 @@ SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recover
   COALESCE((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false)
 """
 
+_AT_WORK_SQL = """
+SELECT pid, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - query_start)::int
+FROM pg_catalog.pg_stat_activity
+WHERE usename = current_user AND application_name = 'pgmcp' AND state = 'active'
+  AND pid <> pg_catalog.pg_backend_pid()
+  AND query_start < pg_catalog.clock_timestamp() - $1::interval
+ORDER BY 1
+"""
+
 
 def database_findings(
-    database: Database, clock: Callable[[], float] = time.monotonic
+    database: Database,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    grace_seconds: float = 10.0,
 ) -> Iterator[Finding]:
-    """Whether it answers, how quickly, and what its role could do beyond reading."""
+    """Whether it answers, how quickly, what runs there for longer than its time and
+    `grace_seconds`, and what its role could do beyond reading."""
     pools = Pools([database])
     try:
         reader = pools.database(_OWNER, database.name, Call(_SECONDS))
@@ -48,6 +61,7 @@ def database_findings(
             f", connected in {connected * 1000:.0f} ms, SELECT 1 in "
             f"{(clock() - started) * 1000:.1f} ms",
         )
+        yield from _stuck_findings(database, reader, grace_seconds)
         yield from _role_findings(database, reader)
         yield from _log_findings(database, reader)
         yield from _domain_findings(database, reader)
@@ -57,6 +71,22 @@ def database_findings(
         yield error(database.name, failure.message, failure.hint or "Mend this first.")
     finally:
         pools.close(_CLOSE_SECONDS)
+
+
+def _stuck_findings(database: Database, reader: Port, grace_seconds: float) -> Iterator[Finding]:
+    """Statements of pgmcp's, this or another, that run on past the time that they may take."""
+    allowed = database.statement_timeout_seconds
+    if not allowed:
+        return
+    for pid, seconds in reader.fetch(_AT_WORK_SQL, (f"{allowed + grace_seconds:g} s",)).rows:
+        process, age = (pid or b"").decode(), (seconds or b"").decode()
+        yield warning(
+            f"{database.name}: stuck",
+            f"process {process} has worked on a statement of pgmcp's for {age} s, and may for "
+            f"{allowed:g} s: PostgreSQL cannot interrupt what it does, or was not told to",
+            "Its connection is counted until it ends. Try pg_terminate_backend, and a restart of "
+            "PostgreSQL if that does not end it.",
+        )
 
 
 def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
 """A database as tools see it: each call is one read-only transaction on a leased connection.
 
 The rule: a caller's text runs only behind `sql.GATE`, or as a SHOW, or inside EXPLAIN after the
-gate has taken it; only after the judge has let through what it would call; only over the extended
-protocol; and always inside BEGIN READ ONLY, with a snapshot taken first, and ROLLBACK.
+gate has taken it; only after the judge has let through what it would call, and only the statement
+that was judged; only over the extended protocol; and always inside BEGIN READ ONLY, with a snapshot
+taken before it runs, and ROLLBACK.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from pgmcp.config import model
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
+    PoolClosedError,
     ServerMessage,
     StatementError,
     StatementRefusedError,
     ToolError,
 )
-from pgmcp.gate.judge import ALTERED, SAME_STATE, Judge
-from pgmcp.pool.pool import Pool, PoolClosedError
+from pgmcp.gate.judge import Judge
+from pgmcp.gate.transaction import OWN_RESULT_BYTES, Params, Reading, Transactions, explained, gated
+from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.port import Rows
 from pgmcp.sql import text as sql
@@ -34,10 +37,7 @@ if TYPE_CHECKING:
     from pgmcp.postgres.driver import Connection
 
 T = TypeVar("T")
-Params = tuple[str | None, ...]
 
-OWN_RESULT_BYTES = 128 * 1024 * 1024
-"""The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""
 RESTED_SECONDS = 1.0
 """A connection idle for longer may have died without a sign; one used just now has not."""
 
@@ -48,15 +48,6 @@ _PROTOCOL_VIOLATION = "08P01"
 # what the gate says of statements that are none: syntax, WITH … (INSERT …), cursor definition
 _GATE_REFUSALS = frozenset({_SYNTAX_ERROR, "0A000", "42P11"})
 
-_BEGIN = Step("BEGIN READ ONLY")
-# A SELECT, and so the snapshot after which no SET TRANSACTION READ WRITE is accepted.
-# cursor_tuple_fraction: plan a cursor for all of its rows, as the bare statement would be.
-_SETTINGS = (
-    "SELECT pg_catalog.set_config('statement_timeout', $1, true),"
-    " pg_catalog.set_config('lock_timeout', $2, true),"
-    " pg_catalog.set_config('cursor_tuple_fraction', '1', true)"
-)
-_SETTINGS_IF_UNALTERED = f"{_SETTINGS}, {SAME_STATE}"
 _OPENING_STEPS = 2
 
 
@@ -73,7 +64,7 @@ class ReadOnlyDatabase:
     ) -> None:
         self._settings = settings
         self._pool = pool
-        self._judge = judge
+        self._transactions = Transactions(settings, judge, call)
         self._catalogues = catalogues
         self._call = call
 
@@ -98,17 +89,16 @@ class ReadOnlyDatabase:
         offset: int = 0,
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on."""
-        steps = [_gated(text, params)]
-        if offset:
-            steps.append(Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=len(sql.GATE)))
-        steps.append(
-            Step(
-                f"FETCH FORWARD {max_rows + 1:d} FROM {sql.CURSOR}",
-                prefix=len(sql.GATE),
-                describe=True,
-            )
+        move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=len(sql.GATE))
+        fetch = Step(
+            "",
+            prefix=len(sql.GATE),
+            max_rows=max_rows + 1,
+            describe=True,
+            portal=sql.CURSOR,
+            parse=False,
         )
-        rows = self._read(text, steps)
+        rows = self._read(gated(text, params, (move, fetch) if offset else (fetch,)))
         more = len(rows.rows) > max_rows
         return Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes)
 
@@ -116,20 +106,17 @@ class ReadOnlyDatabase:
         """Run a caller's SHOW: the grammar has no other statement that begins with this word."""
         if sql.first_word(text) != "show":
             raise StatementRefusedError("Only SHOW is allowed here")
-        steps = [*self._opening(), Step(text, describe=True)]
+        steps = (Step(text, describe=True),)
         with self._call.counting():
-            return self._rows(text, steps, self._run(steps, self._settings.max_result_bytes))
+            return self._rows(text, *self._run(steps, self._settings.max_result_bytes))
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a statement that the gate accepts; ANALYZE among them runs it."""
-        head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"
-        explain = Step(head + text, params, prefix=len(head), describe=True)
-        return self._read(text, [_gate_only(text), explain])
+        return self._read(explained(options, text, params))
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
-        steps = [*self._opening(), Step(text, params, describe=True)]
-        outcome = self._run(steps, OWN_RESULT_BYTES)
+        steps, outcome = self._run((Step(text, params, describe=True),), OWN_RESULT_BYTES)
         if outcome.failure is not None:
             raise self._statement_error(outcome.failure, steps)
         reply = outcome.replies[-1]
@@ -147,50 +134,11 @@ class ReadOnlyDatabase:
 
     # -- one transaction ---------------------------------------------------------------------------
 
-    def _read(self, text: str, steps: Sequence[Step]) -> Rows:
-        """Run the steps of a caller's text, once it is judged; the last one brings the rows."""
-        sql.encode(text)
-
-        def work(connection: Connection) -> tuple[Sequence[Step], Outcome]:
-            return self._run_judged(connection, text, steps)
-
-        return self._rows(text, *self._leased(work))
-
-    def _run_judged(
-        self, connection: Connection, text: str, steps: Sequence[Step]
-    ) -> tuple[Sequence[Step], Outcome]:
-        """The steps' outcome, in one write if the text was judged in this state, or its refusal;
-        else the examination, the judge's questions and the steps are one transaction in several."""
-        call, limit = self._call, self._settings.max_result_bytes
-        known = self._judge.known(text)
-        if known is not None:
-            # What is refused is not sent: only that the state is still the same is asked.
-            group = [*self._opening(known.state), *(steps if known.objection is None else ())]
-            with call.counting():
-                outcome = connection.run(group, call, limit_bytes=limit)
-            if not _altered(outcome):
-                if outcome.failure is None:
-                    known.require_harmless()
-                return group, outcome
-            connection.settle(call)
-
-        def ask(questions: Sequence[Step]) -> Outcome:
-            return connection.run(questions, call, limit_bytes=OWN_RESULT_BYTES, last=False)
-
-        examination = self._judge.examination(text, connection.server_major)
-        group = [*self._opening(), _gate_only(text), *examination]
-        outcome = ask(group)
-        try:
-            if outcome.failure is not None:
-                connection.finish(call)
-                return group, outcome
-            self._judge.judge(text, outcome.replies[-len(examination) :], ask)
-        except StatementRefusedError as refused:
-            refused.gate = "judge"
-            connection.finish(call)
-            raise
-        with call.counting():
-            return steps, connection.run(steps, call, limit_bytes=limit)
+    def _read(self, reading: Reading) -> Rows:
+        """Run a caller's text, once it is judged; the last step brings the rows."""
+        sql.encode(reading.text)
+        steps, outcome = self._leased(lambda c: self._transactions.run(c, reading))
+        return self._rows(reading.text, steps, outcome)
 
     def _rows(self, text: str, steps: Sequence[Step], outcome: Outcome) -> Rows:
         if outcome.failure is not None:
@@ -199,20 +147,14 @@ class ReadOnlyDatabase:
         cut_bytes = self._settings.max_result_bytes if reply.cut else None
         return Rows(reply.columns, reply.rows, cut_bytes=cut_bytes)
 
-    def _opening(self, state: str | None = None) -> tuple[Step, Step]:
-        """What each transaction begins with; with a state, it fails as ALTERED in another."""
-        seconds = min(
-            self._settings.statement_timeout_seconds or float("inf"), self._call.remaining()
-        )
-        lock_seconds = min(self._settings.lock_timeout_seconds, seconds)
-        limits = (_milliseconds(seconds), _milliseconds(lock_seconds))
-        if state is None:
-            return _BEGIN, Step(_SETTINGS, limits)
-        return _BEGIN, Step(_SETTINGS_IF_UNALTERED, (*limits, state))
+    def _run(self, steps: Sequence[Step], limit_bytes: int) -> tuple[Sequence[Step], Outcome]:
+        """Run the steps as one transaction, in one write; all of its steps, and their outcome."""
 
-    def _run(self, steps: Sequence[Step], limit_bytes: int) -> Outcome:
-        """Run the steps as one transaction, in one write."""
-        return self._leased(lambda c: c.run(steps, self._call, limit_bytes=limit_bytes))
+        def work(connection: Connection) -> tuple[Sequence[Step], Outcome]:
+            group = [*self._transactions.opening(connection), *steps]
+            return group, connection.run(group, self._call, limit_bytes=limit_bytes)
+
+        return self._leased(work)
 
     def _leased(self, work: Callable[[Connection], T]) -> T:
         """`work` on a connection.
@@ -269,8 +211,8 @@ class ReadOnlyDatabase:
 
         If it is one, it is no read; if not, its own syntax error says more than ours could.
         """
-        bare = [*self._opening(), Step(text, execute=False)]
-        asked = self._run(bare, OWN_RESULT_BYTES).failure
+        bare, outcome = self._run((Step(text, execute=False),), OWN_RESULT_BYTES)
+        asked = outcome.failure
         if asked is not None and asked.step < _OPENING_STEPS:
             return self._statement_error(asked, bare)
         if asked is not None and asked.server.sqlstate in (_SYNTAX_ERROR, failure.server.sqlstate):
@@ -304,24 +246,3 @@ class _DiedIdleError(Exception):
     def __init__(self, lost: ConnectionLostError, pool: Pool) -> None:
         super().__init__(str(lost))
         self.pool = pool
-
-
-def _gated(text: str, params: Params) -> Step:
-    return Step(sql.GATE + text, params, prefix=len(sql.GATE))
-
-
-def _gate_only(text: str) -> Step:
-    return Step(sql.GATE + text, prefix=len(sql.GATE), execute=False)
-
-
-def _altered(outcome: Outcome) -> bool:
-    """Whether something was committed since the text was judged."""
-    failure = outcome.failure
-    return (
-        failure is not None and failure.step < _OPENING_STEPS and failure.server.sqlstate == ALTERED
-    )
-
-
-def _milliseconds(seconds: float) -> str:
-    """For a setting where 0 would mean without end."""
-    return str(max(1, min(2_147_483_647, int(seconds * 1000))))

@@ -8,7 +8,7 @@ from pgmcp.metrics import process
 from pgmcp.metrics.metrics import Family, gauge, value
 from pgmcp.pool.pools import Pools
 
-STATES = ("idle", "leased", "connecting")
+STATES = ("idle", "leased", "connecting", "stuck")
 
 
 def pools(of: Pools) -> Iterator[Family]:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database
 from pgmcp.errors import (
-    CallEndedError,
     ConnectionLostError,
     DatabaseUnavailableError,
+    PoolClosedError,
     PoolTimeoutError,
 )
 from pgmcp.pool.lease import Age, Grant, Waiter
 from pgmcp.pool.slots import Slots
+from pgmcp.postgres.left import Left, all_stuck
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -37,14 +38,6 @@ SLOW_SECONDS = 0.1
 """A failure that came faster speaks for nobody else: to try again costs less than to be wrong."""
 JITTER = 0.1
 """Limits of age vary by this part, so that connections opened together do not end together."""
-
-
-class PoolClosedError(CallEndedError):
-    """The pool has been closed; `unused` when only because nobody used it."""
-
-    def __init__(self, reason: str, *, unused: bool = False) -> None:
-        super().__init__(f"the call was ended: {reason}")
-        self.unused = unused
 
 
 class Pool:
@@ -72,6 +65,7 @@ class Pool:
         self._ages: dict[Connection, Age] = {}
         self._idle: list[Connection] = []
         self._leased: dict[Connection, Call] = {}
+        self._left: list[Left] = []
         self._connecting: dict[Call, float] = {}
         self._waiters: deque[Waiter] = deque()
         self._closed: PoolClosedError | None = None
@@ -96,6 +90,7 @@ class Pool:
                 "idle": len(self._idle),
                 "leased": len(self._leased),
                 "connecting": len(self._connecting),
+                "stuck": len(self._left),
                 "waiting": len(self._waiters),
             }
 
@@ -173,6 +168,8 @@ class Pool:
         if self._connecting and not self._leased:
             return "connecting to the database takes too long"
         used = f"{len(self._leased)} of {self.database.pool_max_conns} are in use"
+        if self._left:
+            used += f", and statements that do not end hold {len(self._left)}"
         if self._size < self.database.pool_max_conns and not self._slots.room:
             used += f", and all {self._slots.maximum} that this server may open are taken"
         elif not self._slots.places.may_take(self.owner):
@@ -224,30 +221,33 @@ class Pool:
             self._slots.ended.notify_all()
 
     def _release(self, connection: Connection) -> None:
+        left: Left | None = None
         with self._lock:
             del self._leased[connection]
-            self._slots.places.give_back(self.owner)
             age = self._ages[connection]
             now = self._clock()
             keep = connection.reusable and self._may_keep and now < age.expires
             if keep:
+                self._slots.places.give_back(self.owner)
                 age.idle_since = now
                 age.idle_until = now + _jittered(self.database.pool_max_conn_idle_seconds)
                 self._idle.append(connection)
                 self._slots.idle[connection] = self
             else:
                 del self._ages[connection]
-                self._slots.taken -= 1
+                left = self._slots.leave(connection, self, self._left)
             self._slots.dispatch()
             self._slots.ended.notify_all()
         if not keep:
             connection.close()
+        if left is not None:
+            self._slots.left.watch(left)
 
     # -- decisions: for holders of the lock --------------------------------------------------------
 
     @property
     def _size(self) -> int:
-        return len(self._idle) + len(self._leased) + len(self._connecting)
+        return len(self._idle) + len(self._leased) + len(self._connecting) + len(self._left)
 
     @property
     def _may_keep(self) -> bool:
@@ -280,6 +280,8 @@ class Pool:
             self._leased[connection] = call
             connection.rested_seconds = now - self._ages[connection].idle_since
             return Grant(connection)
+        if len(self._left) >= self.database.pool_max_conns and all(i.seen for i in self._left):
+            return Grant(error=all_stuck(len(self._left), self.database.name))
         if self._failure is not None and now < self._failure_until:
             if self._leased:
                 return None

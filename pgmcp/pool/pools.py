@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Host
-from pgmcp.errors import ToolError
+from pgmcp.errors import PoolClosedError, ToolError
 from pgmcp.pool.slots import Slots
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Pools:
     ) -> None:
         self._clock = clock
         self._on_found = on_found
-        self._slots = Slots(max_connections_total)
+        self._slots = Slots(max_connections_total, clock)
         self._pools: dict[tuple[str, Source], Pool] = {}
         self.current = Databases(self, {d.name: self._source(d) for d in databases})
         self._closed_owners: dict[str, tuple[float, str]] = {}
@@ -171,7 +171,7 @@ class Pools:
     def _pool(self, owner: str, source: Source, began: float, key: str) -> Pool:
         """The pool for a call that began at this time with the credential `key`; PoolClosedError
         when that or the owner is gone."""
-        from pgmcp.pool.pool import Pool, PoolClosedError
+        from pgmcp.pool.pool import Pool
 
         connect = source.connector.connect
         with self._slots.lock:
@@ -237,6 +237,7 @@ class Pools:
             self._closed = reason
             gone = [(pool, reason) for pool in self._pools.values()]
             self._pools.clear()
+        self._slots.left.close()
         self._end(gone, timeout_seconds)
 
     def _end(self, pools: Sequence[tuple[Pool, str]], seconds: float) -> None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from pgmcp.calls.shares import Places
+from pgmcp.config.model import Database
+from pgmcp.postgres.left import Left, LeftBackends
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -21,6 +25,7 @@ class Pool(Protocol):
     """A pool as the slots see it; `db.pool` has it."""
 
     owner: str
+    database: Database
 
     @property
     def turn(self) -> int:
@@ -37,11 +42,12 @@ class Slots:
     """`maximum` connections over all pools. Every method is for holders of `lock`.
 
     `idle` is every idle connection with its pool, least recently used first. `places` are those
-    that owners have in use, with their shares. `ended` is notified when a lease or an attempt to
-    connect has ended.
+    that owners have in use or left at work, with their shares. `ended` is notified when a lease or
+    an attempt to connect has ended. `left` are the server's processes that outlive their
+    connections, whose slots and places stay taken.
     """
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Lock()
         self.ended = threading.Condition(self.lock)
         self.places = Places(maximum)
@@ -49,6 +55,7 @@ class Slots:
         self.idle: OrderedDict[Connection, Pool] = OrderedDict()
         self._waiting: OrderedDict[str, list[Pool]] = OrderedDict()
         self.tickets = itertools.count()
+        self.left = LeftBackends(self._give_back, clock)
 
     def __repr__(self) -> str:
         return f"<Slots {self.taken} of {self.maximum} taken, {len(self.idle)} idle>"
@@ -82,6 +89,26 @@ class Slots:
         pool.give_up(victim)
         self.taken += 1
         return victim
+
+    def leave(self, connection: Connection, pool: Pool, among: list[Left]) -> Left | None:
+        """Give back slot and place of a connection that is kept no longer. One whose process may
+        still be at work keeps them, is put `among` those of its pool, and has to be watched."""
+        if not connection.at_work or connection.place is None:
+            self.taken -= 1
+            self.places.give_back(pool.owner)
+            return None
+        left = Left(pool.owner, pool.database.name, connection.place, connection.peer, among)
+        among.append(left)
+        return left
+
+    def _give_back(self, left: Left) -> None:
+        """Give back the slot of a process that is gone. Takes the lock."""
+        with self.lock:
+            left.among.remove(left)
+            self.taken -= 1
+            self.places.give_back(left.owner)
+            self.dispatch()
+            self.ended.notify_all()
 
     def excess(self) -> list[Connection]:
         """The idle connections that go when `maximum` was lowered, for closing. Takes the lock."""

@@ -6,25 +6,52 @@ each place's reason, and never the password.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database, Host
-from pgmcp.errors import CallEndedError, DatabaseUnavailableError, StatementError
+from pgmcp.config.model import Database, Host, Secret
+from pgmcp.errors import (
+    CallEndedError,
+    ConnectionLostError,
+    DatabaseUnavailableError,
+    StatementError,
+)
 from pgmcp.gate.role import powers, powers_sql, trusted_parameter
 from pgmcp.postgres.address import Endpoint, SocketAddress, TlsSettings, UnreachableError, endpoints
-from pgmcp.postgres.messages import Step
+from pgmcp.postgres.left import Backend
+from pgmcp.postgres.messages import READ_ONLY, Step
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
     from pgmcp.postgres.driver import Connection
 
-_ROLE_OF_SERVER = Step(
-    "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
+# The address tells apart the servers behind one name, of which any may answer the next time.
+_SERVER = (
+    "pg_catalog.pg_backend_pid(), pg_catalog.concat_ws(' ', pg_catalog.inet_server_addr(),"
+    " pg_catalog.inet_server_port()), pg_catalog.date_part('epoch',"
+    " pg_catalog.pg_postmaster_start_time())"
 )
+_GREETING = Step(
+    f"SELECT {_SERVER}, pg_catalog.date_part('epoch', own.backend_start),"
+    " pg_catalog.current_setting('statement_timeout'),"
+    " pg_catalog.current_setting('lock_timeout'), pg_catalog.pg_is_in_recovery(),"
+    " pg_catalog.current_setting('default_transaction_read_only')"
+    " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) own"
+)
+_AT_WORK = (
+    f"SELECT {_SERVER}, other.pid, pg_catalog.date_part('epoch', other.backend_start)"
+    " FROM (VALUES (1)) one LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) other"
+    " ON other.pid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int4[])"
+)
+_ASK_SECONDS = 5.0
+_UNITS = {"": 0.001, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([0-9]+)(us|ms|s|min|h|d|)")
 _POWERS_BYTES = 64 * 1024
+_ANSWER_BYTES = 64 * 1024
 _NOT_ENCRYPTED_RIGHT = "28000"  # what pg_hba.conf says when a line should be, or not be, encrypted
 
 
@@ -58,8 +85,8 @@ class Connector:
         reasons: list[str] = []
         try:
             for wanted in self._wanted():
-                for place, password in self._places(call, reasons):
-                    connection = self._try_place(place, password, call, reasons)
+                for place, secret in self._places(call, reasons):
+                    connection = self._try_place(place, secret, call, reasons)
                     if connection is not None:
                         if self._suits(connection, wanted, call):
                             self._require_safe_role(connection, call)
@@ -85,12 +112,12 @@ class Connector:
         wanted = self.database.target_session_attrs
         return ("standby", "any") if wanted == "prefer-standby" else (wanted,)
 
-    def _places(self, call: Call, reasons: list[str]) -> Iterator[tuple[Endpoint, str | None]]:
+    def _places(self, call: Call, reasons: list[str]) -> Iterator[tuple[Endpoint, Secret | None]]:
         passwords = self.database.passwords or (None,)
         for number, host in enumerate(self.database.hosts):
             secret = passwords[min(number, len(passwords) - 1)]
             for place in self._addresses(host, call, reasons):
-                yield place, secret.reveal() if secret is not None else None
+                yield place, secret
 
     def _addresses(self, host: Host, call: Call, reasons: list[str]) -> list[Endpoint]:
         seconds = self.database.connect_timeout_seconds or call.remaining()
@@ -103,27 +130,19 @@ class Connector:
         return places
 
     def _try_place(
-        self, place: Endpoint, password: str | None, call: Call, reasons: list[str]
+        self, place: Endpoint, secret: Secret | None, call: Call, reasons: list[str]
     ) -> Connection | None:
         """A connection by the first plan of sslmode that works; None, and a reason more, if none.
 
         A wrong password ends it all, as in libpq: the next host would get it wrong as well.
         """
-        from pgmcp.postgres.driver import open_connection
-
         plans = self._tls.plans(place)
         for encrypted in plans:
             call.check()
             try:
-                return open_connection(
-                    place,
-                    self._tls,
-                    self.database,
-                    password,
-                    call,
-                    encrypted=encrypted,
-                    clock=self._clock,
-                )
+                connection = self.open(place, secret, encrypted, call)
+                connection.place = _Place(self, place, encrypted, secret)
+                return connection
             except UnreachableError as error:
                 reasons.append(f"{place.name}: {error}")
                 if not error.tls:
@@ -138,19 +157,51 @@ class Connector:
                 break
         return None
 
-    def _suits(self, connection: Connection, wanted: str, call: Call) -> bool:
-        if wanted == "any":
-            return True
-        outcome = connection.run((_ROLE_OF_SERVER,), call, limit_bytes=1024)
-        connection.settle(call)
+    def open(
+        self, place: Endpoint, secret: Secret | None, encrypted: bool | None, call: Call
+    ) -> Connection:
+        """One attempt at one place; raises as `opening.open_connection`."""
+        from pgmcp.postgres.opening import open_connection
+
+        return open_connection(
+            place,
+            self._tls,
+            self.database,
+            secret.reveal() if secret is not None else None,
+            call,
+            encrypted=encrypted,
+            clock=self._clock,
+        )
+
+    def _greet(self, connection: Connection, call: Call) -> tuple[bool, bool]:
+        """Learn who answers and what the session may do; (in recovery, writes by default)."""
+        from pgmcp.postgres.driver import Limits
+
+        outcome = connection.run(
+            (READ_ONLY, _GREETING), call, limit_bytes=_ANSWER_BYTES, last=False
+        )
         if outcome.failure is not None:
-            return False
-        in_recovery, read_only = outcome.replies[0].rows[0]
+            connection.close()
+            raise self._unavailable([outcome.failure.server.message])
+        row = [(value or b"").decode() for value in outcome.replies[-1].rows[0]]
+        pid, address, server_began, began, statement, lock, in_recovery, read_only = row
+        if in_recovery == "t":
+            connection.expect_standby()
+        connection.finish(call)
+        connection.settle(call)
+        connection.limits = Limits(_seconds(statement), _seconds(lock))
+        if int(pid) == connection.backend:  # else a pooler answers, and which process is its secret
+            connection.peer = Backend(connection.backend, began, address, server_began)
+        return in_recovery == "t", read_only == "off"
+
+    def _suits(self, connection: Connection, wanted: str, call: Call) -> bool:
+        in_recovery, writes = self._greet(connection, call)
         return {
-            "read-write": in_recovery == b"f" and read_only == b"off",
-            "read-only": in_recovery == b"t" or read_only == b"on",
-            "primary": in_recovery == b"f",
-            "standby": in_recovery == b"t",
+            "any": True,
+            "read-write": writes and not in_recovery,
+            "read-only": in_recovery or not writes,
+            "primary": not in_recovery,
+            "standby": in_recovery,
         }[wanted]
 
     def _require_safe_role(self, connection: Connection, call: Call) -> None:
@@ -161,10 +212,10 @@ class Connector:
             powers_sql(connection.server_major),
             (trusted_parameter(self.database.trusted_functions),),
         )
-        outcome = connection.run((ask,), call, limit_bytes=_POWERS_BYTES)
+        outcome = connection.run((READ_ONLY, ask), call, limit_bytes=_POWERS_BYTES)
         if not connection.closed:
             connection.settle(call)
-        found = powers(outcome.replies[0].rows) if outcome.replies else ()
+        found = powers(outcome.replies[-1].rows) if outcome.replies else ()
         found = tuple(power for power in found if power.writes)
         if outcome.failure is None and not found and not connection.closed:
             return
@@ -175,3 +226,45 @@ class Connector:
             "The operator set require_safe_role; pgedge-postgres-mcp -check shows the SQL for a"
             " role that can only read.",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """`db.left.Place`: one address of a host, and how it was connected to."""
+
+    connector: Connector
+    endpoint: Endpoint
+    encrypted: bool | None
+    secret: Secret | None = field(compare=False)
+
+    def at_work(self, backends: Collection[Backend]) -> frozenset[Backend] | None:
+        """Those that are there; asked over a connection that no pool counts, and that is closed."""
+        call = Call(_ASK_SECONDS)
+        pids = "{" + ",".join(str(backend.pid) for backend in backends) + "}"
+        try:
+            connection = self.connector.open(self.endpoint, self.secret, self.encrypted, call)
+            outcome = connection.run(
+                (READ_ONLY, Step(_AT_WORK, (pids,))), call, limit_bytes=_ANSWER_BYTES
+            )
+        except (UnreachableError, StatementError, CallEndedError, ConnectionLostError):
+            return None
+        connection.close()
+        if outcome.failure is not None:
+            return None
+        rows = [[(value or b"").decode() for value in row] for row in outcome.replies[-1].rows]
+        own, address, server_began = rows[0][:3]
+        here = {(pid, began) for *_, pid, began in rows}
+        if int(own) != connection.backend or any(b.address != address for b in backends):
+            return None  # a pooler, or another server of several behind one address
+        return frozenset(
+            backend
+            for backend in backends
+            if backend.server_began == server_began and (str(backend.pid), backend.began) in here
+        )
+
+
+def _seconds(setting: str) -> float:
+    """A time limit as PostgreSQL shows it, such as "2s"; 0 there is none."""
+    read = _DURATION.fullmatch(setting)
+    seconds = int(read.group(1)) * _UNITS[read.group(2)] if read else 0.0
+    return seconds or float("inf")

@@ -10,6 +10,7 @@ import contextlib
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NoReturn
 
@@ -30,20 +31,24 @@ from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTime
 from pgmcp.postgres import messages
 from pgmcp.postgres.address import Endpoint, TlsSettings, UnreachableError, open_wire, reach
 from pgmcp.postgres.inbox import Inbox
+from pgmcp.postgres.left import Backend, Place
 from pgmcp.postgres.messages import Failure, Outcome, ProtocolError, Reply, Step
 
 ANSWER_GRACE_SECONDS = 0.5
 """How long after a call's deadline the server may still say by itself that it stopped."""
 CANCEL_SECONDS = 2.0
 """How long a CancelRequest and the statement's end are waited for before the line is cut."""
-CLEANUP = messages.simple("ROLLBACK") + messages.simple("DISCARD ALL")
-_CLEANUPS = (b"ROLLBACK\0", b"DISCARD ALL\0")
+_RESET = ("ROLLBACK", "DISCARD ALL")
+# DISCARD ALL takes a snapshot, which a standby refuses at SERIALIZABLE; it undoes this SET as well.
+_RESET_ON_STANDBY = (_RESET[0], "SET default_transaction_isolation = 'read committed'", _RESET[1])
+_TAGS = {"ROLLBACK": b"ROLLBACK\0", "DISCARD ALL": b"DISCARD ALL\0"}
 _ENDS_STEP = frozenset((messages.COMMAND_COMPLETE, messages.EMPTY_QUERY, messages.PORTAL_SUSPENDED))
 _QUIET = frozenset((messages.BIND_COMPLETE, messages.NO_DATA))
+_NO_STEP = Step("")
 _ASIDES = frozenset((messages.NOTICE, messages.PARAMETER_STATUS, messages.NOTIFICATION))
-_NO_ENCODING = "SQL_ASCII"
+NO_ENCODING = "SQL_ASCII"
 _PASSWORD_REQUESTS = (3, 5, 10)
-_STARTUP_ERRORS = (
+STARTUP_ERRORS = (
     InterfaceError,
     ScramException,
     ValueError,
@@ -52,6 +57,14 @@ _STARTUP_ERRORS = (
     TypeError,
     struct.error,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the role, the database and the server's configuration allow a session."""
+
+    statement_timeout_seconds: float = float("inf")
+    lock_timeout_seconds: float = float("inf")
 
 
 class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
@@ -75,11 +88,17 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.closed = False
         self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
         self.notified = 0  # notifications that came
+        self.limits = Limits()  # these three are learned, and written, by the connector
+        self.place: Place | None = None
+        self.peer: Backend | None = None
+        self.at_work = False
+        """Whether the server's process is at work, or may be, as far as is known once closed."""
         self._endpoint = endpoint
         self._tls = tls
         self._clock = clock
         self._inbox = Inbox(self._chunk)
-        self._owed = 0
+        self._owed: tuple[bytes, ...] = ()
+        self._reset_by(_RESET)
         self._in_transaction = False
         self._heard = False
         self._call: Call | None = None
@@ -96,6 +115,19 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     def __repr__(self) -> str:
         return f"<Connection {self.backend} {'closed' if self.closed else 'open'}>"
+
+    def expect_standby(self) -> None:
+        """Reset the session in a way that a standby takes from a role of any defaults."""
+        self._reset_by(_RESET_ON_STANDBY)
+
+    def _reset_by(self, commands: tuple[str, ...]) -> None:
+        self._cleanup = b"".join(map(messages.simple, commands))
+        self._tags = tuple(_TAGS.get(command, b"SET\0") for command in commands)
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of the server's answers are kept."""
+        return self._inbox.held_bytes
 
     @property
     def backend(self) -> int:
@@ -138,17 +170,20 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         what came until then stays, and the connection is closed. Raises CallEndedError,
         ConnectionLostError and, for a step that cannot be sent, ToolError.
         """
-        sent = b"".join([*map(messages.pipeline, steps), messages.SYNC, CLEANUP if last else b""])
+        sent = b"".join(
+            [*map(messages.pipeline, steps), messages.SYNC, self._cleanup if last else b""]
+        )
         with self._on_behalf_of(call):
-            self._in_transaction = True
+            self._in_transaction = self.at_work = True
             self._inbox.count(call.keep)
             self._send(sent)
             outcome = self._read_group(steps, limit_bytes)
             if outcome.replies and outcome.replies[-1].cut:
-                self._cancel()
-                self.close()
-            elif last:
-                self._owed = len(_CLEANUPS)
+                self._end()
+                return outcome
+            self.at_work = False
+            if last:
+                self._owed = self._tags
                 self._in_transaction = False
         return outcome
 
@@ -156,16 +191,16 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         """End the transaction that a `run` which was not the last left open."""
         if self._in_transaction:
             with self._on_behalf_of(call):
-                self._send(CLEANUP)
-                self._owed = len(_CLEANUPS)
+                self._send(self._cleanup)
+                self._owed = self._tags
                 self._in_transaction = False
 
     def settle(self, call: Call) -> None:
         """Make sure that the session is there and as clean as a new one; ConnectionLostError."""
         with self._on_behalf_of(call):
-            for command in _CLEANUPS[len(_CLEANUPS) - self._owed :]:
-                self._read_cleanup(command)
-            self._owed = 0
+            for tag in self._owed:
+                self._read_cleanup(tag)
+            self._owed = ()
             self._inbox.add(self.wire.arrived())
             while self._inbox:
                 self._aside(*self._inbox.next())
@@ -192,7 +227,9 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         """The answers up to ReadyForQuery, or to the limit."""
         replies = [Reply()]
         failure: Failure | None = None
-        parsing = True
+        awaited = [*steps, _NO_STEP]  # an answer too many is found out below
+        step = awaited[0]
+        parsing = step.parse
         budget = limit_bytes
         while True:
             reply = replies[-1]
@@ -205,23 +242,22 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
                 continue
             if kind == messages.PARSE_COMPLETE:
                 self._heard = True
-                parsing = not steps[len(replies) - 1].execute
-                if parsing:
-                    replies.append(Reply())
+                parsing = False
             elif kind == messages.ROW_DESCRIPTION:
                 reply.columns = messages.columns(body)
-            elif kind in _ENDS_STEP:
-                parsing = True
-                budget = limit_bytes
-                replies.append(Reply())
             elif kind == messages.ERROR:
                 failure = self._failure(body, len(replies) - 1, parsing)
             elif kind == messages.NOTICE:
                 reply.notices.append(messages.fields(body))
             elif kind == messages.READY:
                 break
-            elif kind not in _QUIET:
+            elif kind not in _ENDS_STEP and kind not in _QUIET:
                 self._aside(kind, body)
+            if kind == step.last_answer or (step.execute and kind in _ENDS_STEP):
+                step = awaited[len(replies)]
+                replies.append(Reply())
+                parsing = step.parse
+                budget = limit_bytes
         replies.pop()
         if failure is None and len(replies) != len(steps):
             raise ProtocolError("answers are missing")
@@ -231,6 +267,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         found = messages.fields(body)
         server = ServerMessage.of(found)
         if server.severity in ("FATAL", "PANIC"):
+            self.at_work = self.at_work and self.peer is None  # a pooler may be who said it
             raise WireClosedError(f"{server.message} (SQLSTATE {server.sqlstate})")
         return Failure(server, step, parsing, found.get("R", ""))
 
@@ -314,16 +351,24 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         """
         call = self._call
         assert call is not None
-        self.wire.until = self._clock() + CANCEL_SECONDS
-        self._cancel()
-        self._farewell()
-        self.close()
+        self._end()
         if call.cancelled is not None:
             raise CallEndedError(f"the call was cancelled: {call.cancelled}")
         raise CallEndedError("the call ran out of time while PostgreSQL was working on it")
 
-    def _farewell(self) -> None:
-        """Wait until the server's process has ended too, or the time is up."""
+    def _end(self) -> None:
+        """Cancel what runs, wait within a bound until the server's process has ended, and close.
+
+        A server closes a connection when the process ends (be-secure and pqcomm.c leave it to
+        that). A pooler in between closes it at once, which says nothing of the process.
+        """
+        self.wire.until = self._clock() + CANCEL_SECONDS
+        self._cancel()
+        self.at_work = not self._farewell() or self.peer is None
+        self.close()
+
+    def _farewell(self) -> bool:
+        """Whether the other side closed the connection before the time was up."""
         goodbye = messages.TERMINATE
         while True:
             try:
@@ -332,8 +377,10 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
                 self.wire.receive()
             except WireInterruptedError:
                 goodbye = b""
-            except (WireClosedError, WireTimeoutError):
-                return
+            except WireClosedError:
+                return True
+            except WireTimeoutError:
+                return False
 
     def _cancel(self) -> None:
         """Send a CancelRequest and wait until the server has passed it on, which it tells by
@@ -350,52 +397,3 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             reach(other, self._endpoint, self._tls, self.wire.tls)
             other.send(messages.cancel_request(self._backend_key_data))
             other.receive()
-
-
-def open_connection(
-    endpoint: Endpoint,
-    tls: TlsSettings,
-    database: Database,
-    password: str | None,
-    call: Call,
-    *,
-    encrypted: bool | None,
-    clock: Callable[[], float] = time.monotonic,
-    encoding: str = "UTF8",
-) -> Connection:
-    """One attempt, bounded by `connect_timeout` and the call; `encrypted` as TlsSettings.plans.
-
-    UnreachableError when there is no PostgreSQL to talk to, StatementError when there is one and
-    it refuses, CallEndedError when the call's time is up or nobody wants it any more.
-    """
-    wire = open_wire(endpoint, clock)
-    seconds = database.connect_timeout_seconds or float("inf")
-    wire.until = clock() + min(seconds, call.remaining())
-    with contextlib.ExitStack() as on_failure:
-        on_failure.callback(wire.close)
-        try:
-            with call.on_cancel(wire.interrupt):
-                reach(wire, endpoint, tls, encrypted)
-                connection = Connection(wire, endpoint, tls, database, password, clock, encoding)
-        except (WireTimeoutError, WireInterruptedError):
-            call.check()
-            raise UnreachableError(f"timed out after {seconds:g} s") from None
-        except WireClosedError as error:
-            raise UnreachableError(str(error)) from error
-        except _STARTUP_ERRORS as error:
-            raise UnreachableError(f"not an answer of PostgreSQL's: {error}") from error
-        on_failure.pop_all()
-    if encoding == "UTF8" and connection.parameter_statuses.get("server_encoding") == _NO_ENCODING:
-        # What it stores may be anything, and PostgreSQL fails when it is asked for UTF-8 of it.
-        connection.close()
-        return open_connection(
-            endpoint,
-            tls,
-            database,
-            password,
-            call,
-            encrypted=encrypted,
-            clock=clock,
-            encoding=_NO_ENCODING,
-        )
-    return connection

@@ -50,6 +50,11 @@ class Inbox:
         """Put behind the rest what arrived without waiting."""
         self._data, self._at = self._data[self._at :] + data, 0
 
+    @property
+    def held_bytes(self) -> int:
+        """The bytes that are kept, read or not."""
+        return len(self._data)
+
     def next(self, budget: int = MESSAGE_BYTES) -> tuple[int, bytes]:
         """The next message: its kind and its body. A row is left for `rows` to take,
         and one above `budget` is not even waited for."""

@@ -41,7 +41,9 @@ class Step:
     """One statement of a pipeline.
 
     `prefix`: how many characters of `text` are not the caller's, to correct error positions by.
-    `execute` False parses and analyses the statement and does not run it.
+    `execute` False parses and analyses the statement and does not run it; with a `portal` it is
+    bound to that name too, and what was bound is never analysed anew. `parse` False runs such a
+    portal, or a cursor of that name, in the same transaction; `text` is not sent then.
     `max_rows` 0 means all of them.
     """
 
@@ -51,6 +53,21 @@ class Step:
     max_rows: int = 0
     describe: bool = False
     execute: bool = True
+    portal: str = ""
+    parse: bool = True
+
+    @property
+    def last_answer(self) -> int | None:
+        """The message that ends the answer to a step that does not run; None for one that does."""
+        if self.execute:
+            return None
+        return BIND_COMPLETE if self.portal else PARSE_COMPLETE
+
+
+READ_ONLY = Step("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE")
+"""How every transaction of pgmcp's begins, whatever the role's defaults: a standby refuses
+SERIALIZABLE, and DEFERRABLE waits. At READ COMMITTED each statement sees what is committed then,
+which the check of the state relies on."""
 
 
 @dataclass(slots=True)
@@ -90,7 +107,6 @@ def _message(kind: bytes, body: bytes) -> bytes:
 
 _EXECUTE_ALL = _message(b"E", b"\0\0\0\0\0")
 _BIND_NOTHING = _message(b"B", b"\0" * 8)
-_DESCRIBE_PORTAL = _message(b"D", b"P\0")
 
 
 def simple(text: str) -> bytes:
@@ -100,21 +116,26 @@ def simple(text: str) -> bytes:
 
 def pipeline(step: Step) -> bytes:
     """The messages of a step over the extended protocol, without the Sync that ends a group."""
-    parse = _message(b"P", b"\0" + encode(step.text) + b"\0\0\0")
-    if not step.execute:
-        return parse
-    return b"".join(
-        (
-            parse,
-            _bind(step.params) if step.params else _BIND_NOTHING,
-            _DESCRIBE_PORTAL if step.describe else b"",
-            _message(b"E", b"\0" + _LONG.pack(step.max_rows)) if step.max_rows else _EXECUTE_ALL,
-        )
-    )
+    portal = step.portal.encode() + b"\0"
+    parts = []
+    if step.parse:
+        parts.append(_message(b"P", b"\0" + encode(step.text) + b"\0\0\0"))
+        if step.portal or (step.execute and step.params):
+            parts.append(_bind(portal, step.params))
+        elif step.execute:
+            parts.append(_BIND_NOTHING)
+    if step.execute:
+        if step.describe:
+            parts.append(_message(b"D", b"P" + portal))
+        if step.portal or step.max_rows:
+            parts.append(_message(b"E", portal + _LONG.pack(step.max_rows)))
+        else:
+            parts.append(_EXECUTE_ALL)
+    return b"".join(parts)
 
 
-def _bind(params: Sequence[str | None]) -> bytes:
-    parts = [b"\0\0\0\0", _SHORT.pack(len(params))]
+def _bind(portal: bytes, params: Sequence[str | None]) -> bytes:
+    parts = [portal, b"\0\0\0", _SHORT.pack(len(params))]
     for param in params:
         if param is None:
             parts.append(b"\xff\xff\xff\xff")

@@ -1,0 +1,266 @@
+"""One transaction of a call: how it begins, and how a caller's text is judged and run in it.
+
+The rule: what was judged is what runs. The text is parsed and bound first, which takes the locks on
+all that it reads; then the state of the judgement is confirmed; then what was bound is run, which
+is not analysed again. A function found only afterwards to be another one has run already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+from pgmcp.calls.call import Call
+from pgmcp.config import model
+from pgmcp.errors import StatementRefusedError
+from pgmcp.gate.judge import Judge, StateChangedError, Verdict
+from pgmcp.gate.state import ALTERED, same_state
+from pgmcp.postgres.messages import READ_ONLY, Outcome, Step
+from pgmcp.sql import text as sql
+
+if TYPE_CHECKING:
+    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    from pgmcp.postgres.driver import Connection
+
+Params = tuple[str | None, ...]
+
+OWN_RESULT_BYTES = 128 * 1024 * 1024
+"""The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""
+_LOCK_NOT_AVAILABLE = "55P03"
+
+# A SELECT, and so the snapshot after which no SET TRANSACTION READ WRITE is accepted.
+# cursor_tuple_fraction: plan a cursor for all of its rows, as the bare statement would be.
+_SETTINGS = (
+    "SELECT pg_catalog.set_config('statement_timeout', $1, true),"
+    " pg_catalog.set_config('lock_timeout', $2, true),"
+    " pg_catalog.set_config('cursor_tuple_fraction', '1', true)"
+)
+_SETTINGS_AND_STATE = f"{_SETTINGS}, {same_state(3)}"
+# Behind the check of the state nothing may wait for a lock, since what another session commits
+# meanwhile would count: a partition or an index is locked by the planner only.
+_WAIT_FOR_NO_LOCK = "SELECT pg_catalog.set_config('lock_timeout', '1', true)"
+_STATE_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {same_state(1)}"
+LOCK_RETRY_SECONDS = 0.05
+"""The pause before a statement is tried again that would have waited for such a lock."""
+_CHECKS = frozenset((_SETTINGS_AND_STATE, _STATE_AND_NO_LOCK))
+_PORTAL = "pgmcp_judged"
+_ATTEMPTS = 10  # to judge a text in a state that stays
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A caller's text as steps: `bound` parse it, and bind it last; `opened` plans what was bound,
+    and `fetched` reads it. An EXPLAIN plans and reads in one, `opened`."""
+
+    text: str
+    bound: tuple[Step, ...]
+    opened: Step
+    fetched: tuple[Step, ...] = ()
+
+
+def gated(text: str, params: Params, fetched: tuple[Step, ...]) -> Reading:
+    """A text that has to be a single read, by PostgreSQL's grammar, and how its cursor is read."""
+    prefix = len(sql.GATE)
+    bound = Step(sql.GATE + text, params, prefix=prefix, execute=False, portal=_PORTAL)
+    opened = Step("", prefix=prefix, portal=_PORTAL, parse=False)
+    return Reading(text, (bound,), opened, fetched)
+
+
+def explained(options: str, text: str, params: Params) -> Reading:
+    """EXPLAIN (`options`) a text that has to be a single read by itself."""
+    head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"
+    gate = Step(sql.GATE + text, prefix=len(sql.GATE), execute=False)
+    bound = Step(head + text, params, prefix=len(head), execute=False, portal=_PORTAL)
+    opened = Step("", prefix=len(head), describe=True, portal=_PORTAL, parse=False)
+    return Reading(text, (gate, bound), opened)
+
+
+class Transactions:
+    """The transactions of one call on one database, for any number of connections."""
+
+    def __init__(self, settings: model.Database, judge: Judge, call: Call) -> None:
+        self._settings = settings
+        self._judge = judge
+        self._call = call
+
+    def _limits(self, connection: Connection) -> tuple[float, float]:
+        """Seconds for statement_timeout and lock_timeout: the strictest of the role's and the
+        database's (as the session began with them), the configuration's and the call's."""
+        own = connection.limits
+        seconds = min(
+            self._settings.statement_timeout_seconds or float("inf"),
+            own.statement_timeout_seconds,
+            self._call.remaining(),
+        )
+        lock = min(self._settings.lock_timeout_seconds, own.lock_timeout_seconds, seconds)
+        return seconds, lock
+
+    def _milliseconds(self, connection: Connection) -> tuple[str, str]:
+        statement, lock = self._limits(connection)
+        return _milliseconds(statement), _milliseconds(lock)
+
+    def opening(self, connection: Connection) -> tuple[Step, Step]:
+        """What each transaction begins with."""
+        return READ_ONLY, Step(_SETTINGS, self._milliseconds(connection))
+
+    def run(self, connection: Connection, reading: Reading) -> tuple[Sequence[Step], Outcome]:
+        """The steps' outcome: as long as only a lock that the planner asks for is in the way, and
+        no longer than lock_timeout, they are tried again."""
+        tries = int(self._limits(connection)[1] / LOCK_RETRY_SECONDS)
+        while True:
+            steps, outcome = self._run_known(connection, reading)
+            if tries <= 0 or not _must_wait(steps, outcome, reading):
+                return steps, outcome
+            tries -= 1
+            connection.settle(self._call)
+            self._pause(LOCK_RETRY_SECONDS)
+
+    def _run_known(
+        self, connection: Connection, reading: Reading
+    ) -> tuple[Sequence[Step], Outcome]:
+        """In one write if the text was judged in this state, or its refusal; else see
+        `_run_unknown`."""
+        verdict = self._judge.known(reading.text)
+        if verdict is not None:
+            steps = self._confirmed(connection, reading, verdict)
+            outcome = self._last(connection, steps)
+            if not _altered(steps, outcome):
+                if outcome.failure is None:
+                    verdict.require_harmless()
+                return steps, outcome
+            connection.settle(self._call)
+        return self._run_unknown(connection, reading)
+
+    def _confirmed(
+        self, connection: Connection, reading: Reading, verdict: Verdict
+    ) -> Sequence[Step]:
+        """One transaction that parses and binds, then confirms the state, then runs the portal; of
+        a text that is refused, nothing but the state is sent.
+
+        Whatever another session commits before the check ends the transaction there. What it
+        commits later is too late: the portal's tree is fixed when it is bound, and the relations
+        that the tree names, or that rewriting it brings in, cannot change while they are locked.
+        """
+        limits = self._milliseconds(connection)
+        check = Step(_SETTINGS_AND_STATE, (*limits, verdict.state))
+        if verdict.objection is not None:
+            return [READ_ONLY, check]
+        if not verdict.reads_relations:  # there is no lock to wait for
+            return [READ_ONLY, *reading.bound, check, reading.opened, *reading.fetched]
+        locks = [Step(reading.text, execute=False)] if verdict.rewritten else []
+        check = Step(_STATE_AND_NO_LOCK, (verdict.state,))
+        opening = (READ_ONLY, Step(_SETTINGS, limits))
+        return [*opening, *locks, *reading.bound, check, *self._ran(connection, reading)]
+
+    def _ran(self, connection: Connection, reading: Reading) -> Sequence[Step]:
+        """The steps behind the check; once everything is planned, locks may be waited for again."""
+        if not reading.fetched:
+            return [reading.opened]
+        wait = Step(f"SET LOCAL lock_timeout = {self._milliseconds(connection)[1]}")
+        return [reading.opened, wait, *reading.fetched]
+
+    def _run_unknown(
+        self, connection: Connection, reading: Reading
+    ) -> tuple[Sequence[Step], Outcome]:
+        """The examination, the judge's questions and the statement: one transaction, several
+        writes.
+
+        What was bound first is what runs last. The state is confirmed before it runs. On a server
+        where others commit all the time, that cannot be had: there the judge's questions are asked
+        again instead, and their answers must be the same.
+        """
+        for attempt in range(_ATTEMPTS):
+            with contextlib.suppress(StateChangedError):
+                return self._examine_and_run(connection, reading, strict=attempt == 0)
+            connection.finish(self._call)
+            connection.settle(self._call)
+        refused = StatementRefusedError(
+            "What this statement reads or calls was changed each time that it was judged.",
+            "Try again when the database's objects are not being changed.",
+        )
+        refused.gate = "judge"
+        raise refused
+
+    def _examine_and_run(
+        self, connection: Connection, reading: Reading, *, strict: bool
+    ) -> tuple[Sequence[Step], Outcome]:
+        call = self._call
+        asked: list[tuple[Sequence[Step], Outcome]] = []
+
+        def go_on(steps: Sequence[Step]) -> Outcome:
+            return connection.run(steps, call, limit_bytes=OWN_RESULT_BYTES, last=False)
+
+        def ask(questions: Sequence[Step]) -> Outcome:
+            outcome = go_on(questions)
+            asked.append((questions, outcome))
+            return outcome
+
+        major = connection.server_major
+        examination = self._judge.examination(reading.text, reading.bound, major)
+        steps: Sequence[Step] = [*self.opening(connection), *examination]
+        outcome = go_on(steps)
+        try:
+            if outcome.failure is not None:
+                connection.finish(call)
+                return steps, outcome
+            replies = outcome.replies[-len(examination) :]
+            verdict = self._judge.judge(reading.text, major, replies, ask)
+            if verdict.objection is not None:
+                self._judge.remember(reading.text, verdict)
+            verdict.require_harmless()
+        except StatementRefusedError as refused:
+            refused.gate = "judge"
+            connection.finish(call)
+            raise
+        strict = strict or not verdict.shown
+        if not strict and any(go_on(steps).replies != was.replies for steps, was in asked):
+            raise StateChangedError
+        check = Step(_STATE_AND_NO_LOCK, (verdict.state,)) if strict else Step(_WAIT_FOR_NO_LOCK)
+        steps = [check, *self._ran(connection, reading)]
+        outcome = self._last(connection, steps)
+        if strict:
+            if _altered(steps, outcome):
+                raise StateChangedError
+            self._judge.remember(reading.text, verdict)
+        return steps, outcome
+
+    def _last(self, connection: Connection, steps: Sequence[Step]) -> Outcome:
+        """Run the steps that end with the caller's rows, which are counted as the answer's."""
+        limit = self._settings.max_result_bytes
+        with self._call.counting():
+            return connection.run(steps, self._call, limit_bytes=limit)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the call ends first."""
+        ended = Event()
+        with self._call.on_cancel(ended.set):
+            ended.wait(min(seconds, self._call.remaining()))
+        self._call.check()
+
+
+def _altered(steps: Sequence[Step], outcome: Outcome) -> bool:
+    """Whether something was committed since the text was judged: it is the check that failed."""
+    failure = outcome.failure
+    return (
+        failure is not None
+        and failure.server.sqlstate == ALTERED
+        and steps[failure.step].text in _CHECKS
+    )
+
+
+def _must_wait(steps: Sequence[Step], outcome: Outcome, reading: Reading) -> bool:
+    """Whether it was for want of a lock that the statement was not planned."""
+    failure = outcome.failure
+    return (
+        failure is not None
+        and failure.server.sqlstate == _LOCK_NOT_AVAILABLE
+        and steps[failure.step] is reading.opened
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    """For a setting where 0 would mean without end."""
+    return str(max(1, min(2_147_483_647, int(seconds * 1000))))

@@ -1,0 +1,56 @@
+"""Having PostgreSQL show the tree that it made of a statement, which nothing runs for.
+
+The rule: a tree is shown to this session alone where the role can keep it out of the server's log.
+Steps, and what their replies hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pgmcp.postgres.messages import Reply, Step
+
+# The printed tree also goes to the server's log, unless the role may raise log_min_messages.
+_SHOW = (
+    "SELECT pg_catalog.set_config('debug_pretty_print', 'off', true),"
+    " pg_catalog.set_config('client_min_messages', 'log', true),"
+    " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END,"
+    " pg_catalog.set_config('debug_print_rewritten', 'on', true)"
+)
+_MAY_HUSH = {
+    True: "pg_catalog.has_parameter_privilege('log_min_messages', 'SET')",
+    False: "pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'",
+}
+_PARAMETER_PRIVILEGES_SINCE = 15
+# The first one is printed as well: a SET has a short tree.
+HIDE = (
+    Step("SET LOCAL debug_print_rewritten = off"),
+    Step("SET LOCAL client_min_messages = notice"),
+)
+"""From here on no tree is shown."""
+_BOUND = re.compile(r":query\s+(\{QUERY.*\})\}\s+:resultRelation", re.DOTALL)
+
+
+def show(server_major: int) -> Step:
+    """From here on each statement that is analysed has its tree in the notices of its reply."""
+    return Step(_SHOW.format(may_hush=_MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]))
+
+
+def bound(reply: Reply) -> list[str]:
+    """The analysed statements that a DECLARE or EXPLAIN holds: two where it was analysed twice.
+
+    Views and policies are not put in, and before PostgreSQL 16 an EXPLAIN shows none.
+    """
+    shown = (_BOUND.search(notice.get("D", "")) for notice in reply.notices)
+    return [tree.group(1) for tree in shown if tree]
+
+
+def rewriting(text: str, server_major: int) -> tuple[Step, ...]:
+    """The steps whose replies `rewritten` wants; they lock all that the text reads."""
+    return (show(server_major), Step(text, execute=False), *HIDE)
+
+
+def rewritten(replies: Sequence[Reply]) -> str:
+    """The tree of the text with views and policies put in."""
+    return "".join(notice.get("D", "") for notice in replies[1].notices)

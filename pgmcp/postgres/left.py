@@ -1,0 +1,161 @@
+"""Server processes that were left at work: statements which PostgreSQL did not, or cannot, stop.
+
+It looks for an interruption in most places, not in all: `position` in a long text, `&&` on large
+arrays run to their end, past timeout, cancel and terminate, and nobody's hanging up ends them.
+
+The rule: the slot of such a process is given back when the server itself, asked over a connection
+of its own, does not list the process any more. What cannot be asked counts as at work, and is
+given up after `DOUBT_SECONDS`: a server that is lost ends its processes sooner or later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from pgmcp.errors import PoolTimeoutError
+
+log = logging.getLogger("pgmcp.pool")
+
+DOUBT_SECONDS = 60.0
+"""How long a slot is kept for a process of which nothing can be learned: behind a pooler such as
+PgBouncer, which bounds its own connections, or while the server cannot be reached."""
+FIRST_ASK_SECONDS = 0.1
+LAST_ASK_SECONDS = 5.0
+"""Between two questions: from the first, doubled each time, to the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A server process: on which server, since when that has been running, and since when it."""
+
+    pid: int
+    began: str
+    address: str
+    server_began: str
+
+
+class Place(Protocol):
+    """Where a connection led. Places are equal when the same server answers there."""
+
+    def at_work(self, backends: Collection[Backend]) -> frozenset[Backend] | None:
+        """Those that the server still has; None when it could not be asked."""
+
+
+@dataclass(slots=True, eq=False)
+class Left:
+    """A process left at work, of `owner`'s connection to `database`; `among` those of its pool.
+
+    `backend` is None where a pooler hides it. `seen`: the server said that it is there.
+    """
+
+    owner: str
+    database: str
+    place: Place
+    backend: Backend | None
+    among: list[Left]
+    seen: bool = False
+    doubted_until: float = 0.0
+
+
+class LeftBackends:
+    """All that were left at work. It has a thread only while there are any.
+
+    `give_back` is told of each that is over, once, and holds no lock of this.
+    """
+
+    def __init__(self, give_back: Callable[[Left], None], clock: Callable[[], float]) -> None:
+        self._give_back = give_back
+        self._clock = clock
+        self._left: list[Left] = []
+        self._changed = threading.Condition()
+        self._asking = False
+        self._closed = False
+        self._pause = FIRST_ASK_SECONDS
+
+    def watch(self, left: Left) -> None:
+        """Ask for this one until it is gone."""
+        left.doubted_until = self._clock() + DOUBT_SECONDS
+        with self._changed:
+            if self._closed:
+                return
+            self._left.append(left)
+            self._pause = FIRST_ASK_SECONDS
+            self._changed.notify()
+            start, self._asking = not self._asking, True
+        if start:
+            threading.Thread(target=self._ask_until_none, name="left backends", daemon=True).start()
+
+    def close(self) -> None:
+        """Ask no more: the program ends."""
+        with self._changed:
+            self._closed = True
+            self._left.clear()
+            self._changed.notify()
+
+    def _ask_until_none(self) -> None:
+        while True:
+            with self._changed:
+                if not self._left:
+                    self._asking = False  # under the lock: who adds one now starts a thread
+                    return
+                left = self._left.copy()
+            gone = self._ask(left)
+            with self._changed:
+                self._left = [item for item in self._left if item not in gone]
+            for item in gone:
+                self._give_back(item)
+            with self._changed:
+                if self._left:
+                    self._changed.wait(self._pause)
+                    self._pause = min(LAST_ASK_SECONDS, 2 * self._pause)
+
+    def _ask(self, left: Collection[Left]) -> list[Left]:
+        """Those whose slots are to be given back. One question for each place."""
+        gone = []
+        for place in {item.place for item in left}:
+            here = [item for item in left if item.place == place]
+            known = {item.backend for item in here if item.backend is not None}
+            there = place.at_work(known) if known else None
+            gone += [item for item in here if self._is_over(item, there)]
+        return gone
+
+    def _is_over(self, item: Left, there: frozenset[Backend] | None) -> bool:
+        now = self._clock()
+        if there is None or item.backend is None:
+            if now < item.doubted_until:
+                return False
+            log.warning(
+                "%s: whether a statement has ended could not be learned for %g s; its connection "
+                "counts no more",
+                item.database,
+                DOUBT_SECONDS,
+            )
+            return True
+        pid = item.backend.pid
+        if item.backend in there:
+            item.doubted_until = now + DOUBT_SECONDS
+            if not item.seen:
+                item.seen = True
+                log.warning(
+                    "%s: process %d did not stop when it was told to: PostgreSQL cannot interrupt "
+                    "what it does. Its connection stays counted until it ends",
+                    item.database,
+                    pid,
+                )
+            return False
+        if item.seen:
+            log.info("%s: process %d has ended", item.database, pid)
+        return True
+
+
+def all_stuck(number: int, database: str) -> PoolTimeoutError:
+    """What a caller is told for whom only such processes are there."""
+    return PoolTimeoutError(
+        f"all {number} connections to {database} are held by earlier statements that PostgreSQL "
+        "cannot interrupt and that still run",
+        "Try again when they have ended; the log of this server names their processes.",
+    )

@@ -1,0 +1,66 @@
+"""Opening a connection to PostgreSQL at one place.
+
+The rule: whatever pg8000 raises for an answer that it does not understand, the place is one that
+cannot be reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from pgmcp.calls.call import Call
+from pgmcp.config.model import Database
+from pgmcp.net.wire import WireClosedError, WireInterruptedError, WireTimeoutError
+from pgmcp.postgres.address import Endpoint, TlsSettings, UnreachableError, open_wire, reach
+from pgmcp.postgres.driver import NO_ENCODING, STARTUP_ERRORS, Connection
+
+
+def open_connection(
+    endpoint: Endpoint,
+    tls: TlsSettings,
+    database: Database,
+    password: str | None,
+    call: Call,
+    *,
+    encrypted: bool | None,
+    clock: Callable[[], float] = time.monotonic,
+    encoding: str = "UTF8",
+) -> Connection:
+    """One attempt, bounded by `connect_timeout` and the call; `encrypted` as TlsSettings.plans.
+
+    UnreachableError when there is no PostgreSQL to talk to, StatementError when there is one and
+    it refuses, CallEndedError when the call's time is up or nobody wants it any more.
+    """
+    wire = open_wire(endpoint, clock)
+    seconds = database.connect_timeout_seconds or float("inf")
+    wire.until = clock() + min(seconds, call.remaining())
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(wire.close)
+        try:
+            with call.on_cancel(wire.interrupt):
+                reach(wire, endpoint, tls, encrypted)
+                connection = Connection(wire, endpoint, tls, database, password, clock, encoding)
+        except (WireTimeoutError, WireInterruptedError):
+            call.check()
+            raise UnreachableError(f"timed out after {seconds:g} s") from None
+        except WireClosedError as error:
+            raise UnreachableError(str(error)) from error
+        except STARTUP_ERRORS as error:
+            raise UnreachableError(f"not an answer of PostgreSQL's: {error}") from error
+        on_failure.pop_all()
+    if encoding == "UTF8" and connection.parameter_statuses.get("server_encoding") == NO_ENCODING:
+        # What it stores may be anything, and PostgreSQL fails when it is asked for UTF-8 of it.
+        connection.close()
+        return open_connection(
+            endpoint,
+            tls,
+            database,
+            password,
+            call,
+            encrypted=encrypted,
+            clock=clock,
+            encoding=NO_ENCODING,
+        )
+    return connection
