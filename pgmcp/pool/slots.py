@@ -9,7 +9,7 @@ import itertools
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pgmcp.calls.shares import Places
@@ -101,12 +101,14 @@ class Slots:
         among.append(left)
         return left
 
-    def _give_back(self, left: Left) -> None:
-        """Give back the slot of a process that is gone. Takes the lock."""
+    def _give_back(self, gone: Sequence[Left]) -> None:
+        """Give back the slots of processes that are gone. Takes the lock. Also when none is: who
+        waits for one that is known to be stuck by now need not wait for it."""
         with self.lock:
-            left.among.remove(left)
-            self.taken -= 1
-            self.places.give_back(left.owner)
+            for left in gone:
+                left.among.remove(left)
+                self.taken -= 1
+                self.places.give_back(left.owner)
             self.dispatch()
             self.ended.notify_all()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,10 +64,12 @@ class Left:
 class LeftBackends:
     """All that were left at work. It has a thread only while there are any.
 
-    `give_back` is told of each that is over, once, and holds no lock of this.
+    `give_back` is told after each question which are over: each once, and often none.
     """
 
-    def __init__(self, give_back: Callable[[Left], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, give_back: Callable[[Sequence[Left]], None], clock: Callable[[], float]
+    ) -> None:
         self._give_back = give_back
         self._clock = clock
         self._left: list[Left] = []
@@ -106,8 +108,7 @@ class LeftBackends:
             gone = self._ask(left)
             with self._changed:
                 self._left = [item for item in self._left if item not in gone]
-            for item in gone:
-                self._give_back(item)
+            self._give_back(gone)
             with self._changed:
                 if self._left:
                     self._changed.wait(self._pause)
