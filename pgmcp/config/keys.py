@@ -322,8 +322,13 @@ DATABASE_KEYS: tuple[Key, ...] = (
         "How old a connection may become.",
     ),
     Key("connect_timeout", DURATION, "10s", "How long connecting to one host may take."),
-    Key("statement_timeout", DURATION, "30s", "How long one statement may run."),
-    Key("lock_timeout", DURATION, "5s", "How long one statement may wait for a lock."),
+    Key(
+        "statement_timeout",
+        DURATION,
+        "30s",
+        "How long a statement may run; the role's own holds if shorter.",
+    ),
+    Key("lock_timeout", DURATION, "5s", "How long one statement may wait for a lock; as above."),
     Key(
         "max_result_bytes",
         whole(1024, 1024 * 1024 * 1024),
