@@ -26,7 +26,15 @@ from pgmcp.errors import (
     ToolError,
 )
 from pgmcp.gate.judge import Judge
-from pgmcp.gate.transaction import OWN_RESULT_BYTES, Params, Reading, Transactions, explained, gated
+from pgmcp.gate.transaction import (
+    OWN_RESULT_BYTES,
+    Params,
+    Reading,
+    Transactions,
+    explained,
+    gated,
+    own,
+)
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.port import Rows
@@ -116,7 +124,7 @@ class ReadOnlyDatabase:
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
-        steps, outcome = self._run((Step(text, params, describe=True),), OWN_RESULT_BYTES)
+        steps, outcome = self._run(own(text, params), OWN_RESULT_BYTES)
         if outcome.failure is not None:
             raise self._statement_error(outcome.failure, steps)
         reply = outcome.replies[-1]

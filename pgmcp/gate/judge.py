@@ -28,9 +28,10 @@ MAX_TREE_BYTES = 8 * 1024 * 1024
 """Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 
 # Asked once the locks are held: from then on nobody can give a table that is read a policy.
-_LOOK = Step(f"SELECT {effects.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy)")
-_BEFORE = 3  # the steps of an examination that come before those which bind, and behind them
-_BEHIND = 1 + len(trees.HIDE)
+_LOOK = Step(
+    f"SELECT {effects.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy), {trees.QUIET}"
+)
+_BEFORE, _BEHIND = 3, 2  # the steps of an examination around those which bind
 _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
@@ -102,7 +103,7 @@ class Judge:
             raise _refused(too_much)
         # The order matters: what is parsed is no older than the state, and locked when looked at.
         show = trees.show(server_major)
-        return (SHOW_STATE, TAKE_NOTE, show, *bound, *trees.HIDE, _LOOK)
+        return (SHOW_STATE, TAKE_NOTE, show, *bound, trees.HIDE, _LOOK)
 
     def judge(self, text: str, server_major: int, replies: Sequence[Reply], run: Run) -> Verdict:
         """The verdict on a statement; StatementRefusedError where nothing can be said of it.
@@ -112,7 +113,7 @@ class Judge:
         """
         shown, looked = replies[0], replies[-1]
         state, locks = ((value or b"").decode() for value in shown.rows[0])
-        odd_relations, has_policies = (value != b"f" for value in looked.rows[0])
+        odd_relations, has_policies = (value != b"f" for value in looked.rows[0][:2])
         found = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
         analysed = [tree for several in found for tree in several]
         if not state or not analysed:

@@ -37,9 +37,15 @@ TAKE_NOTE = Step("SELECT FROM pg_catalog.pg_am", execute=False)
 _XIDS = 2**32
 
 
-def same_state(parameter: int) -> str:
-    """An expression that ends the transaction unless its state is that parameter."""
-    return f"1 / (CASE WHEN {_STATE} OPERATOR(pg_catalog.=) ${parameter} THEN 1 ELSE 0 END)"
+def same_state(parameter: int, *, after: str = "") -> str:
+    """An expression that ends the transaction unless its state is that parameter.
+
+    `after`: an expression, never NULL, that changes a setting before the state is looked at.
+    """
+    # CASE keeps the order of its conditions.
+    first = f"WHEN {after} IS NULL THEN 0 " if after else ""
+    same = f"WHEN {_STATE} OPERATOR(pg_catalog.=) ${parameter} THEN 1 ELSE 0"
+    return f"1 OPERATOR(pg_catalog./) (CASE {first}{same} END)"
 
 
 def all_told(state: str, locks: str) -> bool:

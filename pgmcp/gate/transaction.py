@@ -18,7 +18,8 @@ from pgmcp.config import model
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.judge import Judge, StateChangedError, Verdict
 from pgmcp.gate.state import ALTERED, same_state
-from pgmcp.postgres.messages import READ_ONLY, Outcome, Step
+from pgmcp.gate.trees import RESTORE_PATH
+from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Step
 from pgmcp.sql import text as sql
 
 if TYPE_CHECKING:
@@ -43,10 +44,13 @@ _SETTINGS_AND_STATE = f"{_SETTINGS}, {same_state(3)}"
 # meanwhile would count: a partition or an index is locked by the planner only.
 _WAIT_FOR_NO_LOCK = "SELECT pg_catalog.set_config('lock_timeout', '1', true)"
 _STATE_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {same_state(1)}"
+# Behind the judge's questions, which are asked with another search_path.
+_PATH_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {RESTORE_PATH}"
+_PATH_AND_STATE_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {same_state(1, after=RESTORE_PATH)}"
 LOCK_RETRY_SECONDS = 0.05
 """The pause before a statement is tried again that would have waited for such a lock."""
-_CHECKS = frozenset((_SETTINGS_AND_STATE, _STATE_AND_NO_LOCK))
-_PORTAL = "pgmcp_judged"
+_CHECKS = frozenset((_SETTINGS_AND_STATE, _STATE_AND_NO_LOCK, _PATH_AND_STATE_AND_NO_LOCK))
+_PORTAL = "pgmcp_bound"
 _ATTEMPTS = 10  # to judge a text in a state that stays
 
 
@@ -76,6 +80,17 @@ def explained(options: str, text: str, params: Params) -> Reading:
     bound = Step(head + text, params, prefix=len(head), execute=False, portal=_PORTAL)
     opened = Step("", prefix=len(head), describe=True, portal=_PORTAL, parse=False)
     return Reading(text, (gate, bound), opened)
+
+
+def own(text: str, params: Params) -> tuple[Step, ...]:
+    """The steps of a statement of pgmcp's own, which brings rows: its operators are looked up with
+    PostgreSQL's own search_path, and it runs with the session's, for names that depend on it."""
+    return (
+        CATALOGUE_PATH,
+        Step(text, params, execute=False, portal=_PORTAL),
+        SESSION_PATH,
+        Step("", describe=True, portal=_PORTAL, parse=False),
+    )
 
 
 class Transactions:
@@ -218,7 +233,10 @@ class Transactions:
         strict = strict or not verdict.shown
         if not strict and any(go_on(steps).replies != was.replies for steps, was in asked):
             raise StateChangedError
-        check = Step(_STATE_AND_NO_LOCK, (verdict.state,)) if strict else Step(_WAIT_FOR_NO_LOCK)
+        if strict:
+            check = Step(_PATH_AND_STATE_AND_NO_LOCK, (verdict.state,))
+        else:
+            check = Step(_PATH_AND_NO_LOCK)
         steps = [check, *self._ran(connection, reading)]
         outcome = self._last(connection, steps)
         if strict:

@@ -1,7 +1,8 @@
 """Having PostgreSQL show the tree that it made of a statement, which nothing runs for.
 
 The rule: a tree is shown to this session alone where the role can keep it out of the server's log.
-Steps, and what their replies hold.
+A caller's text is analysed with the session's search_path, and everything else that the judge asks
+with PostgreSQL's own, in which no user's operator is found. Steps, and what their replies hold.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from collections.abc import Sequence
 
 from pgmcp.postgres.messages import Reply, Step
 
+RESTORE_PATH = "pg_catalog.set_config('search_path', NULL, true)"
+"""An expression that goes back to the search_path that the session began with."""
 # The printed tree also goes to the server's log, unless the role may raise log_min_messages.
 _SHOW = (
-    "SELECT pg_catalog.set_config('debug_pretty_print', 'off', true),"
+    f"SELECT {RESTORE_PATH},"
+    " pg_catalog.set_config('debug_pretty_print', 'off', true),"
     " pg_catalog.set_config('client_min_messages', 'log', true),"
     " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END,"
     " pg_catalog.set_config('debug_print_rewritten', 'on', true)"
@@ -23,17 +27,20 @@ _MAY_HUSH = {
     False: "pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'",
 }
 _PARAMETER_PRIVILEGES_SINCE = 15
-# The first one is printed as well: a SET has a short tree.
-HIDE = (
-    Step("SET LOCAL debug_print_rewritten = off"),
-    Step("SET LOCAL client_min_messages = notice"),
-)
+# It is printed as well: a SET has a short tree.
+HIDE = Step("SET LOCAL debug_print_rewritten = off")
 """From here on no tree is shown."""
+QUIET = (
+    "pg_catalog.set_config('client_min_messages', 'notice', true),"
+    " pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
+)
+"""Expressions behind HIDE, for what only the judge asks then."""
 _BOUND = re.compile(r":query\s+(\{QUERY.*\})\}\s+:resultRelation", re.DOTALL)
 
 
 def show(server_major: int) -> Step:
-    """From here on each statement that is analysed has its tree in the notices of its reply."""
+    """From here on each statement that is analysed, with the session's search_path, has its tree
+    in the notices of its reply."""
     return Step(_SHOW.format(may_hush=_MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]))
 
 
@@ -48,7 +55,7 @@ def bound(reply: Reply) -> list[str]:
 
 def rewriting(text: str, server_major: int) -> tuple[Step, ...]:
     """The steps whose replies `rewritten` wants; they lock all that the text reads."""
-    return (show(server_major), Step(text, execute=False), *HIDE)
+    return (show(server_major), Step(text, execute=False), HIDE, Step(f"SELECT {QUIET}"))
 
 
 def rewritten(replies: Sequence[Reply]) -> str:

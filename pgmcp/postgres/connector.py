@@ -23,7 +23,7 @@ from pgmcp.errors import (
 from pgmcp.gate.role import powers, powers_sql, trusted_parameter
 from pgmcp.postgres.address import Endpoint, SocketAddress, TlsSettings, UnreachableError, endpoints
 from pgmcp.postgres.left import Backend
-from pgmcp.postgres.messages import READ_ONLY, Step
+from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, Step
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -212,7 +212,7 @@ class Connector:
             powers_sql(connection.server_major),
             (trusted_parameter(self.database.trusted_functions),),
         )
-        outcome = connection.run((READ_ONLY, ask), call, limit_bytes=_POWERS_BYTES)
+        outcome = connection.run((READ_ONLY, CATALOGUE_PATH, ask), call, limit_bytes=_POWERS_BYTES)
         if not connection.closed:
             connection.settle(call)
         found = powers(outcome.replies[-1].rows) if outcome.replies else ()

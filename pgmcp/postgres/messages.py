@@ -68,6 +68,11 @@ READ_ONLY = Step("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABL
 """How every transaction of pgmcp's begins, whatever the role's defaults: a standby refuses
 SERIALIZABLE, and DEFERRABLE waits. At READ COMMITTED each statement sees what is committed then,
 which the check of the state relies on."""
+CATALOGUE_PATH = Step("SET LOCAL search_path = pg_catalog, pg_temp")
+"""Before a statement of pgmcp's own: an operator of a user's schema, which may be the better match
+or come first in the role's search_path, is not called in the place of PostgreSQL's own."""
+SESSION_PATH = Step("SET LOCAL search_path = DEFAULT")
+"""Back to the search_path that the session, and so each transaction, began with."""
 
 
 @dataclass(slots=True)
