@@ -73,7 +73,7 @@ def tree_of(session: Connection, text: str) -> str:
 def bound_tree_of(session: Connection, text: str) -> str:
     """The tree that the judge gets to see where there is neither."""
     steps = [Step("BEGIN"), trees.show(session.server_major), *gated(text, (), ()).bound]
-    (tree,) = trees.bound(replies_to(session, [*steps, trees.HIDE])[2])
+    (tree,) = trees.bound(replies_to(session, [*steps, *trees.HIDE])[2])
     return tree
 
 

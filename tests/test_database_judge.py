@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import DatabaseUnavailableError, StatementError, StatementRefusedError
 from pgmcp.pool.pools import Pools
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import Outcome
 from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tools.postgres import Server
@@ -296,3 +299,27 @@ def test_a_role_that_could_write_is_not_served_where_the_operator_forbids_it(
         assert reader.query("select count(*) from t", max_rows=1).rows == [(b"10",)]
     finally:
         postgres.psql(f"drop owned by reader_of_{database}", database)
+
+
+def test_what_a_database_has_at_all_is_asked_once_in_a_state(
+    open_database: Open, postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = open_database()
+    judged.query("select 0", max_rows=1)
+    asked: list[int] = []
+    run = Connection.run
+
+    def counted(self: Connection, *args: Any, **options: Any) -> Outcome:
+        asked.append(1)
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(Connection, "run", counted)
+
+    def writes(text: str) -> int:
+        asked.clear()
+        judged.query(text, max_rows=1)
+        return len(asked)
+
+    usual = writes("select 1")
+    postgres.psql("CREATE TABLE changes_the_state ()", database)
+    assert [writes(f"select {number}") for number in (2, 3, 3)] == [usual + 1, usual, 1]

@@ -187,7 +187,7 @@ def test_nothing_of_a_session_survives_the_call(open_database: Open, postgres: S
     left = open_database().query(
         "select current_setting('work_mem'), current_setting('my.mark', true),"
         " (select count(*) from pg_locks where locktype = 'advisory'),"
-        " (select count(*) from pg_cursors where name not in ('', 'pgmcp', 'pgmcp_judged')),"
+        " (select count(*) from pg_cursors where name not in ('', 'pgmcp', 'pgmcp_bound')),"
         " (select count(*) from pg_prepared_statements where name <> '')",
         max_rows=1,
     )

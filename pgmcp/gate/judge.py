@@ -27,13 +27,19 @@ MAX_REMEMBERED = 4096
 MAX_TREE_BYTES = 8 * 1024 * 1024
 """Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 
-# Asked once the locks are held: from then on nobody can give a table that is read a policy.
-_LOOK = Step(
-    f"SELECT {effects.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy), {trees.QUIET}"
-)
-_BEFORE, _BEHIND = 3, 2  # the steps of an examination around those which bind
+_LOOK = Step(f"SELECT {effects.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy)")
+_BEFORE, _BEHIND = 3, len(trees.HIDE)  # the steps of an examination around those which bind
 _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a database has at all, in a state: what `effects.ODD_RELATIONS` says, and policies."""
+
+    state: str
+    odd_relations: bool
+    policies: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,17 @@ class Verdict:
     is the same.
     """
 
-    state: str
+    seen: _Seen
     objection: str | None
     reads_relations: bool
     rewritten: bool
     shown: bool
     lasting: bool
+
+    @property
+    def state(self) -> str:
+        """The state in which it was found."""
+        return self.seen.state
 
     def require_harmless(self) -> None:
         """StatementRefusedError unless the statement may run."""
@@ -76,6 +87,7 @@ class Judge:
 
     def __init__(self, trusted: Collection[str] = ()) -> None:
         self._objections = Objections(trusted)
+        self._seen: _Seen | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._verdicts_lock = threading.Lock()
 
@@ -86,6 +98,8 @@ class Judge:
 
     def remember(self, text: str, verdict: Verdict) -> None:
         """Keep a verdict: a refusal, or one whose state was confirmed after the judging."""
+        if verdict.objection is None:
+            self._seen = verdict.seen
         if not verdict.lasting:
             return
         with self._verdicts_lock:
@@ -103,27 +117,32 @@ class Judge:
             raise _refused(too_much)
         # The order matters: what is parsed is no older than the state, and locked when looked at.
         show = trees.show(server_major)
-        return (SHOW_STATE, TAKE_NOTE, show, *bound, trees.HIDE, _LOOK)
+        return (SHOW_STATE, TAKE_NOTE, show, *bound, *trees.HIDE)
 
-    def judge(self, text: str, server_major: int, replies: Sequence[Reply], run: Run) -> Verdict:
+    def judge(
+        self, text: str, server_major: int, replies: Sequence[Reply], run: Run, *, strict: bool
+    ) -> Verdict:
         """The verdict on a statement; StatementRefusedError where nothing can be said of it.
 
         `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
+        `strict`: the state will be confirmed, so that what was seen in it before holds.
         StateChangedError where what was shown need not be what was bound.
         """
-        shown, looked = replies[0], replies[-1]
-        state, locks = ((value or b"").decode() for value in shown.rows[0])
-        odd_relations, has_policies = (value != b"f" for value in looked.rows[0][:2])
+        state, locks = ((value or b"").decode() for value in replies[0].rows[0])
         found = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
         analysed = [tree for several in found for tree in several]
         if not state or not analysed:
             raise _not_shown()
+        seen = self._seen
+        if seen is None or seen.state != state or not strict:
+            # The locks are held: from now on nobody can give a table that is read a policy.
+            seen = _look(state, run)
         objection: str | None = _TOO_LARGE
         reads_relations = rewritten = True
         if _readable(analysed):
             objects = effects.objects_in("".join(analysed))
             reads_relations = bool(objects.relations)
-            rewritten = reads_relations and (has_policies or any(map(_VIEW.search, analysed)))
+            rewritten = reads_relations and (seen.policies or any(map(_VIEW.search, analysed)))
             if rewritten:
                 analysed = [_rewritten(text, server_major, run)]
                 below = effects.objects_in(analysed[0]) if _readable(analysed) else objects
@@ -132,16 +151,24 @@ class Judge:
                 objects |= below
             if _readable(analysed):
                 objection = self._objections.find(
-                    analysed, objects, run, behind_relations=odd_relations
+                    analysed, objects, run, behind_relations=seen.odd_relations
                 )
         return Verdict(
-            state,
+            seen,
             objection,
             reads_relations=reads_relations,
             rewritten=rewritten,
             shown=bool(found[-1]),
             lasting=all_told(state, locks),
         )
+
+
+def _look(state: str, run: Run) -> _Seen:
+    outcome = run((_LOOK,))
+    if outcome.failure is not None:
+        raise StateChangedError
+    odd_relations, policies = (value != b"f" for value in outcome.replies[0].rows[0])
+    return _Seen(state, odd_relations, policies)
 
 
 def _readable(analysed: Sequence[str]) -> bool:

@@ -222,7 +222,7 @@ class Transactions:
                 connection.finish(call)
                 return steps, outcome
             replies = outcome.replies[-len(examination) :]
-            verdict = self._judge.judge(reading.text, major, replies, ask)
+            verdict = self._judge.judge(reading.text, major, replies, ask, strict=strict)
             if verdict.objection is not None:
                 self._judge.remember(reading.text, verdict)
             verdict.require_harmless()

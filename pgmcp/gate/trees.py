@@ -28,13 +28,13 @@ _MAY_HUSH = {
 }
 _PARAMETER_PRIVILEGES_SINCE = 15
 # It is printed as well: a SET has a short tree.
-HIDE = Step("SET LOCAL debug_print_rewritten = off")
-"""From here on no tree is shown."""
-QUIET = (
-    "pg_catalog.set_config('client_min_messages', 'notice', true),"
+_HIDE = Step("SET LOCAL debug_print_rewritten = off")
+_QUIET = Step(
+    "SELECT pg_catalog.set_config('client_min_messages', 'notice', true),"
     " pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
 )
-"""Expressions behind HIDE, for what only the judge asks then."""
+HIDE = (_HIDE, _QUIET)
+"""From here on no tree is shown, and what is asked is the judge's."""
 _BOUND = re.compile(r":query\s+(\{QUERY.*\})\}\s+:resultRelation", re.DOTALL)
 
 
@@ -55,7 +55,7 @@ def bound(reply: Reply) -> list[str]:
 
 def rewriting(text: str, server_major: int) -> tuple[Step, ...]:
     """The steps whose replies `rewritten` wants; they lock all that the text reads."""
-    return (show(server_major), Step(text, execute=False), HIDE, Step(f"SELECT {QUIET}"))
+    return (show(server_major), Step(text, execute=False), *HIDE)
 
 
 def rewritten(replies: Sequence[Reply]) -> str:
