@@ -367,3 +367,68 @@ def test_no_call_waits_for_ever_for_its_owners_others(monkeypatch: pytest.Monkey
     queue.end(first)
     assert queue.begin(first)
     queue.end(first)
+
+
+def test_what_a_call_used_may_wait_after_its_end_and_takes_no_turn_for_it() -> None:
+    queue = CallQueue(requests=9, running=20, share=5, waiting=9)
+    first, second = Call(60, owner="ann"), Call(60, owner="ann")
+    assert queue.begin(first)
+    connection_waits = first.waiting
+    with connection_waits:
+        assert queue.begin(second)
+        second.waiting.pause()
+    queue.end(first)
+    with connection_waits:  # it is closed, say
+        pass
+    assert not queue._computing["ann"].locked()
+    queue.end(second)
+
+
+def test_a_call_that_waits_for_memory_lets_others_of_its_owner_compute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(call_queue, "RESUME_SECONDS", 60.0)
+    queue = CallQueue(requests=9, running=20, share=5, waiting=9)
+    free = threading.Event()
+
+    def keep(count: int, seconds: float) -> bool:
+        return free.wait(seconds) if seconds else False
+
+    first, second = Call(60, owner="ann", keep=keep), Call(60, owner="ann")
+
+    def needs_memory() -> None:
+        assert queue.begin(first)
+        with first.counting():
+            first.keep(1_000_000)
+        queue.end(first)
+
+    thread = threading.Thread(target=needs_memory)
+    thread.start()
+    until(lambda: queue._running.held("ann") == 1)
+    until(begun_beside(queue, second))
+    queue.end(second)
+    free.set()
+    thread.join(30)
+    assert queue._running.taken == 0
+
+
+def test_a_call_that_waits_for_its_turn_keeps_its_messages_memory_counted() -> None:
+    with clients(share=1) as made:
+        memory = made.served.server.message_memory
+        running = made.slow("ann", 1)
+        until(lambda: made.served.inflight.count == 1)
+        assert memory.used_bytes == 0
+        waiting = made.call("ann", text="x" * 60_000)
+        until(lambda: made.queue.waiting == 1)
+        assert memory.used_bytes > 60_000
+        made.release.set()
+        assert [reader.reply().status for reader in [*running, waiting]] == [200, 200]
+        until(lambda: memory.used_bytes == 0)
+
+
+def test_a_stranger_beyond_its_share_is_told_so_and_not_that_it_is_unknown() -> None:
+    with clients(share=1, waiting=0) as made:
+        made.call(None, slow=True)
+        until(lambda: made.served.inflight.count == 1)
+        refused = made.call(None).reply()
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")

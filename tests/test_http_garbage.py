@@ -34,7 +34,13 @@ from tests.tool_calls import PRINCIPAL, Calls, Reach, calls
 from tools.postgres import Server
 
 LIMITS = Limits(
-    connections=4, head_seconds=0.3, body_seconds=0.3, write_seconds=0.3, linger_seconds=0.3
+    connections=4,
+    head_seconds=0.3,
+    body_seconds=0.3,
+    write_seconds=0.3,
+    linger_seconds=0.3,
+    share=1,
+    waiting=1,
 )
 
 
@@ -168,6 +174,25 @@ def hang_up_during_a_call(served: Served) -> None:
         until(lambda: served.inflight.count)
 
 
+def hang_up_before_a_turn(served: Served) -> None:
+    with _dial(served) as running:
+        running.sendall(post(rpc("wait")))
+        until(lambda: served.inflight.count == 1)
+        with _dial(served) as waiting:
+            waiting.sendall(post(rpc("wait")))
+            until(lambda: served.server.calls.waiting == 1)
+        until(lambda: served.server.calls.waiting == 0)
+
+
+def ask_too_often(served: Served) -> None:
+    with _dial(served) as running, _dial(served) as waiting:
+        running.sendall(post(rpc("wait")))
+        until(lambda: served.inflight.count == 1)
+        waiting.sendall(post(rpc("wait")))
+        until(lambda: served.server.calls.waiting == 1)
+        assert ask(served, post(rpc("wait"))).status == 429
+
+
 def make_room_for_others(served: Served) -> None:
     """Connections in every state, closed by the server because others come."""
     old = [_dial(served) for _ in range(4)]
@@ -194,6 +219,8 @@ CASES: list[Callable[[Served], None]] = [
     meet_a_defect,
     meet_a_refusal,
     hang_up_during_a_call,
+    hang_up_before_a_turn,
+    ask_too_often,
     make_room_for_others,
 ]
 

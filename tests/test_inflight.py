@@ -64,3 +64,14 @@ def test_all_are_cancelled_and_waited_for() -> None:
     for thread in threads:
         thread.join()
     assert [call.cancelled for call in calls] == ["stopping", "stopping"]
+
+
+def test_every_call_with_a_credential_that_ended_is_cancelled_and_no_other() -> None:
+    inflight = InFlight()
+    calls = [Call(60.0, key=f"token:{number}") for number in (1, 1, 2, 3)]
+    for number, call in enumerate(calls):
+        inflight.begin(call.key, number, call)
+    inflight.cancel_keys({f"token:{number}": f"removed {number}" for number in range(3, 20_000)})
+    assert [call.cancelled for call in calls] == [None, None, None, "removed 3"]
+    inflight.cancel_keys({"token:1": "expired"})
+    assert [call.cancelled for call in calls] == ["expired", "expired", None, "removed 3"]

@@ -75,10 +75,12 @@ def test_a_process_that_does_not_stop_keeps_its_slot_until_it_is_gone(
     pools, pid = stuck
     assert eventually(lambda: f"process {pid} did not stop" in caplog.text)
     assert counted(pools) == (1, 1)
+    assert pools._slots.places.held("ann") == 1
     with pytest.raises(PoolTimeoutError, match="all 1 connections to main are held"):
         run(pools, "select 1")
     os.kill(pid, signal.SIGCONT)
     assert eventually(lambda: counted(pools) == (0, 0))
+    assert pools._slots.places.held("ann") == 0
     assert run(pools, "select 1") == 1
     assert postgres.psql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0"
 

@@ -302,7 +302,8 @@ def test_a_credential_that_ends_takes_its_calls_and_nobody_elses(
     waiter = asleep(pools, "user:ann", key="session:ann:1")
     assert eventually(lambda: pools.counts()["main"]["waiting"] == 1)
     began = pools.database("user:ann", "main", Call(20, key="session:ann:1"))
-    pools.end_calls({"session:ann:1": "logged out"}, {"user:ann"})
+    gone = {f"session:ben:{number}": "the user was removed" for number in range(20_000)}
+    pools.end_calls(gone | {"session:ann:1": "logged out"}, {"user:ann", "user:ben"})
     assert (first.cancelled, waiter.cancelled) == ("logged out", "logged out")
     assert second.cancelled is None
     assert eventually(lambda: sleeping(postgres, database) == 1)

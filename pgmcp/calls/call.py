@@ -22,6 +22,8 @@ back; False when there are too few then."""
 class Waiting:
     """A `with` block in which a call waits for somebody else. This kind holds up nobody."""
 
+    __slots__ = ()
+
     def pause(self) -> None:
         """Let other calls of the owner compute."""
 
@@ -129,21 +131,40 @@ class Call:
         finally:
             self._counting = False
 
-    @contextmanager
-    def on_cancel(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Have `callback` run when the call is cancelled inside this block, at once if it was.
+    def on_cancel(self, callback: Callable[[], None]) -> OnCancel:
+        """Have `callback` run when the call is cancelled inside a `with` block, at once if it was.
 
         The callback runs in the canceller's thread, must be quick and must not raise.
         """
+        return OnCancel(self, callback)
+
+    def add_callback(self, callback: Callable[[], None]) -> None:
+        """See `on_cancel`."""
         with self._callbacks_lock:
             late = self._reason is not None
             if not late:
                 self._callbacks.append(callback)
         if late:
             callback()
-        try:
-            yield
-        finally:
-            with self._callbacks_lock:
-                if callback in self._callbacks:
-                    self._callbacks.remove(callback)
+
+    def remove_callback(self, callback: Callable[[], None]) -> None:
+        """Not any more, if it has not run."""
+        with self._callbacks_lock:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+
+class OnCancel:
+    """The block of `Call.on_cancel`. A class and no generator: it is often on a call's way."""
+
+    __slots__ = ("_call", "_callback")
+
+    def __init__(self, call: Call, callback: Callable[[], None]) -> None:
+        self._call = call
+        self._callback = callback
+
+    def __enter__(self) -> None:
+        self._call.add_callback(self._callback)
+
+    def __exit__(self, *_: object) -> None:
+        self._call.remove_callback(self._callback)

@@ -48,14 +48,15 @@ class Places:
         self.take(owner)
         return True
 
-    def give_back(self, owner: str) -> None:
-        """Have the owner hold one less."""
+    def give_back(self, owner: str) -> int:
+        """Have the owner hold one less; how many it holds then."""
         left = self._held[owner] - 1
         if left:
             self._held[owner] = left
         else:
             del self._held[owner]
         self.taken -= 1
+        return left
 
 
 class FairQueue(Generic[T]):

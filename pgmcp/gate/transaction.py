@@ -254,7 +254,7 @@ class Transactions:
     def _pause(self, seconds: float) -> None:
         """Wait, unless the call ends first."""
         ended = Event()
-        with self._call.on_cancel(ended.set):
+        with self._call.waiting, self._call.on_cancel(ended.set):
             ended.wait(min(seconds, self._call.remaining()))
         self._call.check()
 

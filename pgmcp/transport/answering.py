@@ -16,34 +16,38 @@ from pgmcp.transport.endpoint import Asked, Endpoint
 from pgmcp.transport.response import Response
 
 
-def answer(
+def answer_at_once(endpoint: Endpoint, calls: CallQueue, asked: Asked) -> Response | None:
+    """The answer to a request, None when it has to wait for its turn; PgmcpError."""
+    if asked.brief:
+        return endpoint.answer(asked)
+    if not calls.begin(asked.call):
+        return None
+    try:
+        return endpoint.answer(asked)
+    finally:
+        calls.end(asked.call)
+
+
+def answer_in_turn(
     endpoint: Endpoint,
     calls: CallQueue,
     asked: Asked,
     resume: Callable[[], None],
     subject: Callable[[], str | None],
 ) -> Steps[Response]:
-    """The answer to a request; PgmcpError.
+    """The answer to a request that has to wait; PgmcpError.
 
     `resume` has the conversation go on, in any thread; `subject` is that of the certificate that
     the client showed, as far as it is valid by then.
     """
-    call = asked.call
-    if asked.brief:
-        with during(call.request_id):
-            return endpoint.answer(asked)
-    running = calls.begin(call)
-    waited = not running
-    if waited:
-        running = yield from _wait(calls, asked, resume)
+    running = yield from _wait(calls, asked, resume)
     try:
-        with during(call.request_id):
-            if waited:  # the credential may have ended meanwhile
-                endpoint.reopen(asked, subject())
+        with during(asked.call.request_id):
+            endpoint.reopen(asked, subject())  # the credential may have ended meanwhile
             return endpoint.answer(asked)
     finally:
         if running:
-            calls.end(call)
+            calls.end(asked.call)
 
 
 def _wait(calls: CallQueue, asked: Asked, resume: Callable[[], None]) -> Steps[bool]:

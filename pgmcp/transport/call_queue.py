@@ -43,7 +43,7 @@ class Computing(Waiting):
     def resume(self) -> None:
         """Compute again, as soon as no other call of the owner does."""
         if self._turn is not None and not self._held:
-            self._held = self._turn.acquire(timeout=RESUME_SECONDS)
+            self._held = self._turn.acquire(True, RESUME_SECONDS)
 
     def stop(self) -> None:
         """Let other calls of the owner compute, for good: a connection may wait later."""
@@ -112,10 +112,12 @@ class CallQueue:
         with self._queue_lock:
             # Whoever waits goes first. That others' calls wait is no reason: they wait because
             # their owners have their shares, or have been passed over in no turn yet.
-            if self._queue.waiting(call.owner) or not self._running.may_take(call.owner):
+            if self._queue and self._queue.waiting(call.owner):
                 return False
-            self._run(call)
-        call.waiting.resume()
+            if not self._running.try_take(call.owner):
+                return False
+            call.waiting = computing = self._computing_of(call.owner)
+        computing.resume()
         return True
 
     def wait(self, turn: Turn) -> None:
@@ -147,11 +149,11 @@ class CallQueue:
         """Have a call's place go to the next one in turn."""
         call.waiting.stop()
         with self._queue_lock:
-            self._running.give_back(call.owner)
-            if not self._running.held(call.owner):
+            if not self._running.give_back(call.owner):
                 del self._computing[call.owner]
-            turns = self._next_turns() if self._queue else []
-        _resume(turns)
+            turns = self._next_turns() if self._queue else None
+        if turns:
+            _resume(turns)
 
     def withdraw_late(self) -> None:
         """Cancel the calls whose time is over while they wait."""
@@ -165,18 +167,18 @@ class CallQueue:
         """The turns that have come; the lock is held."""
         turns: list[Turn] = []
         while (turn := self._queue.pop(self._running.may_take)) is not None:
-            self._run(turn.call)
+            self._running.take(turn.call.owner)
+            turn.call.waiting = self._computing_of(turn.call.owner)
             turn.state = "running"
             turns.append(turn)
         return turns
 
-    def _run(self, call: Call) -> None:
-        """Have a call take its place; the lock is held."""
-        self._running.take(call.owner)
-        computing = self._computing.get(call.owner)
-        if computing is None:
-            computing = self._computing[call.owner] = threading.Lock()
-        call.waiting = Computing(computing)
+    def _computing_of(self, owner: str) -> Computing:
+        """For one more call of an owner; the lock is held."""
+        turn = self._computing.get(owner)
+        if turn is None:
+            turn = self._computing[owner] = threading.Lock()
+        return Computing(turn)
 
 
 def _resume(turns: list[Turn]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
@@ -60,15 +60,13 @@ class Gate(Protocol):
         for one who may not come in any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientInfo:
+class ClientInfo(NamedTuple):
     """Where a request came from: the client's address, behind trusted proxies where there are."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """A request whose body may be read, up to `body_bytes`. `principal` None: a stranger's.
 
     `owner` is whose share of places and turns it takes from: a stranger's is that of the address.

@@ -19,7 +19,7 @@ from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, PgmcpError
 from pgmcp.logs.log import during, fields
 from pgmcp.net.addresses import address_key
-from pgmcp.transport.answering import answer
+from pgmcp.transport.answering import answer_at_once, answer_in_turn
 from pgmcp.transport.body import Body
 from pgmcp.transport.budget import Budget, Hold
 from pgmcp.transport.call_queue import CallQueue, Turn
@@ -207,29 +207,27 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._connection, admission.head, body, held, server.limits, server.clock
             )
             try:
-                return (yield from self._answer_message(admission, body, endpoint, kept))
+                with during(self._request_id):
+                    message = message_of(body, server.limits)
+                    asked = endpoint.read(admission, message, self._request_id, kept.resize)
+                if isinstance(asked, Response):
+                    return asked
+                # In either era: without a resumable stream nobody can fetch the answer any more.
+                with asked.tracking, server.watch(self._connection, asked.call):
+                    with during(self._request_id):
+                        answer = answer_at_once(endpoint, server.calls, asked)
+                    if answer is None:
+                        answer = yield from answer_in_turn(
+                            endpoint, server.calls, asked, self._resume, self._subject
+                        )
+                    return answer
             except PgmcpError as error:
                 return endpoint.refuse(error, admission)
         finally:
             held.close()
 
-    def _answer_message(
-        self, admission: Admission, body: Body, endpoint: Endpoint, kept: Hold
-    ) -> Steps[Response]:
-        """The answer to a message that has come; PgmcpError."""
-        server = self._server
-        with during(self._request_id):
-            message = message_of(body, server.limits)
-            asked = endpoint.read(admission, message, self._request_id, kept.resize)
-        if isinstance(asked, Response):
-            return asked
-        # In either era: without a resumable stream nobody can fetch the answer any more.
-        with asked.tracking, server.watch(self._connection, asked.call):
-            return (
-                yield from answer(
-                    endpoint, server.calls, asked, lambda: server.resume(self), self._subject
-                )
-            )
+    def _resume(self) -> None:
+        self._server.resume(self)
 
     def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:

@@ -19,27 +19,23 @@ class InFlight:
 
     def __init__(self) -> None:
         self._calls: dict[tuple[str, RequestId], list[Call]] = {}
-        self._by_key: dict[str, set[Call]] = {}
-        self._calls_changed = threading.Condition()
+        self._calls_lock = threading.Lock()
+        self._none_running = threading.Condition(self._calls_lock)
 
     def begin(self, scope: str, request_id: RequestId, call: Call) -> None:
         """Note that `call` runs; `end` must follow."""
-        with self._calls_changed:
+        with self._calls_lock:
             self._calls.setdefault((scope, request_id), []).append(call)
-            self._by_key.setdefault(call.key, set()).add(call)
 
     def end(self, scope: str, request_id: RequestId, call: Call) -> None:
         """Note that `call` is over and its answer is out."""
-        with self._calls_changed:
+        with self._calls_lock:
             running = self._calls[scope, request_id]
             running.remove(call)
-            of_key = self._by_key[call.key]
-            of_key.discard(call)
-            if not of_key:
-                del self._by_key[call.key]
             if not running:
                 del self._calls[scope, request_id]
-                self._calls_changed.notify_all()
+                if not self._calls:
+                    self._none_running.notify_all()
 
     def track(self, scope: str, request_id: RequestId, call: Call) -> Tracking:
         """Have `call` in the list inside a `with` block."""
@@ -52,7 +48,7 @@ class InFlight:
         """
         if isinstance(request_id, bool) or not isinstance(request_id, str | int):
             return False  # to a dict, True would be 1
-        with self._calls_changed:
+        with self._calls_lock:
             running = self._calls.get((scope, request_id), [])
             call = running[0] if len(running) == 1 else None
         if call is not None:
@@ -61,15 +57,16 @@ class InFlight:
 
     def cancel_keys(self, ended: Mapping[str, str]) -> None:
         """Cancel every call with one of these credentials, each with its reason."""
-        with self._calls_changed:
-            # The running calls have few credentials; those that ended together may be thousands.
-            calls = [c for key, of_key in self._by_key.items() if key in ended for c in of_key]
+        with self._calls_lock:
+            # One look at each running call, of which there are some hundreds at most: the
+            # credentials that ended together may be thousands.
+            calls = [c for running in self._calls.values() for c in running if c.key in ended]
         for call in calls:
             call.cancel(ended[call.key])
 
     def cancel_all(self, reason: str) -> int:
         """Cancel every call; how many there were."""
-        with self._calls_changed:
+        with self._calls_lock:
             calls = [call for running in self._calls.values() for call in running]
         for call in calls:
             call.cancel(reason)
@@ -78,13 +75,13 @@ class InFlight:
     @property
     def count(self) -> int:
         """How many calls are running."""
-        with self._calls_changed:
+        with self._calls_lock:
             return sum(len(running) for running in self._calls.values())
 
     def wait_empty(self, timeout_seconds: float) -> bool:
         """Wait until no call is running; False when the time passed first."""
-        with self._calls_changed:
-            return self._calls_changed.wait_for(lambda: not self._calls, timeout_seconds)
+        with self._none_running:
+            return self._none_running.wait_for(lambda: not self._calls, timeout_seconds)
 
 
 class Tracking:
