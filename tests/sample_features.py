@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 from pgmcp.auth.principal import VISITOR, Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.errors import DatabaseUnavailableError, LoginError, ToolError
+from pgmcp.gate.port import Database
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.feature import Annotations, Context, Prompt, Resource, Tool
 from pgmcp.mcp.registry import Registry
-from pgmcp.postgres.port import Database
 from pgmcp.rpc.jsonrpc import Request
 from pgmcp.rpc.schema import arg
 

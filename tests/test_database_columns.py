@@ -11,11 +11,11 @@ from pgmcp.config.model import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import trees
 from pgmcp.gate.columns import ColumnRead, columns_read
+from pgmcp.gate.port import Database
 from pgmcp.gate.transaction import gated
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Reply, Step
-from pgmcp.postgres.port import Database
 from tests.databases import connect, settings_for
 from tools.postgres import Server
 

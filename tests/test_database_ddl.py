@@ -11,10 +11,10 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementError, StatementRefusedError
+from pgmcp.gate.port import Database
 from pgmcp.gate.state import all_told
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.messages import Step
-from pgmcp.postgres.port import Database
 from tests.databases import connect, eventually, settings_for
 from tools.postgres import Server
 

@@ -11,10 +11,10 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import DatabaseUnavailableError, StatementError, StatementRefusedError
+from pgmcp.gate.port import Database
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Outcome
-from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tools.postgres import Server
 

@@ -9,8 +9,8 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.growth import objection
+from pgmcp.gate.port import Database
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tests.selftest_objects import OBJECTS
 from tools.postgres import Server

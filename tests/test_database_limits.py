@@ -9,8 +9,8 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementError
+from pgmcp.gate.port import Database
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres.port import Database
 from tests.conftest import StartPostgres
 from tests.databases import settings_for
 from tools.binaries import Binaries, available

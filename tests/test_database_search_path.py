@@ -10,8 +10,8 @@ from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import inspection, role
+from pgmcp.gate.port import Database
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tools.postgres import Server
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pgmcp.postgres import messages
 from pgmcp.postgres.inbox import Inbox
 from pgmcp.postgres.messages import ProtocolError
-from pgmcp.postgres.port import Value
+from pgmcp.postgres.rows import Value
 
 VALUES = st.none() | st.binary(max_size=300)
 ROWS = st.lists(st.lists(VALUES, max_size=8).map(tuple), max_size=8)

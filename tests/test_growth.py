@@ -8,8 +8,8 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate.port import Database
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres.port import Database
 from tests.databases import settings_for
 from tools.postgres import Server
 

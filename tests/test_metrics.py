@@ -14,8 +14,8 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import ToolError
+from pgmcp.gate.port import Database
 from pgmcp.metrics.metrics import Counter, Family, Histogram, Sample, gauge, render, value
-from pgmcp.postgres.port import Database
 from pgmcp.server.pages import ReadyPage
 from tests.observing import ALICE, add_user, ask, call, get, log_in
 from tests.program import NOWHERE, Program, running, settings_of, write_config

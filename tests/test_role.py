@@ -13,7 +13,7 @@ from pgmcp.config.model import Database, Secret
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate import role
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres.port import Rows
+from pgmcp.postgres.rows import Rows
 from tests.databases import settings_for
 from tools.postgres import Server
 

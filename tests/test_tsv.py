@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.postgres.port import Column, Rows, Value
+from pgmcp.postgres.rows import ResultColumn, Rows, Value
 from pgmcp.render import tsv
 
 _VALUES = st.none() | st.binary(max_size=12).map(lambda value: value.replace(b"\0", b""))
@@ -16,7 +16,7 @@ _UNESCAPED = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 def rows(*values: tuple[Value, ...], names: tuple[str, ...] = ()) -> Rows:
     width = len(values[0]) if values else len(names)
-    return Rows(tuple(Column(name, 25) for name in names or ["c"] * width), list(values))
+    return Rows(tuple(ResultColumn(name, 25) for name in names or ["c"] * width), list(values))
 
 
 def read(cell: str) -> Value:

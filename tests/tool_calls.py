@@ -15,9 +15,9 @@ from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Secret, Ssl
 from pgmcp.errors import ToolError
 from pgmcp.features import resources
+from pgmcp.gate import port
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres import port
 from pgmcp.rpc.schema import build
 from tests.databases import settings_for
 from tools.postgres import Server

@@ -13,7 +13,7 @@ from datetime import date
 from pgmcp.catalog.catalogue import Catalogue, Column, Relation
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.understand import understand
-from pgmcp.postgres import port
+from pgmcp.postgres.rows import ResultColumn, Rows, Value
 from pgmcp.render import tsv
 
 _WORDS = "item log entry batch team task file plan note part site unit rate zone lane".split()
@@ -23,8 +23,8 @@ _QUESTION = "can you please show me the city of all active users, sorted by city
 
 def measure() -> Iterator[tuple[str, float, float]]:
     """Kinds of work, each with its best time in microseconds and that of its yardstick."""
-    rows: list[tuple[port.Value, ...]] = [_ROW] * 1000
-    answer = port.Rows(tuple(port.Column(f"c{n}", 25) for n in range(len(_ROW))), rows)
+    rows: list[tuple[Value, ...]] = [_ROW] * 1000
+    answer = Rows(tuple(ResultColumn(f"c{n}", 25) for n in range(len(_ROW))), rows)
 
     def joined() -> None:
         b"\n".join(b"\t".join(value or b"" for value in row) for row in rows).decode()

@@ -12,7 +12,7 @@ from sys import intern
 
 from pgmcp.catalog import statements as catalog_sql
 from pgmcp.catalog.catalogue import Catalogue, Column, ForeignKey, Index, Kind, Relation
-from pgmcp.postgres.port import Rows, Value
+from pgmcp.postgres.rows import Rows, Value
 
 Fetch = Callable[[str, tuple[str | None, ...]], Rows]
 

@@ -13,8 +13,8 @@ from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Database
 from pgmcp.errors import ToolError
 from pgmcp.gate import inspection, role
+from pgmcp.gate.port import Database as Port
 from pgmcp.pool.pools import Pools
-from pgmcp.postgres.port import Database as Port
 
 _SECONDS = 30.0
 _CLOSE_SECONDS = 2.0

@@ -37,7 +37,7 @@ from pgmcp.gate.transaction import (
 )
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
-from pgmcp.postgres.port import Rows
+from pgmcp.postgres.rows import Rows
 from pgmcp.sql import text as sql
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ _OPENING_STEPS = 2
 
 
 class ReadOnlyDatabase:
-    """`db.port.Database` for one call; it leases a connection for each statement."""
+    """`gate.port.Database` for one call; it leases a connection for each statement."""
 
     def __init__(
         self,

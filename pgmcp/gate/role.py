@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from pgmcp.postgres.port import Rows, Value
+from pgmcp.postgres.rows import Rows, Value
 from pgmcp.sql.text import quote_identifier
 
 Fetch = Callable[[str, tuple[str | None, ...]], Rows]

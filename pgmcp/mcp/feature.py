@@ -13,7 +13,7 @@ from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
 from pgmcp.catalog.catalogue import Catalogue
-from pgmcp.postgres.port import Database
+from pgmcp.gate.port import Database
 
 
 @dataclass(frozen=True, slots=True)

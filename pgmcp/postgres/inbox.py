@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pgmcp.postgres import messages
 from pgmcp.postgres.messages import ProtocolError
-from pgmcp.postgres.port import Value
+from pgmcp.postgres.rows import Value
 
 MESSAGE_BYTES = 64 * 1024 * 1024
 """No message but a row may be longer; a longer one is a server that lost its way."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from pgmcp.errors import ServerMessage
-from pgmcp.postgres.port import Column, Value
+from pgmcp.postgres.rows import ResultColumn, Value
 from pgmcp.sql.text import encode
 
 _SHORT = Struct("!H")
@@ -79,7 +79,7 @@ SESSION_PATH = Step("SET LOCAL search_path = DEFAULT")
 class Reply:
     """What one step of a pipeline brought. `cut`: its rows went over the limit of bytes."""
 
-    columns: tuple[Column, ...] = ()
+    columns: tuple[ResultColumn, ...] = ()
     rows: list[tuple[Value, ...]] = field(default_factory=list)
     cut: bool = False
     notices: list[dict[str, str]] = field(default_factory=list)
@@ -165,7 +165,7 @@ def fields(body: bytes) -> dict[str, str]:
     }
 
 
-def columns(body: bytes) -> tuple[Column, ...]:
+def columns(body: bytes) -> tuple[ResultColumn, ...]:
     """A RowDescription's columns."""
     found = []
     at = 2
@@ -174,7 +174,7 @@ def columns(body: bytes) -> tuple[Column, ...]:
         if end < 0:
             raise ProtocolError("a column's name that does not end")
         type_oid = _FIELD.unpack_from(body, end + 1)[2]
-        found.append(Column(body[at:end].decode(errors="replace"), type_oid & 0xFFFFFFFF))
+        found.append(ResultColumn(body[at:end].decode(errors="replace"), type_oid & 0xFFFFFFFF))
         at = end + 1 + _FIELD.size
     return tuple(found)
 

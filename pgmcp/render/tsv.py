@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pgmcp.postgres.port import Rows, Value
+from pgmcp.postgres.rows import Rows, Value
 
 # PostgreSQL's text never holds a NUL, so these marks stand for structure until values are escaped,
 # and a whole result is escaped in a few passes instead of field by field.

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database
 from pgmcp.errors import ArgumentError, RpcError, ToolError
+from pgmcp.gate.port import Database as Port
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.connector import Connector
-from pgmcp.postgres.port import Database as Port
 from pgmcp.rpc.schema import build
 from pgmcp.selftest import bounds, calls, layers, statements
 from pgmcp.selftest.attempt import Attempt, Family, parse

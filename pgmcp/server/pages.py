@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import ConfigError, FileError, HttpError, ToolError
+from pgmcp.gate.port import Database
 from pgmcp.metrics.metrics import CONTENT_TYPE, Family, render
-from pgmcp.postgres.port import Database
 from pgmcp.rpc import jsonrpc
 from pgmcp.transport import origin
 from pgmcp.transport.head import Head

@@ -16,12 +16,12 @@ from pgmcp.calls.trail import Trail
 from pgmcp.config.model import Config, Features
 from pgmcp.errors import DatabaseRefusedError
 from pgmcp.features import prompts, resources, tools
+from pgmcp.gate.port import Database
 from pgmcp.mcp.dispatch import Answering, Dispatcher
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.observed import Observed, Observer
 from pgmcp.mcp.registry import Registry
 from pgmcp.pool.pools import Databases
-from pgmcp.postgres.port import Database
 from pgmcp.server.observation import ObservedAccounts
 from pgmcp.server.witness import WitnessedDatabase
 

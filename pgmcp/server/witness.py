@@ -12,14 +12,15 @@ from typing import TypeVar
 
 from pgmcp.calls.trail import Trail
 from pgmcp.catalog.catalogue import Catalogue
-from pgmcp.postgres.port import Database, Rows
+from pgmcp.gate.port import Database
+from pgmcp.postgres.rows import Rows
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessedDatabase:
-    """`db.port.Database`, with a witness."""
+    """`gate.port.Database`, with a witness."""
 
     database: Database
     trail: Trail

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pgmcp.calls.call import Call
+from pgmcp.gate.port import Database
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.messages import Step
-from pgmcp.postgres.port import Database
 from tests.databases import connect, settings_for
 from tests.language.questions import FOLDER
 from tools.postgres import Server

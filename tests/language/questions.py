@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from pgmcp.errors import ToolError
+from pgmcp.gate.port import Database
 from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import ColumnRef, Declined
 from pgmcp.language.render import MAX_VALUES, to_sql, values_sql
 from pgmcp.language.understand import resolve
-from pgmcp.postgres.port import Database, Rows, Value
+from pgmcp.postgres.rows import Rows, Value
 
 FOLDER = Path(__file__).parent
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from pgmcp.mcp.feature import Context, Resource
-from pgmcp.postgres.port import Rows
+from pgmcp.postgres.rows import Rows
 
 _FACTS = """
 SELECT pg_catalog.version() AS version,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 
+from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context
-from pgmcp.postgres.port import Database, Rows
+from pgmcp.postgres.rows import Rows
 
 DATABASE = "Name of the database to use; default: the first that you may use."
 TIMEOUT_SECONDS = (

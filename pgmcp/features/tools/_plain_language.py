@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pgmcp.errors import ModelError, StatementError, StatementRefusedError, ToolError
+from pgmcp.gate.port import Database
 from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.prose import MAX_QUESTION_CHARS, is_prose
@@ -18,7 +19,6 @@ from pgmcp.language.question import ColumnRef, Declined
 from pgmcp.language.render import MAX_VALUES, to_sql, values_sql
 from pgmcp.language.understand import resolve
 from pgmcp.mcp.feature import Context
-from pgmcp.postgres.port import Database
 
 GRAMMAR = "pgmcp, from plain language"
 

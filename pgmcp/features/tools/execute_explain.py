@@ -12,8 +12,8 @@ from pgmcp.dba import plan
 from pgmcp.dba.plan_findings import findings
 from pgmcp.errors import ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
+from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
-from pgmcp.postgres.port import Database
 from pgmcp.rpc.schema import arg
 from pgmcp.sql.text import MAX_TEXT_BYTES, encode, split_explain
 

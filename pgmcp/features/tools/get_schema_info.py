@@ -9,8 +9,8 @@ from pgmcp.catalog import lookup
 from pgmcp.catalog import read as catalog_read
 from pgmcp.catalog.catalogue import Relation
 from pgmcp.features.tools._common import DATABASE, heading
+from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
-from pgmcp.postgres.port import Database
 from pgmcp.render import schema as schema_text
 from pgmcp.rpc.schema import arg
 

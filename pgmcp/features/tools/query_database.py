@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading, row_note
+from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Annotations, Context, Tool
-from pgmcp.postgres.port import Database, Rows
+from pgmcp.postgres.rows import Rows
 from pgmcp.render import tsv
 from pgmcp.rpc.schema import arg
 from pgmcp.sql import lexer

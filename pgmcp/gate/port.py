@@ -1,42 +1,17 @@
-"""What a tool sees of PostgreSQL: a database it may read, and rows as the server wrote them.
+"""What a tool sees of PostgreSQL: a database that it may read.
 
-Values and one protocol; no I/O. `db.database` is what implements it.
+One protocol; no I/O. `gate.database` implements it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from pgmcp.catalog.catalogue import Catalogue
+from pgmcp.catalog.catalogue import Catalogue
+from pgmcp.postgres.rows import Rows
 
 T = TypeVar("T")
-Value = bytes | None
-"""A value as PostgreSQL sends it in text format (UTF-8 but for an SQL_ASCII database), or NULL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A result column: its name, which need not be unique, and its type's OID."""
-
-    name: str
-    type_oid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The answer to a statement.
-
-    `more`: the row maximum was reached and rows are left.
-    `cut_bytes`: not None when reading stopped at this many bytes instead.
-    """
-
-    columns: tuple[Column, ...]
-    rows: list[tuple[Value, ...]]
-    more: bool = False
-    cut_bytes: int | None = None
 
 
 class Database(Protocol):

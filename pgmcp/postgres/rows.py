@@ -1,0 +1,30 @@
+"""Rows as the server wrote them. Values; no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Value = bytes | None
+"""A value as PostgreSQL sends it in text format (UTF-8 but for an SQL_ASCII database), or NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A result column: its name, which need not be unique, and its type's OID."""
+
+    name: str
+    type_oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The answer to a statement.
+
+    `more`: the row maximum was reached and rows are left.
+    `cut_bytes`: not None when reading stopped at this many bytes instead.
+    """
+
+    columns: tuple[ResultColumn, ...]
+    rows: list[tuple[Value, ...]]
+    more: bool = False
+    cut_bytes: int | None = None
