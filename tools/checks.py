@@ -44,6 +44,7 @@ GROUPS = (
         Check("formatting", ("ruff", "format", "--check", "--quiet"), "tools/check --fix"),
         Check("lint", ("ruff", "check", "--quiet"), "tools/check --fix, and by hand what is left"),
         Check("imports", ("tools.check_imports",), "change the import, or tools/imports.toml"),
+        Check("names and complexity", ("tools.check_code",), "edit the places named above"),
         Check("documentation", ("tools.docs", "--check"), "tools/check --fix"),
     ),
     (
@@ -59,14 +60,19 @@ QUICK = (
 )
 """Of the tests those that start no process, and so use no PostgreSQL."""
 
-FIXES = (("ruff", "check", "--fix", "--quiet"), ("ruff", "format", "--quiet"), ("tools.docs",))
+FIXES = (
+    ("ruff", "check", "--fix", "--quiet"),
+    ("ruff", "format", "--quiet"),
+    ("tools.docs",),
+    ("tools.check_code", "--shrink"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the checks; the status of the first that fails, 0 when none does."""
     parser = argparse.ArgumentParser(
         prog="tools/check",
-        description="Run formatting, lint, the import table, the generated documentation, "
+        description="Run formatting, lint, the import table, names, the generated documentation, "
         "strict types and all tests.",
     )
     parser.add_argument(
