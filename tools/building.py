@@ -93,9 +93,9 @@ def _git(*words: str) -> str:
 
 def _version() -> str:
     text = (ROOT / "pgmcp" / "__init__.py").read_text()
-    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
-    assert found is not None
-    return found[1]
+    match = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    assert match is not None
+    return match[1]
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -65,8 +65,8 @@ def find_pythons() -> "list[str]":
     """One CPython of each minor version from 3.11: this one, then those on PATH and pyenv's."""
     candidates = [sys.executable]
     for minor in range(OLDEST[1], OLDEST[1] + 9):
-        found = shutil.which(f"python3.{minor}")
-        candidates += [found] if found else []
+        program = shutil.which(f"python3.{minor}")
+        candidates += [program] if program else []
         for root in (os.environ.get("PYENV_ROOT"), "~/.pyenv"):
             if root:
                 folder = Path(root).expanduser() / "versions"

@@ -115,13 +115,13 @@ def _try(chroot: Chroot, program: Path) -> None:
     chroot.run("-list-users")
     made = chroot.run("-add-token", "-token-note", "API Client", "-token-expiry", "90d")
     chroot.run("-list-tokens")
-    found = re.search(r"^Token: (\S+)$", made, re.MULTILINE)
-    if found is None:
+    match = re.search(r"^Token: (\S+)$", made, re.MULTILINE)
+    if match is None:
         raise Failure(f"no token in: {made}")
     with tempfile.TemporaryDirectory(prefix="pgmcp-chroot-") as name:
         Path(name).chmod(0o755)
         with running(Path(name) / "postgres", binaries=available()[0]) as postgres:
-            _serve(chroot, postgres, found[1])
+            _serve(chroot, postgres, match[1])
 
 
 def _serve(chroot: Chroot, postgres: Server, token: str) -> None:

@@ -126,15 +126,15 @@ def _alone(state: Path) -> Iterator[None]:
 
 
 def _start_postgres(state: Path) -> Server:
-    found = available()
-    if not found:
+    servers = available()
+    if not servers:
         raise DemoError("no PostgreSQL was found: remove .venv and run tools/demo again")
     folder = state / "postgres"
     if not can_hold_data(folder):  # a clone below /root, which PostgreSQL's user cannot enter
         name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
         folder = Path("/var/tmp") / f"pgmcp-demo-{name}"
         _claim(folder)
-    binaries = found[0]
+    binaries = servers[0]
     version = f"{binaries.major}.{binaries.version % 10000}"
     print(f"Starting PostgreSQL {version}, with its data in {folder}", flush=True)
     return start(folder, binaries=binaries, durable=True)

@@ -53,11 +53,11 @@ def generate(text: str, blocks: Mapping[str, Callable[[], str]] = BLOCKS) -> str
 
 def problems(text: str, blocks: Mapping[str, Callable[[], str]] = BLOCKS) -> Iterator[str]:
     """What is wrong with the blocks in `text`, one line each."""
-    found = {match[2]: match[0] for match in _BLOCK.finditer(text)}
+    there = {match[2]: match[0] for match in _BLOCK.finditer(text)}
     for name in blocks:
-        if name not in found:
+        if name not in there:
             yield f"README.md has no block `<!-- generated: {name} -->` … `<!-- end -->`"
-    for name, block in found.items():
+    for name, block in there.items():
         if name not in blocks:
             yield f"README.md: nobody makes the block {name}"
         elif generate(block, blocks) != block:
@@ -73,10 +73,10 @@ def main(arguments: Sequence[str]) -> int:
     if not options.check:
         README.write_text(generate(text), encoding="utf-8")
         return 0
-    found = list(problems(text))
-    for problem in found:
-        print(problem)
-    return 1 if found else 0
+    lines = list(problems(text))
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
 
 
 def _first_sentence(text: str) -> str:

@@ -55,13 +55,13 @@ def _thousand_tables() -> Catalogue:
     others = [
         Relation(
             "public",
-            f"{one}_{other}_{n}s",
+            f"{first}_{second}_{n}s",
             "table",
-            tuple(Column(f"{one}_{word}", "text", "S") for word in _WORDS),
+            tuple(Column(f"{first}_{word}", "text", "S") for word in _WORDS),
         )
         for n in range(5)
-        for one in _WORDS
-        for other in _WORDS
+        for first in _WORDS
+        for second in _WORDS
     ]
     return Catalogue((users, *others[:999]))
 

@@ -54,9 +54,9 @@ def sections(lock: str) -> dict[str, dict[str, str]]:
 
 def name_of(requirement: str) -> str:
     """The package that a requirement or an entry is of, as the index writes it."""
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found is not None, requirement
-    return re.sub(r"[-_.]+", "-", found[0]).lower()
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
 def render(wanted: Mapping[str, Sequence[str]]) -> str:

@@ -117,8 +117,8 @@ def _run(revision: str, port: int) -> bool:
     except subprocess.TimeoutExpired as error:
         raise SuiteError(f"the suite did not end within {_SUITE_SECONDS} s") from error
     said = _COLOUR.sub("", done.stdout)
-    _, found, summary = said.partition("=== SUMMARY ===")
-    print(f"\n== {revision}\n{summary.strip() if found else said.strip()}")
+    _, heading, summary = said.partition("=== SUMMARY ===")
+    print(f"\n== {revision}\n{summary.strip() if heading else said.strip()}")
     print(f"Every check, with what was sent: {results}", flush=True)
     return done.returncode == 0
 
@@ -129,13 +129,13 @@ def _run(revision: str, port: int) -> bool:
 @contextlib.contextmanager
 def _served() -> Iterator[int]:
     """A server without authentication, which the suite has no token for; its port."""
-    found = available()
-    if not found:
+    servers = available()
+    if not servers:
         raise SuiteError("no PostgreSQL was found: remove .venv and run tools/conformance again")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgmcp-suite-")))
         folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
-        postgres = stack.enter_context(running(folder / "postgres", binaries=found[0]))
+        postgres = stack.enter_context(running(folder / "postgres", binaries=servers[0]))
         port = free_port()
         config = _configuration(folder, postgres, port)
         with (STATE / "pgmcp.log").open("wb") as log:

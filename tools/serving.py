@@ -49,10 +49,10 @@ def add_token(config: Path, note: str) -> str:
         env=environment(),
         check=False,
     )
-    found = re.search(r"^Token: (\S+)$", made.stdout, re.MULTILINE)
-    if made.returncode != 0 or found is None:
+    match = re.search(r"^Token: (\S+)$", made.stdout, re.MULTILINE)
+    if made.returncode != 0 or match is None:
         raise ServingError(f"no token could be made:\n{made.stderr.strip()}")
-    return found[1]
+    return match[1]
 
 
 def end(server: subprocess.Popen[bytes]) -> None:

@@ -105,11 +105,11 @@ def locked(wheelhouse: Path, *, download: bool) -> list[Wheel]:
     for wheel in missing:
         _fetch(wheel, wheelhouse)
     for wheel in wheels:
-        found = hashlib.sha256(wheel.path.read_bytes()).hexdigest()
-        if found != wheel.sha256:
+        actual = hashlib.sha256(wheel.path.read_bytes()).hexdigest()
+        if actual != wheel.sha256:
             raise WheelError(
                 f"{wheel.path} is not the wheel of tools/wheels.lock:\n"
-                f"  it has SHA-256 {found}\n  locked is     {wheel.sha256}\n"
+                f"  it has SHA-256 {actual}\n  locked is     {wheel.sha256}\n"
                 "Remove it and build again; if that does not help, do not use it"
             )
     return wheels
@@ -137,9 +137,9 @@ def update(wheelhouse: Path) -> None:
 def requirements(wheel: Wheel) -> Iterator[str]:
     """The names of the distributions that it needs, those that are left out excepted."""
     for line in wheel.metadata.get("Requires-Dist", []):
-        found = re.match(r"[A-Za-z0-9._-]+", line)
-        if found and "extra ==" not in line:
-            name = re.sub(r"[-_.]+", "-", found[0]).lower()
+        match = re.match(r"[A-Za-z0-9._-]+", line)
+        if match and "extra ==" not in line:
+            name = re.sub(r"[-_.]+", "-", match[0]).lower()
             if name not in _LEFT_OUT:
                 yield name
 

@@ -57,8 +57,8 @@ class CatalogueCache:
             kept = self._kept.get(make)
         snapshot = fetch(SNAPSHOT_SQL, ()).rows
         if kept is not None and kept.snapshot == snapshot:
-            found: T = kept.made
-            return found
+            unchanged: T = kept.made
+            return unchanged
         # Asked before the catalogue is read: what changes in between is seen the next time.
         fingerprint = fetch(FINGERPRINT_SQL, ()).rows
         if kept is None or kept.fingerprint != fingerprint:

@@ -37,31 +37,31 @@ def relations(fetch: Fetch, table: str, schema: str | None = None) -> tuple[Rela
     exact spelling before another case. ToolError when there is none.
     """
     for in_schema, name in _readings(table, schema):
-        found = catalog_read.read(fetch, in_schema, name).relations
+        candidates = catalog_read.read(fetch, in_schema, name).relations
         exact = tuple(
             relation
-            for relation in found
+            for relation in candidates
             if relation.name == name and in_schema in (None, relation.schema)
         )
-        if exact or found:
-            return exact or found
+        if exact or candidates:
+            return exact or candidates
     raise _no_relation(fetch, table, schema)
 
 
 def relation(fetch: Fetch, table: str, schema: str | None = None) -> Relation:
-    """The one relation that is meant: on the search path before elsewhere, else no other.
+    """The relation that is meant: the only one, or the only one on the search path.
 
     ToolError when there is none, or when several schemas have one and none is on the path.
     """
-    found = relations(fetch, table, schema)
-    visible = [candidate for candidate in found if candidate.on_search_path]
-    if len(found) > 1 and len(visible) != 1:
-        names = ", ".join(plain_name(candidate) for candidate in found)
+    candidates = relations(fetch, table, schema)
+    visible = [candidate for candidate in candidates if candidate.on_search_path]
+    if len(candidates) > 1 and len(visible) != 1:
+        names = ", ".join(plain_name(candidate) for candidate in candidates)
         raise ToolError(
             f'several tables are called "{table}": {names}',
             "Say which schema is meant.",
         )
-    return (visible or list(found))[0]
+    return (visible or list(candidates))[0]
 
 
 def column(relation: Relation, name: str) -> Column:
@@ -96,7 +96,7 @@ def closest(name: str, names: Iterable[str]) -> list[str]:
 
 def no_schema(fetch: Fetch, schema: str) -> ToolError:
     """The error for a schema in which nothing is readable, with those that there are."""
-    schemas = sorted({found for found, _ in catalog_read.names(fetch)})
+    schemas = sorted({in_schema for in_schema, _ in catalog_read.names(fetch)})
     return ToolError(
         f'no schema "{schema}" with tables that you may read',
         _suggestion("Schemas", closest(schema, schemas)),
@@ -119,11 +119,15 @@ def _no_relation(fetch: Fetch, table: str, schema: str | None) -> ToolError:
     everything = catalog_read.names(fetch)
     if not everything:
         return ToolError(f'no table "{table}": there is no table at all that you may read')
-    if schema is not None and all(found.lower() != schema.lower() for found, _ in everything):
+    if schema is not None and all(
+        in_schema.lower() != schema.lower() for in_schema, _ in everything
+    ):
         return no_schema(fetch, schema)
     bare = table.rpartition(".")[2].strip('"')
     near = closest(bare, [name for _, name in everything])
-    names = [f"{found}.{name}" for like in near for found, name in everything if name == like]
+    names = [
+        f"{in_schema}.{name}" for like in near for in_schema, name in everything if name == like
+    ]
     where = f' in schema "{schema}"' if schema is not None else ""
     return ToolError(
         f'no table "{table}"{where} that you may read', _suggestion("Closest", names[:_SHOWN_NAMES])

@@ -45,9 +45,9 @@ def read(fetch: Fetch, schema: str | None = None, table: str | None = None) -> C
     keys: defaultdict[Value, list[_Key]] = defaultdict(list)
     for oid, *key in fetch(catalog_sql.KEYS, narrow).rows:
         keys[oid].append(_Key(key))
-    found = [_relation(row, columns[row[0]], keys[row[0]]) for row in relations]
+    values = [_relation(row, columns[row[0]], keys[row[0]]) for row in relations]
     return Catalogue(
-        tuple(sorted(found, key=lambda relation: (relation.schema, relation.name))),
+        tuple(sorted(values, key=lambda relation: (relation.schema, relation.name))),
         search_path=_list(relations[0][9]),
         schema_comments={_text(row[1]): _text(row[8]) for row in relations if row[8] is not None},
     )

@@ -15,7 +15,7 @@ from pgmcp.config.model import Database
 from pgmcp.errors import ConfigError
 from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
-from pgmcp.selftest.attempt import Family
+from pgmcp.selftest.attempt import AttemptFamily
 from pgmcp.selftest.runner import Ending, OneDatabase, Result, run
 
 _WIDTH = 72
@@ -43,9 +43,9 @@ def _test(command: Command, database: Database) -> int:
     say(f"{database.name} ({database.label})")
     known = {tool.name: tool for tool in tools.ALL}
     endings: list[Ending] = []
-    for family, found in run(replace(database, pool_max_conns=1), known, _context):
-        endings += found
-        for line in family_lines(family, found):
+    for family, of_family in run(replace(database, pool_max_conns=1), known, _context):
+        endings += of_family
+        for line in family_lines(family, of_family):
             say(line)
     say("")
     say(summary(endings))
@@ -58,7 +58,7 @@ def _context(databases: OneDatabase) -> Context:
     return Context(principal, databases.call, databases, resources=known)
 
 
-def family_lines(family: Family, endings: Sequence[Ending]) -> list[str]:
+def family_lines(family: AttemptFamily, endings: Sequence[Ending]) -> list[str]:
     """A family as a table: attempt, outcome, layer."""
     lines = ["", f"{family.name}: {family.tries}"]
     for ending in endings:

@@ -20,12 +20,12 @@ def findings(explained: Node) -> list[str]:
     `explained` is what `plan.parse` gives; estimates without ANALYZE, measurements with it.
     """
     root = explained["Plan"]
-    found = [line for node in walk(root) for look in _LOOKS for line in look(node)]
-    found += _misestimates(root, limited=False)
-    found += _costly_scans(root)
-    found += _never_executed(root)
-    found += _times(explained)
-    return found
+    findings = [line for node in walk(root) for look in _LOOKS for line in look(node)]
+    findings += _misestimates(root, limited=False)
+    findings += _costly_scans(root)
+    findings += _never_executed(root)
+    findings += _times(explained)
+    return findings
 
 
 def _filtering(node: Node) -> Iterator[str]:

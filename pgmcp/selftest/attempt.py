@@ -50,7 +50,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class AttemptFamily:
     """Attempts of one kind: what they try."""
 
     name: str
@@ -58,16 +58,16 @@ class Family:
     attempts: tuple[Attempt, ...]
 
 
-def parse(texts: Iterable[str]) -> tuple[Family, ...]:
+def parse(texts: Iterable[str]) -> tuple[AttemptFamily, ...]:
     """The families of several texts. ValueError for a line that is none."""
-    found: list[tuple[str, str, list[Attempt]]] = []
+    families: list[tuple[str, str, list[Attempt]]] = []
     for line in (line.strip() for text in texts for line in text.splitlines()):
         if line.startswith("# "):
             name, _, tries = line[2:].partition(": ")
-            found.append((name, tries, []))
+            families.append((name, tries, []))
         elif line:
-            found[-1][2].append(_attempt(line))
-    return tuple(Family(name, tries, tuple(attempts)) for name, tries, attempts in found)
+            families[-1][2].append(_attempt(line))
+    return tuple(AttemptFamily(name, tries, tuple(attempts)) for name, tries, attempts in families)
 
 
 def _attempt(line: str) -> Attempt:

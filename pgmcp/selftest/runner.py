@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database
-from pgmcp.errors import ArgumentError, RpcError, ToolError
+from pgmcp.errors import ArgumentError, AuthError, RpcError, ToolError
 from pgmcp.gate.port import Database as Port
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.connector import Connector
 from pgmcp.rpc.schema import build
-from pgmcp.selftest import bounds, calls, layers, statements
-from pgmcp.selftest.attempt import Attempt, Family, parse
+from pgmcp.selftest import bounds, calls, derived, layers, statements
+from pgmcp.selftest.attempt import Attempt, AttemptFamily, parse
 from pgmcp.selftest.witness import OURS, SESSION_SQL, Witness
 
 OWNER = "self-test"
@@ -48,20 +48,22 @@ class Ending:
     changed: tuple[str, ...] = ()
 
 
-def corpus() -> tuple[Family, ...]:
-    """Every attempt there is."""
-    return parse((statements.TEXT, calls.TEXT, bounds.TEXT))
+def corpus(tools: Mapping[str, Tool]) -> tuple[AttemptFamily, ...]:
+    """Every attempt there is with these tools: those that are written down, and those that follow
+    from the tools' schemas."""
+    written = parse((statements.TEXT, calls.TEXT, bounds.TEXT))
+    return (*written, derived.family(tools.values()))
 
 
 def run(
     database: Database, tools: Mapping[str, Tool], make_context: Callable[[OneDatabase], Context]
-) -> Iterator[tuple[Family, list[Ending]]]:
+) -> Iterator[tuple[AttemptFamily, list[Ending]]]:
     """Each family and what became of its attempts. DatabaseUnavailableError."""
     call = Call(_RUN_SECONDS)
     witness = Witness(Connector(database).connect(call), call)
     try:
         with bench(database, tools, make_context, witness) as ready:
-            for family in corpus():
+            for family in corpus(tools):
                 yield family, [ready.ending(attempt) for attempt in family.attempts]
     finally:
         witness.close()
@@ -157,6 +159,8 @@ class Bench:
             return error
         except RpcError as error:
             return ArgumentError(error.message)
+        except AuthError as error:
+            return ToolError(error.message)
         return None
 
     def _session(self) -> str:

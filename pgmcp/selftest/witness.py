@@ -119,10 +119,10 @@ class Witness:
         self._connection = connection
         self._call = call
         table, sequence, pid = self._ask(PLACES_SQL)[0]
-        found = {"table": table, "sequence": sequence, "witness": pid}
+        places = {"table": table, "sequence": sequence, "witness": pid}
         if table:
-            found["column"] = self._ask(_COLUMN_SQL, table)[0][0]
-        self.places: Mapping[str, str] = {name: value for name, value in found.items() if value}
+            places["column"] = self._ask(_COLUMN_SQL, table)[0][0]
+        self.places: Mapping[str, str] = {name: value for name, value in places.items() if value}
         self._facts = dict(_FACTS)
         superuser, in_recovery = (answer == "t" for answer in self._ask(_KIND_SQL)[0])
         if superuser:

@@ -79,8 +79,8 @@ def first_word(text: str) -> str:
 
 
 def _word(text: str, at: int) -> tuple[str, int]:
-    found = _WORD.match(text, at)
-    return (found.group().lower(), found.end()) if found else ("", at)
+    match = _WORD.match(text, at)
+    return (match.group().lower(), match.end()) if match else ("", at)
 
 
 def split_explain(text: str) -> Explain | None:
@@ -116,10 +116,10 @@ def _option_list(text: str, at: int) -> Explain | None:
             return None
         at = skip_space(text, at)
         value = "true"
-        found = _VALUE.match(text, at)
-        if found:
-            value = found.group().strip("'").lower()
-            at = skip_space(text, found.end())
+        match = _VALUE.match(text, at)
+        if match:
+            value = match.group().strip("'").lower()
+            at = skip_space(text, match.end())
         options["analyze" if name == "analyse" else name] = value
         if text.startswith(")", at):
             return Explain(options, skip_space(text, at + 1))

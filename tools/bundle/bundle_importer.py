@@ -95,10 +95,10 @@ class Importer:
         target: object = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """The module's specification if it is one of ours."""
-        found = self._modules.get(name)
-        if found is not None:
-            origin = f"{self._archive}/lib/{_file_name(name, found[0])}"
-            spec = spec_from_loader(name, self, origin=origin, is_package=found[0])  # type: ignore[arg-type]
+        module = self._modules.get(name)
+        if module is not None:
+            origin = f"{self._archive}/lib/{_file_name(name, module[0])}"
+            spec = spec_from_loader(name, self, origin=origin, is_package=module[0])  # type: ignore[arg-type]
             assert spec is not None
             spec.has_location = True
             return spec
@@ -127,8 +127,8 @@ class Importer:
             module.exec = run  # its own, in front of the built-in one
 
         spec.loader.exec_module = exec_module
-        found: ModuleSpec = spec
-        return found
+        module_spec: ModuleSpec = spec
+        return module_spec
 
     def find_distributions(self, context: Any) -> Iterator[Any]:
         """The distributions for importlib.metadata, which pg8000 and scramp ask for a version."""

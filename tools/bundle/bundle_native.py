@@ -142,12 +142,12 @@ class NativeLoader:
 
 def _load(name: str, path: str, folder: int | None) -> ModuleType:
     loader = ExtensionFileLoader(name, path)
-    found = spec_from_file_location(name, path, loader=loader)
-    assert found is not None
-    found.origin = path  # what is opened; it has been made absolute, from the caller's folder
+    spec = spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    spec.origin = path  # what is opened; it has been made absolute, from the caller's folder
 
     def create() -> ModuleType:
-        module: ModuleType = loader.create_module(found)
+        module: ModuleType = loader.create_module(spec)
         return module
 
     return create() if folder is None else _inside(folder, create)
@@ -270,10 +270,11 @@ def _cache_folder() -> Path:
 
 def _is_private(path: Path, *, may_be_read: bool = False) -> bool:
     """Whether it is a folder that only this user can write to, or even read."""
-    found = path.stat() if may_be_read else path.lstat()
+    status = path.stat() if may_be_read else path.lstat()
     forbidden = 0o022 if may_be_read else 0o077
-    return stat.S_ISDIR(found.st_mode) and (
-        sys.platform == "win32" or (found.st_uid == os.geteuid() and not found.st_mode & forbidden)
+    return stat.S_ISDIR(status.st_mode) and (
+        sys.platform == "win32"
+        or (status.st_uid == os.geteuid() and not status.st_mode & forbidden)
     )
 
 
@@ -298,10 +299,10 @@ def _open_checked(path: Path, digest: str) -> int:
     """An open file that has these contents and is this user's alone."""
     descriptor = os.open(path, _OPEN | _NO_FOLLOW)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise NotThisWayError(f"{path} is not a file")
-        if sys.platform != "win32" and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+        if sys.platform != "win32" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
             raise NotThisWayError(f"{path} could have been written by another user")
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
@@ -339,8 +340,8 @@ def _open_own_folder(path: Path, descriptor: int) -> int:
     """
     folder = os.open(path.parent, _OPEN | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0))
     try:
-        found = os.fstat(folder)
-        ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        status = os.fstat(folder)
+        ours = status.st_uid == os.geteuid() and not status.st_mode & 0o077
         inside = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
         if not ours or not os.path.samestat(inside, os.fstat(descriptor)):
             raise NotThisWayError(f"another user could replace {path}")
@@ -355,9 +356,9 @@ def _only_ours_on_the_way(path: Path) -> bool:
     if sys.platform == "win32":
         return True  # the user's own folder, by its access list
     for folder in path.resolve().parents:
-        found = folder.stat()
-        if found.st_uid not in (0, os.geteuid()):
+        status = folder.stat()
+        if status.st_uid not in (0, os.geteuid()):
             return False
-        if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+        if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
             return False
     return True
