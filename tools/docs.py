@@ -1,4 +1,4 @@
-"""The parts of README.md that the program knows better: its flags, its tools, its keys.
+"""The parts of our pages that the code knows better: flags, tools, keys; rooms and their imports.
 
 The rule: what stands between `<!-- generated: NAME -->` and `<!-- end -->` is made here and
 compared by tools/check, so it cannot say what the program does not do.
@@ -17,9 +17,11 @@ from pgmcp.cli.flags import usage
 from pgmcp.config.reference import render_table_markdown
 from pgmcp.features.tools import ALL
 from pgmcp.mcp.feature import Tool
+from tools.rooms import render_diagram, render_rooms, wrong_places
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 
+_WITH_PLACES = ("pgmcp/README.md", ".github/CONTRIBUTING.md")
 _BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -39,29 +41,44 @@ def render_tools(tools: Sequence[Tool] = ALL) -> str:
     return "\n".join(lines)
 
 
-BLOCKS: Mapping[str, Callable[[], str]] = {
-    "help": render_help,
-    "tools": render_tools,
-    "configuration": render_table_markdown,
+Blocks = Mapping[str, Callable[[], str]]
+
+PAGES: Mapping[str, Blocks] = {
+    "README.md": {
+        "help": render_help,
+        "tools": render_tools,
+        "configuration": render_table_markdown,
+    },
+    "pgmcp/README.md": {"rooms": render_rooms, "diagram": render_diagram},
 }
+"""The pages, each with the blocks that it holds."""
 
 
-def generate(text: str, blocks: Mapping[str, Callable[[], str]] = BLOCKS) -> str:
+def generate(text: str, blocks: Blocks) -> str:
     """`text` with every block made anew; KeyError for a block that nobody makes."""
     return _BLOCK.sub(lambda m: f"{m[1]}\n{blocks[m[2]]().strip()}\n\n{m[4]}", text)
 
 
-def problems(text: str, blocks: Mapping[str, Callable[[], str]] = BLOCKS) -> Iterator[str]:
-    """What is wrong with the blocks in `text`, one line each."""
+def problems(page: str, text: str, blocks: Blocks) -> Iterator[str]:
+    """What is wrong with the blocks in the text of a page, one line each."""
     there = {match[2]: match[0] for match in _BLOCK.finditer(text)}
     for name in blocks:
         if name not in there:
-            yield f"README.md has no block `<!-- generated: {name} -->` … `<!-- end -->`"
+            yield f"{page} has no block `<!-- generated: {name} -->` … `<!-- end -->`"
     for name, block in there.items():
         if name not in blocks:
-            yield f"README.md: nobody makes the block {name}"
+            yield f"{page}: nobody makes the block {name}"
         elif generate(block, blocks) != block:
-            yield f"README.md: the block {name} is out of date"
+            yield f"{page}: the block {name} is out of date"
+
+
+def all_problems() -> Iterator[str]:
+    """What is wrong with our pages, one line each."""
+    for page, blocks in PAGES.items():
+        yield from problems(page, (ROOT / page).read_text(encoding="utf-8"), blocks)
+    for page in _WITH_PLACES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        yield from (f"{page}: {problem}" for problem in wrong_places(text))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,11 +86,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.docs")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     options = parser.parse_args(arguments)
-    text = README.read_text(encoding="utf-8")
     if not options.check:
-        README.write_text(generate(text), encoding="utf-8")
+        for page, blocks in PAGES.items():
+            path = ROOT / page
+            path.write_text(generate(path.read_text(encoding="utf-8"), blocks), encoding="utf-8")
         return 0
-    lines = list(problems(text))
+    lines = list(all_problems())
     for line in lines:
         print(line)
     return 1 if lines else 0

@@ -1,1 +1,1 @@
-"""Results as text."""
+"""Results as text: rows as TSV, and a schema in as much detail as fits."""
