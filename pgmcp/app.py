@@ -16,6 +16,7 @@ from pgmcp.auth.principal import owner_of
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Config, Database, Host
 from pgmcp.errors import PgmcpError, ToolError
+from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.logs import log
 from pgmcp.net.outbound import Outbound
 from pgmcp.pool.pools import Pools
@@ -51,6 +52,7 @@ class App:
         self._handed = handed
         self._pools = Pools(
             config.databases,
+            require_safe_role,
             max_connections_total=config.max_connections_total,
             on_found=lambda host, addresses: self.outbound.found(host, addresses),
         )
@@ -63,7 +65,7 @@ class App:
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
         self._serving = Serving.of(
-            config, self._pools.current, self._observation, self._model(config)
+            config, DatabaseSet.of(self._pools), self._observation, self._model(config)
         )
         self._ending = threading.Event()
         self._watcher = Watcher()
@@ -159,11 +161,10 @@ class App:
             _log.error("Configuration not reloaded, nothing has changed: %s", _on_one_line(error))
             return
         self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
+        databases = DatabaseSet.of(self._pools, self._serving.databases)
         self._observation.log = config.log
         self._observation.reloads.add("configuration", "ok")
-        self._serving = Serving.of(
-            config, self._pools.current, self._observation, self._model(config)
-        )
+        self._serving = Serving.of(config, databases, self._observation, self._model(config))
         front.take(self._serving, prepared, metrics)
         changed = [*changed_keys(before, config), *_named(changed_databases(before, config))]
         _log.info("Configuration reloaded, changed: %s", ", ".join(changed) or "nothing")
@@ -191,7 +192,9 @@ class App:
 
         for database in databases:
             try:
-                reader = self._pools.database(OPERATOR, database.name, Call(_REPORT_SECONDS))
+                reader = self._serving.databases.database(
+                    OPERATOR, database.name, Call(_REPORT_SECONDS)
+                )
                 found = role.read_powers(reader.fetch, database.trusted_functions)
                 log_problem = role.read_log_problem(reader.fetch, database.user)
             except ToolError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.pool.pool import Pool
+from pgmcp.pool.pools import Pools
 from pgmcp.pool.slots import Slots
 from pgmcp.postgres.connector import Connector
 from pgmcp.postgres.driver import Connection
@@ -46,12 +48,17 @@ def unreachable(port: int, **changes: Any) -> Database:
 
 def connect(settings: Database, seconds: float = 30.0) -> Connection:
     """One connection, outside any pool; the test closes it."""
-    return Connector(settings).connect(Call(seconds))
+    return Connector(settings, require_safe_role).connect(Call(seconds))
 
 
 def pool_for(settings: Database, slots: Slots | None = None, **options: Any) -> Pool:
     """One pool, outside `Pools`."""
-    return Pool(settings, Connector(settings).connect, slots, **options)
+    return Pool(settings, Connector(settings, require_safe_role).connect, slots, **options)
+
+
+def open_databases(databases: Sequence[Database], **options: Any) -> DatabaseSet:
+    """Databases as a server has them; the test closes their pools."""
+    return DatabaseSet.of(Pools(databases, require_safe_role, **options))
 
 
 def backends(server: Server, database: str) -> int:

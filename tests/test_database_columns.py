@@ -11,12 +11,12 @@ from pgmcp.config.model import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import trees
 from pgmcp.gate.columns import ColumnRead, columns_read
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
 from pgmcp.gate.transaction import gated
-from pgmcp.pool.pools import Pools
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Reply, Step
-from tests.databases import connect, settings_for
+from tests.databases import connect, open_databases, settings_for
 from tools.postgres import Server
 
 Open = Callable[..., Database]
@@ -51,17 +51,17 @@ def open_database(postgres: Server, database: str) -> Iterator[Open]:
     postgres.psql(SCHEMA, database)
     reader = f"all_data_{database}"
     postgres.psql(f"CREATE ROLE {reader} LOGIN PASSWORD 'x'; GRANT pg_read_all_data TO {reader}")
-    opened: list[Pools] = []
+    opened: list[DatabaseSet] = []
 
     def make(role: str) -> Database:
         changes = {"user": reader, "passwords": (Secret("x"),)} if role != "superuser" else {}
-        pools = Pools([settings_for(postgres, database, **changes)])
-        opened.append(pools)
-        return pools.database("owner", "main", Call(30))
+        databases = open_databases([settings_for(postgres, database, **changes)])
+        opened.append(databases)
+        return databases.database("owner", "main", Call(30))
 
     yield make
-    for pools in opened:
-        pools.close(5)
+    for databases in opened:
+        databases.pools.close(5)
     postgres.psql(f"DROP ROLE {reader}")
 
 

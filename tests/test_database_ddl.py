@@ -11,11 +11,11 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementError, StatementRefusedError
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
 from pgmcp.gate.state import all_told
-from pgmcp.pool.pools import Pools
 from pgmcp.postgres.messages import Step
-from tests.databases import connect, eventually, settings_for
+from tests.databases import connect, eventually, open_databases, settings_for
 from tools.postgres import Server
 
 EVIL = "RETURNS {} LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE EXCEPTION 'it ran'; END $$"
@@ -77,16 +77,16 @@ def read_as(postgres: Server, database: str) -> Iterator[Open]:
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
         database,
     )
-    opened: list[Pools] = []
+    opened: list[DatabaseSet] = []
 
     def make(**changes: object) -> Database:
         who = {"user": role, "passwords": (Secret("p"),)}
-        opened.append(Pools([settings_for(postgres, database, **who, **changes)]))
+        opened.append(open_databases([settings_for(postgres, database, **who, **changes)]))
         return opened[-1].database("owner", "main", Call(30))
 
     yield make
-    for pools in opened:
-        pools.close(5)
+    for databases in opened:
+        databases.pools.close(5)
     postgres.psql(f"DROP OWNED BY {role}; DROP ROLE {role}", database)
 
 

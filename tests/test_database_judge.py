@@ -11,11 +11,11 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import DatabaseUnavailableError, StatementError, StatementRefusedError
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
-from pgmcp.pool.pools import Pools
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Outcome
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
 Open = Callable[..., Database]
@@ -135,16 +135,16 @@ HARMLESS = [
 def open_database(postgres: Server, database: str) -> Iterator[Open]:
     """Makes databases as pgmcp sees them, each with settings of its own."""
     postgres.psql(SCHEMA, database)
-    opened: list[Pools] = []
+    opened: list[DatabaseSet] = []
 
     def make(**changes: object) -> Database:
-        pools = Pools([settings_for(postgres, database, **changes)])
-        opened.append(pools)
-        return pools.database("owner", "main", Call(20))
+        databases = open_databases([settings_for(postgres, database, **changes)])
+        opened.append(databases)
+        return databases.database("owner", "main", Call(20))
 
     yield make
-    for pools in opened:
-        pools.close(5)
+    for databases in opened:
+        databases.pools.close(5)
 
 
 def test_a_call_with_effects_is_refused_however_it_is_hidden(

@@ -8,10 +8,10 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.growth import objection
 from pgmcp.gate.port import Database
-from pgmcp.pool.pools import Pools
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tests.selftest_objects import OBJECTS
 from tools.postgres import Server
 
@@ -22,16 +22,16 @@ Open = Callable[..., Database]
 def open_database(postgres: Server, database: str) -> Iterator[Open]:
     """Makes databases as pgmcp sees them, on the objects that hide calls."""
     postgres.psql(OBJECTS, database)
-    opened: list[Pools] = []
+    opened: list[DatabaseSet] = []
 
     def make(**changes: object) -> Database:
-        pools = Pools([settings_for(postgres, database, **changes)])
-        opened.append(pools)
-        return pools.database("owner", "main", Call(30))
+        databases = open_databases([settings_for(postgres, database, **changes)])
+        opened.append(databases)
+        return databases.database("owner", "main", Call(30))
 
     yield make
-    for pools in opened:
-        pools.close(5)
+    for databases in opened:
+        databases.pools.close(5)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_a_verdict_does_not_pass_to_sessions_with_another_search_path(
     open_database: Open, postgres: Server, database: str
 ) -> None:
     open_database()  # makes the objects
-    pools = Pools([settings_for(postgres, database)])
+    databases = open_databases([settings_for(postgres, database)])
     text = "select lower('X')"
-    old = pools.database("old", "main", Call(30))
+    old = databases.database("old", "main", Call(30))
     old.query(text, max_rows=1)
     postgres.psql(
         f"ALTER ROLE postgres IN DATABASE {database}"
@@ -156,9 +156,9 @@ def test_a_verdict_does_not_pass_to_sessions_with_another_search_path(
     try:
         assert old.query(text, max_rows=1).rows == [(b"x",)]  # judged anew in the old session
         with pytest.raises(StatementRefusedError, match="user-defined"):
-            pools.database("new", "main", Call(30)).query(text, max_rows=1)
+            databases.database("new", "main", Call(30)).query(text, max_rows=1)
     finally:
-        pools.close(5)
+        databases.pools.close(5)
 
 
 def test_a_statement_of_too_many_parts_is_not_judged(open_database: Open) -> None:

@@ -9,10 +9,10 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementError
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
-from pgmcp.pool.pools import Pools
 from tests.conftest import StartPostgres
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tools.binaries import Binaries, available
 from tools.postgres import Server
 
@@ -35,16 +35,16 @@ def role(postgres: Server, database: str) -> Iterator[str]:
 @pytest.fixture
 def read(postgres: Server, database: str, role: str) -> Iterator[Open]:
     """Makes databases for `role` with 30 s for a statement and 5 s for a lock, or as told."""
-    opened: list[Pools] = []
+    opened: list[DatabaseSet] = []
 
     def make(**changes: object) -> Database:
         who = {"user": role, "passwords": (Secret("p"),)}
-        opened.append(Pools([settings_for(postgres, database, **who, **changes)]))
+        opened.append(open_databases([settings_for(postgres, database, **who, **changes)]))
         return opened[-1].database("owner", "main", Call(1000))
 
     yield make
-    for pools in opened:
-        pools.close(5)
+    for databases in opened:
+        databases.pools.close(5)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_a_role_of_serializable_default_reads_from_a_server_in_recovery(
         target_session_attrs="standby",
         require_safe_role=True,
     )
-    pools = Pools([settings])
-    reader = pools.database("owner", "main", Call(30))
+    databases = open_databases([settings])
+    reader = databases.database("owner", "main", Call(30))
     assert reader.query("select pg_is_in_recovery()", max_rows=1).rows == [(b"t",)]
     assert reader.fetch("select 1").rows == [(b"1",)]
-    pools.close(5)
+    databases.pools.close(5)

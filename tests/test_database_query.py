@@ -14,8 +14,8 @@ from pgmcp.errors import (
     ToolError,
 )
 from pgmcp.gate.database import ReadOnlyDatabase
-from pgmcp.pool.pools import Pools
-from tests.databases import eventually, settings_for
+from pgmcp.gate.databases import DatabaseSet
+from tests.databases import eventually, open_databases, settings_for
 from tools.postgres import Server
 
 Open = Callable[..., ReadOnlyDatabase]
@@ -24,16 +24,16 @@ Open = Callable[..., ReadOnlyDatabase]
 @pytest.fixture
 def open_database(postgres: Server, database: str) -> Iterator[Open]:
     """The test's database for one call; keywords change its settings."""
-    made: list[Pools] = []
+    made: list[DatabaseSet] = []
 
     def one(seconds: float = 30.0, **changes: object) -> ReadOnlyDatabase:
         if changes or not made:
-            made.append(Pools([settings_for(postgres, database, **changes)]))
+            made.append(open_databases([settings_for(postgres, database, **changes)]))
         return made[-1].database("owner", "main", Call(seconds))
 
     yield one
-    for pools in made:
-        pools.close(2.0)
+    for databases in made:
+        databases.pools.close(2.0)
 
 
 def test_values_are_the_bytes_that_postgresql_writes(open_database: Open) -> None:

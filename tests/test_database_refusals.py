@@ -8,8 +8,8 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementError, StatementRefusedError
-from pgmcp.pool.pools import Pools
-from tests.databases import settings_for
+from pgmcp.gate.databases import DatabaseSet
+from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
 NOT_READS = [
@@ -78,7 +78,7 @@ NOT_READS = [
 
 
 @pytest.fixture(scope="module")
-def pools(postgres: Server) -> Iterator[Pools]:
+def databases(postgres: Server) -> Iterator[DatabaseSet]:
     """Pools on a database with a table, a procedure and nothing else."""
     postgres.drop_database("refusals")
     postgres.create_database("refusals")
@@ -88,21 +88,21 @@ def pools(postgres: Server) -> Iterator[Pools]:
         "create materialized view m as select 1 as a",
         "refusals",
     )
-    made = Pools([settings_for(postgres, "refusals")])
+    made = open_databases([settings_for(postgres, "refusals")])
     yield made
-    made.close(2.0)
+    made.pools.close(2.0)
     postgres.drop_database("refusals")
 
 
 @pytest.mark.parametrize("text", NOT_READS)
 def test_what_is_no_read_is_refused_and_changes_nothing(
-    postgres: Server, pools: Pools, text: str
+    postgres: Server, databases: DatabaseSet, text: str
 ) -> None:
     before = _state(postgres)
     with pytest.raises((StatementRefusedError, StatementError)):
-        pools.database("owner", "main", Call(10)).query(text, max_rows=10)
+        databases.database("owner", "main", Call(10)).query(text, max_rows=10)
     with pytest.raises((StatementRefusedError, StatementError)):
-        pools.database("owner", "main", Call(10)).explain("ANALYZE", text)
+        databases.database("owner", "main", Call(10)).explain("ANALYZE", text)
     assert _state(postgres) == before
 
 
@@ -110,14 +110,14 @@ def test_what_is_no_read_is_refused_and_changes_nothing(
     "text",
     ["insert into t values (2)", "create table u ()", "set work_mem = '1GB'", "vacuum t"],
 )
-def test_the_refusal_says_what_is_allowed(pools: Pools, text: str) -> None:
+def test_the_refusal_says_what_is_allowed(databases: DatabaseSet, text: str) -> None:
     with pytest.raises(StatementRefusedError, match="single SELECT, VALUES, TABLE or WITH"):
-        pools.database("owner", "main", Call(10)).query(text, max_rows=10)
+        databases.database("owner", "main", Call(10)).query(text, max_rows=10)
 
 
-def test_several_statements_are_refused_as_such(pools: Pools) -> None:
+def test_several_statements_are_refused_as_such(databases: DatabaseSet) -> None:
     with pytest.raises(StatementRefusedError, match="several statements"):
-        pools.database("owner", "main", Call(10)).query("select 1; select 2", max_rows=10)
+        databases.database("owner", "main", Call(10)).query("select 1; select 2", max_rows=10)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_several_statements_are_refused_as_such(pools: Pools) -> None:
         "/* show */ drop table t",
     ],
 )
-def test_show_carries_nothing_else(postgres: Server, pools: Pools, text: str) -> None:
+def test_show_carries_nothing_else(postgres: Server, databases: DatabaseSet, text: str) -> None:
     before = _state(postgres)
     with pytest.raises(StatementRefusedError):
-        pools.database("owner", "main", Call(10)).show(text)
+        databases.database("owner", "main", Call(10)).show(text)
     assert _state(postgres) == before
 
 

@@ -10,9 +10,9 @@ from pgmcp.calls.call import Call
 from pgmcp.config.model import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import inspection, role
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
-from pgmcp.pool.pools import Pools
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
 # A twin of every operator between plain types, and those that are a better match than any of
@@ -86,16 +86,16 @@ def shadowed(request: pytest.FixtureRequest, postgres: Server, database: str) ->
         f"ALTER ROLE {name} SET search_path = {request.param}",
         database,
     )
-    opened: list[Pools] = []
+    opened: list[DatabaseSet] = []
 
     def make(**changes: object) -> Database:
         who = {"user": name, "passwords": (Secret("p"),)}
-        opened.append(Pools([settings_for(postgres, database, **who, **changes)]))
+        opened.append(open_databases([settings_for(postgres, database, **who, **changes)]))
         return opened[-1].database("owner", "main", Call(60))
 
     yield make
-    for pools in opened:
-        pools.close(5)
+    for databases in opened:
+        databases.pools.close(5)
     postgres.psql(f"DROP OWNED BY {name}; DROP ROLE {name}", database)
 
 

@@ -18,8 +18,8 @@ from pgmcp.errors import (
     PgmcpError,
     StatementError,
 )
-from pgmcp.pool.pools import Pools
-from tests.databases import eventually, settings_for
+from pgmcp.gate.databases import DatabaseSet
+from tests.databases import eventually, open_databases, settings_for
 from tests.proxy import Proxy, proxy_to
 from tools.postgres import Server
 
@@ -33,7 +33,7 @@ def proxy(postgres: Server) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def pools(postgres: Server, database: str, proxy: Proxy) -> Iterator[Pools]:
+def databases(postgres: Server, database: str, proxy: Proxy) -> Iterator[DatabaseSet]:
     """Two connections at most, through the proxy."""
     settings = settings_for(
         postgres,
@@ -42,97 +42,97 @@ def pools(postgres: Server, database: str, proxy: Proxy) -> Iterator[Pools]:
         pool_max_conns=2,
         connect_timeout_seconds=1.0,
     )
-    made = Pools([settings])
+    made = open_databases([settings])
     yield made
-    made.close(5.0)
+    made.pools.close(5.0)
 
 
-def run(pools: Pools, text: str = "select 1", seconds: float = 20.0) -> int:
-    return len(pools.database("ann", "main", Call(seconds)).query(text, max_rows=10_000).rows)
+def run(databases: DatabaseSet, text: str = "select 1", seconds: float = 20.0) -> int:
+    return len(databases.database("ann", "main", Call(seconds)).query(text, max_rows=10_000).rows)
 
 
-def assert_whole(pools: Pools) -> None:
+def assert_whole(databases: DatabaseSet) -> None:
     """Nothing is leased or waited for, and both places can be filled."""
     # A slow failure to connect speaks for the next second.
-    assert eventually(lambda: _works(pools))
-    assert "0 leased, 0 connecting, 0 waiting" in repr(pools)
+    assert eventually(lambda: _works(databases))
+    assert "0 leased, 0 connecting, 0 waiting" in repr(databases.pools)
     with ThreadPoolExecutor(2) as executor:
-        assert list(executor.map(lambda _: run(pools), range(2))) == [1, 1]
+        assert list(executor.map(lambda _: run(databases), range(2))) == [1, 1]
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 5, 30, 3000, 200_000])
 def test_a_line_cut_in_the_middle_of_an_answer_is_that_callers_error(
-    pools: Pools, proxy: Proxy, size: int
+    databases: DatabaseSet, proxy: Proxy, size: int
 ) -> None:
-    run(pools)
+    run(databases)
     proxy.answer_only(size, then_cut=True)
     with pytest.raises(DatabaseUnavailableError):
-        run(pools, BIG)
+        run(databases, BIG)
     proxy.resume()
-    assert_whole(pools)
+    assert_whole(databases)
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, 50_000])
 def test_a_line_that_stalls_ends_with_the_callers_deadline(
-    pools: Pools, proxy: Proxy, size: int
+    databases: DatabaseSet, proxy: Proxy, size: int
 ) -> None:
-    run(pools)
+    run(databases)
     proxy.answer_only(size)
     began = time.monotonic()
     with pytest.raises(CallEndedError):
-        run(pools, BIG, seconds=0.3)
+        run(databases, BIG, seconds=0.3)
     assert time.monotonic() - began < 15.0
     proxy.resume()
-    assert_whole(pools)
+    assert_whole(databases)
 
 
-def test_a_call_is_cancelled_while_its_line_stalls(pools: Pools, proxy: Proxy) -> None:
-    run(pools)
+def test_a_call_is_cancelled_while_its_line_stalls(databases: DatabaseSet, proxy: Proxy) -> None:
+    run(databases)
     proxy.stall()
     call = Call(60)
     threading.Timer(0.1, lambda: call.cancel("gone")).start()
     with pytest.raises(CallEndedError, match="gone"):
-        pools.database("ann", "main", call).query(BIG, max_rows=10)
+        databases.database("ann", "main", call).query(BIG, max_rows=10)
     proxy.resume()
-    assert_whole(pools)
+    assert_whole(databases)
 
 
-def test_a_reset_on_connecting_is_an_error_at_once(pools: Pools, proxy: Proxy) -> None:
+def test_a_reset_on_connecting_is_an_error_at_once(databases: DatabaseSet, proxy: Proxy) -> None:
     proxy.refuse = True
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailableError, match=r"cannot connect to postgres@127\.0\.0\.1"):
-        run(pools)
+        run(databases)
     assert time.monotonic() - began < 10.0
     proxy.resume()
-    assert_whole(pools)
+    assert_whole(databases)
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 60])
 def test_a_server_that_stops_talking_while_it_lets_one_in_is_given_up_in_time(
-    pools: Pools, proxy: Proxy, size: int
+    databases: DatabaseSet, proxy: Proxy, size: int
 ) -> None:
     proxy.answer_only(size)
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailableError, match="timed out after 1 s"):
-        run(pools)
+        run(databases)
     assert time.monotonic() - began < 10.0
     proxy.resume()
-    assert eventually(lambda: _works(pools))
-    assert_whole(pools)
+    assert eventually(lambda: _works(databases))
+    assert_whole(databases)
 
 
 def test_connections_that_died_while_idle_are_not_the_callers_problem(
-    pools: Pools, proxy: Proxy
+    databases: DatabaseSet, proxy: Proxy
 ) -> None:
     with ThreadPoolExecutor(2) as executor:
-        list(executor.map(lambda _: run(pools, "select pg_sleep(0.1)"), range(2)))
+        list(executor.map(lambda _: run(databases, "select pg_sleep(0.1)"), range(2)))
     proxy.cut()
-    assert [run(pools) for _ in range(5)] == [1] * 5
-    assert_whole(pools)
+    assert [run(databases) for _ in range(5)] == [1] * 5
+    assert_whole(databases)
 
 
 def test_two_hundred_callers_survive_a_line_that_is_cut_again_and_again(
-    pools: Pools, proxy: Proxy
+    databases: DatabaseSet, proxy: Proxy
 ) -> None:
     over = threading.Event()
 
@@ -147,7 +147,7 @@ def test_two_hundred_callers_survive_a_line_that_is_cut_again_and_again(
 
     def one(number: int) -> str:
         try:
-            database = pools.database("ann", "main", Call(30))
+            database = databases.database("ann", "main", Call(30))
             return str(len(database.query(text, (str(number),), max_rows=1000).rows))
         except PgmcpError as error:
             return type(error).__name__
@@ -163,30 +163,30 @@ def test_two_hundred_callers_survive_a_line_that_is_cut_again_and_again(
     ]
     assert wrong == []
     assert sum(answer.isdigit() for answer in answers) > 100
-    assert eventually(lambda: _works(pools))
-    assert_whole(pools)
+    assert eventually(lambda: _works(databases))
+    assert_whole(databases)
 
 
 def test_a_restart_of_the_server_goes_unnoticed_by_who_asks_afterwards(
     private_postgres: Server,
 ) -> None:
-    pools = Pools([settings_for(private_postgres, pool_max_conns=2)])
+    databases = open_databases([settings_for(private_postgres, pool_max_conns=2)])
     with ThreadPoolExecutor(2) as executor:
-        list(executor.map(lambda _: run(pools, "select pg_sleep(0.1)"), range(2)))
+        list(executor.map(lambda _: run(databases, "select pg_sleep(0.1)"), range(2)))
     private_postgres.restart()
-    assert [run(pools) for _ in range(4)] == [1] * 4
-    pools.close(5)
+    assert [run(databases) for _ in range(4)] == [1] * 4
+    databases.pools.close(5)
 
 
 def test_a_server_that_is_down_is_an_error_and_works_again_when_it_is_back(
     private_postgres: Server,
 ) -> None:
-    pools = Pools([settings_for(private_postgres, pool_max_conns=2)])
+    databases = open_databases([settings_for(private_postgres, pool_max_conns=2)])
     errors: list[PgmcpError] = []
 
     def sleep() -> None:
         try:
-            run(pools, "select pg_sleep(60)", 120)
+            run(databases, "select pg_sleep(60)", 120)
         except PgmcpError as error:
             errors.append(error)
 
@@ -198,11 +198,11 @@ def test_a_server_that_is_down_is_an_error_and_works_again_when_it_is_back(
     thread.join(10)
     assert isinstance(errors[0], ConnectionLostError)
     with pytest.raises(DatabaseUnavailableError):
-        run(pools)
+        run(databases)
     private_postgres.start()
-    assert eventually(lambda: _works(pools), 2.0)
-    assert_whole(pools)
-    pools.close(5)
+    assert eventually(lambda: _works(databases), 2.0)
+    assert_whole(databases)
+    databases.pools.close(5)
 
 
 def test_too_many_connections_is_said_and_passes(postgres: Server, database: str) -> None:
@@ -211,20 +211,20 @@ def test_too_many_connections_is_said_and_passes(postgres: Server, database: str
     )
     try:
         changes = {"user": "crowded", "passwords": (Secret("p"),), "pool_max_conns": 2}
-        first = Pools([settings_for(postgres, database, **changes)])
-        second = Pools([settings_for(postgres, database, **changes)])
+        first = open_databases([settings_for(postgres, database, **changes)])
+        second = open_databases([settings_for(postgres, database, **changes)])
         assert run(first) == 1
         with pytest.raises(DatabaseUnavailableError, match="53300"):
             run(second)
-        first.close(5)
+        first.pools.close(5)
         assert eventually(lambda: _works(second))
-        second.close(5)
+        second.pools.close(5)
     finally:
         postgres.psql("drop role crowded")
 
 
-def _works(pools: Pools) -> bool:
+def _works(databases: DatabaseSet) -> bool:
     try:
-        return run(pools) == 1
+        return run(databases) == 1
     except (DatabaseUnavailableError, StatementError):
         return False

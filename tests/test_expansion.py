@@ -7,8 +7,7 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.expansion import MAX_DEPTH, objection
-from pgmcp.pool.pools import Pools
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tests.ordinary_statements import ORDINARY, nested
 from tools.postgres import Server
 
@@ -88,25 +87,25 @@ def test_ordinary_statements_are_not_too_large(number: int) -> None:
 
 
 def test_ordinary_statements_run(postgres: Server, database: str) -> None:
-    pools = Pools([settings_for(postgres, database, statement_timeout_seconds=60.0)])
+    databases = open_databases([settings_for(postgres, database, statement_timeout_seconds=60.0)])
     refused = []
     try:
         for text in ORDINARY:
             try:
-                pools.database("owner", "main", Call(60)).query(text, max_rows=5)
+                databases.database("owner", "main", Call(60)).query(text, max_rows=5)
             except StatementRefusedError as error:
                 refused.append(f"{text[:200]}: {error.message}")
     finally:
-        pools.close(5)
+        databases.pools.close(5)
     assert refused == []
 
 
 def test_nothing_of_an_explosive_statement_reaches_the_server(
     postgres: Server, database: str
 ) -> None:
-    pools = Pools([settings_for(postgres, database)])
+    databases = open_databases([settings_for(postgres, database)])
     try:
-        explained = pools.database("owner", "main", Call(30))
+        explained = databases.database("owner", "main", Call(30))
         for text in (EXPLOSIVE[kind] for kind in ("BETWEEN SYMMETRIC", "(…).*", "FROM")):
             with pytest.raises(StatementRefusedError) as refused:
                 explained.query(text, max_rows=1)
@@ -114,4 +113,4 @@ def test_nothing_of_an_explosive_statement_reaches_the_server(
             with pytest.raises(StatementRefusedError):
                 explained.explain("", text)
     finally:
-        pools.close(5)
+        databases.pools.close(5)

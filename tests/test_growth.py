@@ -9,8 +9,7 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.port import Database
-from pgmcp.pool.pools import Pools
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
 _LONG = "repeat('a', 2000000)"
@@ -84,9 +83,9 @@ GROWS = [
 
 @pytest.fixture
 def judged(postgres: Server, database: str) -> Iterator[Database]:
-    pools = Pools([settings_for(postgres, database)])
-    yield pools.database("owner", "main", Call(60))
-    pools.close(5)
+    databases = open_databases([settings_for(postgres, database)])
+    yield databases.database("owner", "main", Call(60))
+    databases.pools.close(5)
 
 
 def outcomes(judged: Database, statements: list[str]) -> dict[str, str]:

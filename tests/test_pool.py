@@ -13,6 +13,7 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError, PoolTimeoutError
+from pgmcp.gate.databases import require_safe_role
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.connector import Connector
 from pgmcp.postgres.driver import Connection
@@ -267,10 +268,10 @@ def test_the_pool_is_whole_again_a_second_after_the_database_is(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         dead = unreachable(silent.getsockname()[1], connect_timeout_seconds=2.0)
         alive = settings_for(postgres, database)
-        current = [Connector(dead)]
+        current = [Connector(dead, require_safe_role)]
         pool = Pool(alive, lambda call: current[0].connect(call))
         assert isinstance(_error_of(pool, Call(20)), DatabaseUnavailableError)
-        current[0] = Connector(alive)
+        current[0] = Connector(alive, require_safe_role)
         assert eventually(lambda: _error_of(pool, Call(5)) is None, 1.5)
     pool.close("the test is over")
 

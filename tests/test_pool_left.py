@@ -14,9 +14,9 @@ from pgmcp.calls.call import Call
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.config.model import Database, Host
 from pgmcp.errors import CallEndedError, ConnectionLostError, PoolTimeoutError, ToolError
-from pgmcp.pool.pools import Pools
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.postgres.left import DOUBT_SECONDS
-from tests.databases import eventually, settings_for
+from tests.databases import eventually, open_databases, settings_for
 from tests.proxy import Proxy, proxy_to
 from tests.test_pool import Clock
 from tools.postgres import Server
@@ -30,12 +30,12 @@ def settings(server: Server, database: str, **changes: object) -> Database:
     return settings_for(server, database, pool_max_conns=1, **changes)
 
 
-def run(pools: Pools, text: str, seconds: float = 30.0) -> int:
-    return len(pools.database("ann", "main", Call(seconds)).query(text, max_rows=5).rows)
+def run(databases: DatabaseSet, text: str, seconds: float = 30.0) -> int:
+    return len(databases.database("ann", "main", Call(seconds)).query(text, max_rows=5).rows)
 
 
-def counted(pools: Pools) -> tuple[int, int]:
-    return pools.connections, pools.counts()["main"]["stuck"]
+def counted(databases: DatabaseSet) -> tuple[int, int]:
+    return databases.pools.connections, databases.pools.counts()["main"]["stuck"]
 
 
 def frozen(server: Server, database: str) -> int:
@@ -49,44 +49,44 @@ def frozen(server: Server, database: str) -> int:
 
 
 @pytest.fixture
-def stuck(postgres: Server, database: str) -> Iterator[tuple[Pools, int]]:
+def stuck(postgres: Server, database: str) -> Iterator[tuple[DatabaseSet, int]]:
     """A pool of one connection, whose process does not stop, and that process."""
-    pools = Pools([settings(postgres, database)])
+    databases = open_databases([settings(postgres, database)])
     call = Call(60)
     with ThreadPoolExecutor(1) as executor:
         sleeping = executor.submit(
-            pools.database("ann", "main", call).query, "select pg_sleep(300)", max_rows=1
+            databases.database("ann", "main", call).query, "select pg_sleep(300)", max_rows=1
         )
         pid = frozen(postgres, database)
         try:
             call.cancel("gone")
             with pytest.raises(CallEndedError):
                 sleeping.result(30)
-            yield pools, pid
+            yield databases, pid
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-            pools.close(5)
+            databases.pools.close(5)
 
 
 def test_a_process_that_does_not_stop_keeps_its_slot_until_it_is_gone(
-    stuck: tuple[Pools, int], postgres: Server, caplog: pytest.LogCaptureFixture
+    stuck: tuple[DatabaseSet, int], postgres: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pools, pid = stuck
+    databases, pid = stuck
     assert eventually(lambda: f"process {pid} did not stop" in caplog.text)
-    assert counted(pools) == (1, 1)
-    assert pools._slots.places.held("ann") == 1
+    assert counted(databases) == (1, 1)
+    assert databases.pools._slots.places.held("ann") == 1
     with pytest.raises(PoolTimeoutError, match="all 1 connections to main are held"):
-        run(pools, "select 1")
+        run(databases, "select 1")
     os.kill(pid, signal.SIGCONT)
-    assert eventually(lambda: counted(pools) == (0, 0))
-    assert pools._slots.places.held("ann") == 0
-    assert run(pools, "select 1") == 1
+    assert eventually(lambda: counted(databases) == (0, 0))
+    assert databases.pools._slots.places.held("ann") == 0
+    assert run(databases, "select 1") == 1
     assert postgres.psql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0"
 
 
 def test_a_process_past_its_time_is_a_finding(
-    stuck: tuple[Pools, int], postgres: Server, database: str
+    stuck: tuple[DatabaseSet, int], postgres: Server, database: str
 ) -> None:
     _, pid = stuck
     checked = settings(postgres, database, statement_timeout_seconds=1.0)
@@ -101,20 +101,20 @@ def test_a_process_past_its_time_is_a_finding(
 def test_a_statement_that_stops_when_told_gives_its_slot_back_at_once(
     postgres: Server, database: str
 ) -> None:
-    pools = Pools([settings(postgres, database, max_result_bytes=1_000_000)])
+    databases = open_databases([settings(postgres, database, max_result_bytes=1_000_000)])
     call = Call(60)
     with ThreadPoolExecutor(1) as executor:
         sleeping = executor.submit(
-            pools.database("ann", "main", call).query, "select pg_sleep(300)", max_rows=1
+            databases.database("ann", "main", call).query, "select pg_sleep(300)", max_rows=1
         )
         assert eventually(lambda: postgres.psql(f"{BUSY} AND datname = '{database}'") != "")
         call.cancel("gone")
         with pytest.raises(CallEndedError):
             sleeping.result(30)
-    assert counted(pools) == (0, 0)
-    assert run(pools, "select repeat('x', 5000000) from generate_series(1, 5)") < 5  # is cut
-    assert counted(pools) == (0, 0)
-    pools.close(5)
+    assert counted(databases) == (0, 0)
+    assert run(databases, "select repeat('x', 5000000) from generate_series(1, 5)") < 5  # is cut
+    assert counted(databases) == (0, 0)
+    databases.pools.close(5)
 
 
 @pytest.fixture
@@ -127,23 +127,23 @@ def test_a_process_behind_a_lost_line_is_asked_for_and_given_up_after_a_time(
     postgres: Server, database: str, proxy: Proxy
 ) -> None:
     clock = Clock()
-    pools = Pools(
+    databases = open_databases(
         [settings(postgres, database, hosts=(Host("127.0.0.1", proxy.port),))], clock=clock
     )
     with ThreadPoolExecutor(1) as executor:
-        sleeping = executor.submit(run, pools, "select pg_sleep(300)")
+        sleeping = executor.submit(run, databases, "select pg_sleep(300)")
         pid = frozen(postgres, database)
         try:
             proxy.refuse = True
             proxy.cut()
             with pytest.raises(ConnectionLostError):
                 sleeping.result(30)
-            assert counted(pools) == (1, 1)
+            assert counted(databases) == (1, 1)
             with pytest.raises(ToolError, match="statements that do not end hold 1"):
-                run(pools, "select 1", seconds=0.3)
+                run(databases, "select 1", seconds=0.3)
             clock.now += DOUBT_SECONDS
-            assert eventually(lambda: counted(pools) == (0, 0))
+            assert eventually(lambda: counted(databases) == (0, 0))
         finally:
             os.kill(pid, signal.SIGCONT)
             postgres.psql(f"SELECT pg_terminate_backend({pid})")
-            pools.close(5)
+            databases.pools.close(5)

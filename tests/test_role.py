@@ -12,9 +12,8 @@ from pgmcp.cli.database_findings import database_findings
 from pgmcp.config.model import Database, Secret
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate import role
-from pgmcp.pool.pools import Pools
 from pgmcp.postgres.rows import Rows
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
 Made = Callable[..., Database]
@@ -49,24 +48,24 @@ def reader(postgres: Server, database: str) -> Iterator[Made]:
 
 
 def powers(settings: Database) -> dict[str, str]:
-    pools = Pools([settings])
+    databases = open_databases([settings])
     try:
-        fetch = pools.database("owner", "main", Call(30)).fetch
+        fetch = databases.database("owner", "main", Call(30)).fetch
         found = role.read_powers(fetch, settings.trusted_functions)
     finally:
-        pools.close(5)
+        databases.pools.close(5)
     return {power.name: power.detail for power in found if power.writes}
 
 
 def is_served(settings: Database) -> bool:
     """Whether `require_safe_role` lets the role in."""
-    pools = Pools([dataclasses.replace(settings, require_safe_role=True)])
+    databases = open_databases([dataclasses.replace(settings, require_safe_role=True)])
     try:
-        pools.database("owner", "main", Call(30)).query("select 1", max_rows=1)
+        databases.database("owner", "main", Call(30)).query("select 1", max_rows=1)
     except DatabaseUnavailableError:
         return False
     finally:
-        pools.close(5)
+        databases.pools.close(5)
     return True
 
 

@@ -14,6 +14,7 @@ from pgmcp.cli.admin_selftest import family_lines, summary
 from pgmcp.config.model import Database, Secret
 from pgmcp.errors import ArgumentError
 from pgmcp.features import resources, tools
+from pgmcp.gate.databases import require_safe_role
 from pgmcp.mcp.feature import Context
 from pgmcp.postgres.connector import Connector
 from pgmcp.rpc.schema import arg, build
@@ -146,7 +147,7 @@ def test_what_is_not_there_proves_nothing(postgres: Server, database: str) -> No
 def _endings(database: Database, *lines: str) -> list[Ending]:
     (family,) = parse(["# one: thing\n" + "\n".join(lines)])
     call = Call(30)
-    witness = Witness(Connector(database).connect(call), call)
+    witness = Witness(Connector(database, require_safe_role).connect(call), call)
     try:
         with runner.bench(database, TOOLS, context, witness) as bench:
             return [bench.ending(attempt) for attempt in family.attempts]
@@ -172,7 +173,9 @@ def test_the_witness_sees_what_changes(
     postgres: Server, prepared: str, sql: str, fact: str
 ) -> None:
     call = Call(30)
-    witness = Witness(Connector(settings_for(postgres, prepared)).connect(call), call)
+    witness = Witness(
+        Connector(settings_for(postgres, prepared), require_safe_role).connect(call), call
+    )
     try:
         before = witness.look()
         postgres.psql(sql, prepared)

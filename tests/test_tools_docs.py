@@ -58,10 +58,10 @@ def test_the_picture_leaves_out_what_other_arrows_lead_to_and_nothing_else() -> 
 
 def test_every_import_of_the_table_can_be_followed_in_the_picture() -> None:
     arrows: dict[str, set[str]] = {}
-    for line in render_diagram().splitlines():
-        room, arrow, below = line.strip().partition(" --> ")
+    for drawn in render_diagram().splitlines():
+        room, arrow, target = drawn.strip().partition(" --> ")
         if arrow:
-            arrows.setdefault(room, set()).add(below)
+            arrows.setdefault(room, set()).add(target)
 
     def reached(room: str) -> set[str]:
         return arrows.get(room, set()).union(*map(reached, arrows.get(room, ())))

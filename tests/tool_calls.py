@@ -16,10 +16,10 @@ from pgmcp.config.model import Database, Secret, Ssl
 from pgmcp.errors import ToolError
 from pgmcp.features import resources
 from pgmcp.gate import port
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.mcp.feature import Context, Tool
-from pgmcp.pool.pools import Pools
 from pgmcp.rpc.schema import build
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
 _numbers = itertools.count(1)
@@ -44,21 +44,21 @@ def configured(server: Server, database: str, user: str = "", password: str = ""
 class Reach:
     """The databases as one call reaches them."""
 
-    pools: Pools
+    databases: DatabaseSet
     call: Call
 
     def names(self) -> tuple[str, ...]:
         return ("main",)
 
     def get(self, name: str | None = None) -> port.Database:
-        return self.pools.database(PRINCIPAL.key, name or "main", self.call)
+        return self.databases.database(PRINCIPAL.key, name or "main", self.call)
 
 
 class Calls:
     """Runs tools; `context` is what they run in."""
 
-    def __init__(self, pools: Pools, database: str) -> None:
-        self._pools = pools
+    def __init__(self, databases: DatabaseSet, database: str) -> None:
+        self._pools = databases
         self.database = database
 
     def get(self) -> port.Database:
@@ -84,11 +84,11 @@ class Calls:
 @contextmanager
 def calls(server: Server, database: str, user: str = "", password: str = "") -> Iterator[Calls]:
     """Calls against one database of a server."""
-    pools = Pools((configured(server, database, user, password),))
+    databases = open_databases((configured(server, database, user, password),))
     try:
-        yield Calls(pools, database)
+        yield Calls(databases, database)
     finally:
-        pools.close(5)
+        databases.pools.close(5)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from itertools import count
 
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.connector import Connector
 from pgmcp.postgres.messages import Step
@@ -46,11 +47,12 @@ def measure(postgres: Server, seconds: float) -> Iterator[tuple[str, float, floa
         statement_timeout_seconds=30.0,
         target_session_attrs="any",
     )
-    pools = Pools([settings])
-    connection = Connector(settings).connect(Call(60.0))
+    pools = Pools([settings], require_safe_role)
+    databases = DatabaseSet.of(pools)
+    connection = Connector(settings, require_safe_role).connect(Call(60.0))
 
     def read(text: str) -> None:
-        pools.database("bench", "bench", Call(60.0)).query(text, max_rows=100)
+        databases.database("bench", "bench", Call(60.0)).query(text, max_rows=100)
 
     def without(text: str) -> None:
         call = Call(60.0)

@@ -13,6 +13,7 @@ from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Database
 from pgmcp.errors import ToolError
 from pgmcp.gate import inspection, role
+from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database as Port
 from pgmcp.pool.pools import Pools
 
@@ -43,9 +44,9 @@ def database_findings(
 ) -> Iterator[Finding]:
     """Whether it answers, how quickly, what runs there for longer than its time and
     `grace_seconds`, and what its role could do beyond reading."""
-    pools = Pools([database])
+    pools = Pools([database], require_safe_role)
     try:
-        reader = pools.database(_OWNER, database.name, Call(_SECONDS))
+        reader = DatabaseSet.of(pools).database(_OWNER, database.name, Call(_SECONDS))
         started = clock()
         server = reader.fetch(_SERVER_SQL).rows[0]
         connected = clock() - started

@@ -28,8 +28,8 @@ from pgmcp.errors import (
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.transaction import (
     OWN_RESULT_BYTES,
+    CallerRead,
     Params,
-    Reading,
     Transactions,
     explained,
     gated,
@@ -142,7 +142,7 @@ class ReadOnlyDatabase:
 
     # -- one transaction ---------------------------------------------------------------------------
 
-    def _read(self, reading: Reading) -> Rows:
+    def _read(self, reading: CallerRead) -> Rows:
         """Run a caller's text, once it is judged; the last step brings the rows."""
         sql.encode(reading.text)
         steps, outcome = self._leased(lambda c: self._transactions.run(c, reading))

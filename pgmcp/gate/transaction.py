@@ -55,7 +55,7 @@ _ATTEMPTS = 10  # to judge a text in a state that stays
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CallerRead:
     """A caller's text as steps: `bound` parse it, and bind it last; `opened` plans what was bound,
     and `fetched` reads it. An EXPLAIN plans and reads in one, `opened`."""
 
@@ -65,21 +65,21 @@ class Reading:
     fetched: tuple[Step, ...] = ()
 
 
-def gated(text: str, params: Params, fetched: tuple[Step, ...]) -> Reading:
+def gated(text: str, params: Params, fetched: tuple[Step, ...]) -> CallerRead:
     """A text that has to be a single read, by PostgreSQL's grammar, and how its cursor is read."""
     prefix = len(sql.GATE)
     bound = Step(sql.GATE + text, params, prefix=prefix, execute=False, portal=_PORTAL)
     opened = Step("", prefix=prefix, portal=_PORTAL, parse=False)
-    return Reading(text, (bound,), opened, fetched)
+    return CallerRead(text, (bound,), opened, fetched)
 
 
-def explained(options: str, text: str, params: Params) -> Reading:
+def explained(options: str, text: str, params: Params) -> CallerRead:
     """EXPLAIN (`options`) a text that has to be a single read by itself."""
     head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"
     gate = Step(sql.GATE + text, prefix=len(sql.GATE), execute=False)
     bound = Step(head + text, params, prefix=len(head), execute=False, portal=_PORTAL)
     opened = Step("", prefix=len(head), describe=True, portal=_PORTAL, parse=False)
-    return Reading(text, (gate, bound), opened)
+    return CallerRead(text, (gate, bound), opened)
 
 
 def own(text: str, params: Params) -> tuple[Step, ...]:
@@ -121,7 +121,7 @@ class Transactions:
         """What each transaction begins with."""
         return READ_ONLY, Step(_SETTINGS, self._milliseconds(connection))
 
-    def run(self, connection: Connection, reading: Reading) -> tuple[Sequence[Step], Outcome]:
+    def run(self, connection: Connection, reading: CallerRead) -> tuple[Sequence[Step], Outcome]:
         """The steps' outcome: as long as only a lock that the planner asks for is in the way, and
         no longer than lock_timeout, they are tried again."""
         tries = int(self._limits(connection)[1] / LOCK_RETRY_SECONDS)
@@ -134,7 +134,7 @@ class Transactions:
             self._pause(LOCK_RETRY_SECONDS)
 
     def _run_known(
-        self, connection: Connection, reading: Reading
+        self, connection: Connection, reading: CallerRead
     ) -> tuple[Sequence[Step], Outcome]:
         """In one write if the text was judged in this state, or its refusal; else see
         `_run_unknown`."""
@@ -150,7 +150,7 @@ class Transactions:
         return self._run_unknown(connection, reading)
 
     def _confirmed(
-        self, connection: Connection, reading: Reading, verdict: Verdict
+        self, connection: Connection, reading: CallerRead, verdict: Verdict
     ) -> Sequence[Step]:
         """One transaction that parses and binds, then confirms the state, then runs the portal; of
         a text that is refused, nothing but the state is sent.
@@ -170,7 +170,7 @@ class Transactions:
         opening = (READ_ONLY, Step(_SETTINGS, limits))
         return [*opening, *locks, *reading.bound, check, *self._ran(connection, reading)]
 
-    def _ran(self, connection: Connection, reading: Reading) -> Sequence[Step]:
+    def _ran(self, connection: Connection, reading: CallerRead) -> Sequence[Step]:
         """The steps behind the check; once everything is planned, locks may be waited for again."""
         if not reading.fetched:
             return [reading.opened]
@@ -178,7 +178,7 @@ class Transactions:
         return [reading.opened, wait, *reading.fetched]
 
     def _run_unknown(
-        self, connection: Connection, reading: Reading
+        self, connection: Connection, reading: CallerRead
     ) -> tuple[Sequence[Step], Outcome]:
         """The examination, the judge's questions and the statement: one transaction, several
         writes.
@@ -200,7 +200,7 @@ class Transactions:
         raise refused
 
     def _examine_and_run(
-        self, connection: Connection, reading: Reading, *, strict: bool
+        self, connection: Connection, reading: CallerRead, *, strict: bool
     ) -> tuple[Sequence[Step], Outcome]:
         call = self._call
         asked: list[tuple[Sequence[Step], Outcome]] = []
@@ -269,7 +269,7 @@ def _altered(steps: Sequence[Step], outcome: Outcome) -> bool:
     )
 
 
-def _must_wait(steps: Sequence[Step], outcome: Outcome, reading: Reading) -> bool:
+def _must_wait(steps: Sequence[Step], outcome: Outcome, reading: CallerRead) -> bool:
     """Whether it was for want of a lock that the statement was not planned."""
     failure = outcome.failure
     return (

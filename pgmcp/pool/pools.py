@@ -9,21 +9,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database, Host
-from pgmcp.errors import PoolClosedError, ToolError
+from pgmcp.errors import PoolClosedError
 from pgmcp.pool.slots import Slots
 
 if TYPE_CHECKING:
-    from pgmcp.catalog.cache import CatalogueCache
-    from pgmcp.gate.database import ReadOnlyDatabase
-    from pgmcp.gate.judge import Judge
     from pgmcp.pool.pool import Pool
-    from pgmcp.postgres.connector import Connector, Found
+    from pgmcp.postgres.connector import Admit, Connector, Found
 
 CLOSE_SECONDS = 3.0
 """How long an owner's running calls may take to end before their lines are cut."""
@@ -33,10 +29,13 @@ longer than any call."""
 
 
 class Source:
-    """One configured database. Its parts are made when they are first asked for."""
+    """One configured database, and the way to connect to it, made when it is first asked for."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], on_found: Found) -> None:
+    def __init__(
+        self, database: Database, admit: Admit, clock: Callable[[], float], on_found: Found
+    ) -> None:
         self.database = database
+        self._admit = admit
         self._clock = clock
         self._on_found = on_found
 
@@ -45,62 +44,32 @@ class Source:
         """How it is connected to."""
         from pgmcp.postgres.connector import Connector
 
-        return Connector(self.database, self._clock, self._on_found)
-
-    @cached_property
-    def judge(self) -> Judge:
-        """Who judges what is asked of it."""
-        from pgmcp.gate.judge import Judge
-
-        return Judge(self.database.trusted_functions)
-
-    @cached_property
-    def catalogues(self) -> CatalogueCache:
-        """What is known of its tables."""
-        from pgmcp.catalog.cache import CatalogueCache
-
-        return CatalogueCache()
-
-
-@dataclass(frozen=True, slots=True)
-class Databases:
-    """The databases as one configuration has them, in its order, also once there is a newer."""
-
-    pools: Pools
-    sources: Mapping[str, Source]
-
-    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
-        """The database `name` for one call of `owner`; no connection is made yet.
-
-        ToolError when there is no such database.
-        """
-        source = self.sources.get(name)
-        if source is None:
-            raise ToolError(
-                f"there is no database {name}", f"Configured: {', '.join(self.sources)}."
-            )
-        return self.pools.open(owner, source, call)
+        return Connector(self.database, self._admit, self._clock, self._on_found)
 
 
 class Pools:
     """Connections for everybody, at most `max_connections_total` at a time.
 
-    `on_found` is told where a host is before it is connected to.
+    `admit` is asked whether a new connection may be used. `on_found` is told where a host is before
+    it is connected to.
     """
 
     def __init__(
         self,
         databases: Sequence[Database],
+        admit: Admit,
         *,
         max_connections_total: int = 50,
         clock: Callable[[], float] = time.monotonic,
         on_found: Found = lambda _host, _addresses: None,
     ) -> None:
+        self._admit = admit
         self._clock = clock
         self._on_found = on_found
         self._slots = Slots(max_connections_total, clock)
         self._pools: dict[tuple[str, Source], Pool] = {}
-        self.current = Databases(self, {d.name: self._source(d) for d in databases})
+        self.sources: Mapping[str, Source] = {d.name: self._source(d) for d in databases}
+        """By name, those of the current configuration in its order."""
         self._closed_owners: dict[str, tuple[float, str]] = {}
         self._closed: str | None = None
 
@@ -115,30 +84,23 @@ class Pools:
 
     def counts(self) -> dict[str, Counter[str]]:
         """By database, over all owners: connections by state, and callers who wait (`waiting`)."""
-        found = {name: Counter[str]() for name in self.current.sources}
+        counts = {name: Counter[str]() for name in self.sources}
         for (_, source), pool in list(self._pools.items()):
-            found.setdefault(source.database.name, Counter()).update(pool.counts)
-        return found
+            counts.setdefault(source.database.name, Counter()).update(pool.counts)
+        return counts
 
     def hosts(self) -> Iterable[Host]:
         """Every place that a connection may be made to now, for calls on older settings too."""
-        sources = [*self.current.sources.values(), *(source for _, source in list(self._pools))]
+        sources = [*self.sources.values(), *(source for _, source in list(self._pools))]
         return (host for source in sources for host in source.database.hosts)
 
-    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
-        """That of the current configuration; see `Databases.database`."""
-        return self.current.database(owner, name, call)
+    def for_call(self, owner: str, source: Source, call: Call) -> Callable[[], Pool]:
+        """The way to the pool for a call of `owner` that begins now; no connection is made yet.
 
-    def open(self, owner: str, source: Source, call: Call) -> ReadOnlyDatabase:
-        """The database of a source for one call of `owner`."""
-        from pgmcp.gate.database import ReadOnlyDatabase
-
+        It raises PoolClosedError when the owner or the call's credential ended after that.
+        """
         began = self._clock()
-
-        def pool() -> Pool:
-            return self._pool(owner, source, began, call.key)
-
-        return ReadOnlyDatabase(source.database, pool, source.judge, source.catalogues, call)
+        return lambda: self._pool(owner, source, began, call.key)
 
     def replace(self, databases: Sequence[Database], *, max_connections_total: int) -> None:
         """Serve these from now on. What did not change keeps its connections, and reads its
@@ -146,7 +108,7 @@ class Pools:
 
         Of what changed or went, idle connections are closed; calls under way end as they began.
         """
-        before = self.current.sources
+        before = self.sources
         kept = {
             database.name: before[database.name]
             for database in databases
@@ -157,7 +119,7 @@ class Pools:
             source.connector.renew()
         current = set(sources.values())
         with self._slots.lock:
-            self.current = Databases(self, sources)
+            self.sources = sources
             self._slots.maximum = max_connections_total
             leaving = [pool for key, pool in self._pools.items() if key[1] not in current]
         for pool in leaving:
@@ -166,7 +128,7 @@ class Pools:
             connection.close()
 
     def _source(self, database: Database) -> Source:
-        return Source(database, self._clock, self._on_found)
+        return Source(database, self._admit, self._clock, self._on_found)
 
     def _pool(self, owner: str, source: Source, began: float, key: str) -> Pool:
         """The pool for a call that began at this time with the credential `key`; PoolClosedError
@@ -185,7 +147,7 @@ class Pools:
             if pool is None:
                 pool = Pool(source.database, connect, self._slots, owner=owner, clock=self._clock)
                 self._pools[owner, source] = pool
-                pool.fading = source not in self.current.sources.values()
+                pool.fading = source not in self.sources.values()
             return pool
 
     def tick(self) -> None:

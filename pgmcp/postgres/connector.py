@@ -20,10 +20,9 @@ from pgmcp.errors import (
     DatabaseUnavailableError,
     StatementError,
 )
-from pgmcp.gate.role import powers, powers_sql, trusted_parameter
 from pgmcp.postgres.address import Endpoint, SocketAddress, TlsSettings, UnreachableError, endpoints
 from pgmcp.postgres.left import Backend
-from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, Step
+from pgmcp.postgres.messages import READ_ONLY, Step
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -50,13 +49,15 @@ _AT_WORK = (
 _ASK_SECONDS = 5.0
 _UNITS = {"": 0.001, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]+)(us|ms|s|min|h|d|)")
-_POWERS_BYTES = 64 * 1024
 _ANSWER_BYTES = 64 * 1024
 _NOT_ENCRYPTED_RIGHT = "28000"  # what pg_hba.conf says when a line should be, or not be, encrypted
 
 
 Found = Callable[[Host, Iterable[SocketAddress]], object]
 """Told the addresses of a host, before any of them is connected to."""
+
+Admit = Callable[[Database, "Connection", Call], None]
+"""Asked whether a new connection may be used; when not, it closes it and raises a ToolError."""
 
 
 class Connector:
@@ -65,10 +66,12 @@ class Connector:
     def __init__(
         self,
         database: Database,
+        admit: Admit,
         clock: Callable[[], float] = time.monotonic,
         on_found: Found = lambda _host, _addresses: None,
     ) -> None:
         self.database = database
+        self._admit = admit
         self._tls = TlsSettings(database.ssl)
         self._clock = clock
         self._on_found = on_found
@@ -89,7 +92,7 @@ class Connector:
                     connection = self._try_place(place, secret, call, reasons)
                     if connection is not None:
                         if self._suits(connection, wanted, call):
-                            self._require_safe_role(connection, call)
+                            self._admit(self.database, connection, call)
                             return connection
                         connection.close()
                         reasons.append(f"{place.name}: the server is not {wanted}")
@@ -203,29 +206,6 @@ class Connector:
             "primary": not in_recovery,
             "standby": in_recovery,
         }[wanted]
-
-    def _require_safe_role(self, connection: Connection, call: Call) -> None:
-        """Where the operator asks for it, no connection of a role that could do more than read."""
-        if not self.database.require_safe_role:
-            return
-        ask = Step(
-            powers_sql(connection.server_major),
-            (trusted_parameter(self.database.trusted_functions),),
-        )
-        outcome = connection.run((READ_ONLY, CATALOGUE_PATH, ask), call, limit_bytes=_POWERS_BYTES)
-        if not connection.closed:
-            connection.settle(call)
-        found = powers(outcome.replies[-1].rows) if outcome.replies else ()
-        found = tuple(power for power in found if power.writes)
-        if outcome.failure is None and not found and not connection.closed:
-            return
-        connection.close()
-        could = ", ".join(power.name for power in found) or "what it could do is not known"
-        raise DatabaseUnavailableError(
-            f"{self.database.name} is not served: its role could do more than read ({could})",
-            "The operator set require_safe_role; pgedge-postgres-mcp -check shows the SQL for a"
-            " role that can only read.",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Database
 from pgmcp.errors import ArgumentError, AuthError, RpcError, ToolError
+from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database as Port
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.pool.pools import Pools
@@ -60,7 +61,7 @@ def run(
 ) -> Iterator[tuple[AttemptFamily, list[Ending]]]:
     """Each family and what became of its attempts. DatabaseUnavailableError."""
     call = Call(_RUN_SECONDS)
-    witness = Witness(Connector(database).connect(call), call)
+    witness = Witness(Connector(database, require_safe_role).connect(call), call)
     try:
         with bench(database, tools, make_context, witness) as ready:
             for family in corpus(tools):
@@ -77,9 +78,9 @@ def bench(
     witness: Witness,
 ) -> Iterator[Bench]:
     """What makes attempts, until the block ends."""
-    pools = Pools([database])
+    pools = Pools([database], require_safe_role)
     try:
-        yield Bench(pools, database.name, tools, make_context, witness)
+        yield Bench(DatabaseSet.of(pools), database.name, tools, make_context, witness)
     finally:
         pools.close(CALL_SECONDS)
 
@@ -88,7 +89,7 @@ def bench(
 class OneDatabase:
     """`mcp.feature.Databases` with one in it."""
 
-    pools: Pools
+    databases: DatabaseSet
     name: str
     call: Call
 
@@ -100,14 +101,14 @@ class OneDatabase:
         """It; ToolError for another."""
         if name not in (None, self.name):
             raise ToolError(f"there is no database {name!r} that you may use")
-        return self.pools.database(OWNER, self.name, self.call)
+        return self.databases.database(OWNER, self.name, self.call)
 
 
 @dataclass(slots=True)
 class Bench:
     """Makes attempts on one database, with connections of its own."""
 
-    pools: Pools
+    databases: DatabaseSet
     name: str
     tools: Mapping[str, Tool]
     make_context: Callable[[OneDatabase], Context]
@@ -149,7 +150,7 @@ class Bench:
     def _try(self, attempt: Attempt) -> ToolError | None:
         """What a caller's tool call raises."""
         tool = self.tools[attempt.tool]
-        databases = OneDatabase(self.pools, self.name, Call(CALL_SECONDS))
+        databases = OneDatabase(self.databases, self.name, Call(CALL_SECONDS))
         filled = attempt.filled(self.witness.places)
         try:
             tool.run(build(tool.args, filled), self.make_context(databases))
@@ -165,7 +166,7 @@ class Bench:
 
     def _session(self) -> str:
         """The state of the session that the next call gets."""
-        databases = OneDatabase(self.pools, self.name, Call(CALL_SECONDS))
+        databases = OneDatabase(self.databases, self.name, Call(CALL_SECONDS))
         return (databases.get().fetch(SESSION_SQL).rows[0][0] or b"").decode(errors="replace")
 
 

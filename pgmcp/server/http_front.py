@@ -226,7 +226,7 @@ class HttpFront:
 
 
 def _pages(serving: Serving, metrics: Page | None) -> dict[str, Page]:
-    names, databases = tuple(serving.databases.sources), serving.databases
+    names, databases = serving.databases.names, serving.databases
     ready = ReadyPage(names, lambda name, call: databases.database(OPERATOR, name, call))
     return {READY_PATH: ready} | ({} if metrics is None else {METRICS_PATH: metrics})
 

@@ -16,12 +16,12 @@ from pgmcp.calls.trail import Trail
 from pgmcp.config.model import Config, Features
 from pgmcp.errors import DatabaseRefusedError
 from pgmcp.features import prompts, resources, tools
+from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
 from pgmcp.mcp.dispatch import Answering, Dispatcher
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.observed import Observed, Observer
 from pgmcp.mcp.registry import Registry
-from pgmcp.pool.pools import Databases
 from pgmcp.server.observation import ObservedAccounts
 from pgmcp.server.witness import WitnessedDatabase
 
@@ -56,7 +56,7 @@ def registry(config: Config) -> Registry:
 class Reach:
     """The databases of one principal, within one call."""
 
-    databases: Databases
+    databases: DatabaseSet
     principal: Principal
     call: Call
     trail: Trail
@@ -88,14 +88,14 @@ class Serving:
     """A configuration, ready to answer."""
 
     config: Config
-    databases: Databases
+    databases: DatabaseSet
     registry: Registry
     dispatcher: Answering
     model: Model | None
 
     @classmethod
     def of(
-        cls, config: Config, databases: Databases, observer: Observer, model: Model | None
+        cls, config: Config, databases: DatabaseSet, observer: Observer, model: Model | None
     ) -> Serving:
         """What a configuration comes to, with its databases and, where one is configured, the
         model that is asked; `observer` is told of each call."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pgmcp.calls.call import Call
 from pgmcp.gate.port import Database
 from pgmcp.language.lexicon import Lexicon
-from pgmcp.pool.pools import Pools
 from pgmcp.postgres.messages import Step
-from tests.databases import connect, settings_for
+from tests.databases import connect, open_databases, settings_for
 from tests.language.questions import FOLDER
 from tools.postgres import Server
 
@@ -43,9 +42,9 @@ class Loaded:
 def load_schema(server: Server, name: str, schema: str) -> Iterator[Loaded]:
     """Fill the empty database `name` from a file of this folder."""
     server.psql((FOLDER / schema).read_text(encoding="utf-8"), database=name)
-    pools = Pools([settings_for(server, name)])
+    databases = open_databases([settings_for(server, name)])
     try:
-        database = pools.database("test", "main", Call(600))
+        database = databases.database("test", "main", Call(600))
         yield Loaded(server, name, database, Lexicon.of(database.catalogue()))
     finally:
-        pools.close(1)
+        databases.pools.close(1)

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pgmcp.calls.call import Call
 from pgmcp.language.lexicon import Lexicon
-from pgmcp.pool.pools import Pools
-from tests.databases import settings_for
+from tests.databases import open_databases, settings_for
 from tests.language.questions import FOLDER, judge, load
 from tools.binaries import available
 from tools.postgres import start
@@ -34,8 +33,8 @@ def main(names: list[str]) -> None:
                 questions = load(path)
                 server.create_database(name)
                 server.psql(questions.schema.read_text(encoding="utf-8"), database=name)
-                pools = Pools([settings_for(server, name)])
-                database = pools.database("test", "main", Call(600))
+                databases = open_databases([settings_for(server, name)])
+                database = databases.database("test", "main", Call(600))
                 lexicon = Lexicon.of(database.catalogue())
                 began = time.perf_counter()
                 verdicts = [
@@ -48,7 +47,7 @@ def main(names: list[str]) -> None:
                 counts = Counter(verdict.outcome for verdict in verdicts)
                 total += counts
                 print(f"{name}: {dict(counts)} of {len(verdicts)} in {took:.2f} s")
-                pools.close(1)
+                databases.pools.close(1)
         finally:
             server.stop()
     asked = sum(total.values())

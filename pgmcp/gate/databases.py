@@ -1,0 +1,94 @@
+"""The configured databases, each behind its judge: where pools, judging and the catalogue meet.
+
+The rule: what was learnt of a database (judgements, catalogue) lasts as long as its settings. What
+asks a database is loaded with the first call that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pgmcp.calls.call import Call
+from pgmcp.config.model import Database
+from pgmcp.errors import ToolError
+from pgmcp.pool.pools import Pools, Source
+
+if TYPE_CHECKING:
+    from pgmcp.catalog.cache import CatalogueCache
+    from pgmcp.gate.database import ReadOnlyDatabase
+    from pgmcp.gate.judge import Judge
+    from pgmcp.postgres.driver import Connection
+
+
+class _Learnt:
+    """What calls of all owners have learnt of one database. Made when it is first asked for."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Judges statements, and knows those that it has judged."""
+        from pgmcp.gate.judge import Judge
+
+        return Judge(self.source.database.trusted_functions)
+
+    @cached_property
+    def catalogues(self) -> CatalogueCache:
+        """The tables, as they were when last asked for."""
+        from pgmcp.catalog.cache import CatalogueCache
+
+        return CatalogueCache()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSet:
+    """The databases as one configuration has them, in its order, also once there is a newer."""
+
+    pools: Pools
+    _learnt: Mapping[str, _Learnt]
+
+    @classmethod
+    def of(cls, pools: Pools, before: DatabaseSet | None = None) -> DatabaseSet:
+        """The databases that the pools have now.
+
+        What was learnt of those that have not changed since `before` is kept.
+        """
+        known = {each.source: each for each in before._learnt.values()} if before else {}
+        return cls(
+            pools,
+            {name: known.get(source) or _Learnt(source) for name, source in pools.sources.items()},
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names, in the order of the configuration."""
+        return tuple(self._learnt)
+
+    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
+        """The database `name` for one call of `owner`; no connection is made yet.
+
+        ToolError when there is no such database.
+        """
+        from pgmcp.gate.database import ReadOnlyDatabase
+
+        learnt = self._learnt.get(name)
+        if learnt is None:
+            raise ToolError(f"there is no database {name}", f"Configured: {', '.join(self.names)}.")
+        source = learnt.source
+        pool = self.pools.for_call(owner, source, call)
+        return ReadOnlyDatabase(source.database, pool, learnt.judge, learnt.catalogues, call)
+
+
+def require_safe_role(database: Database, connection: Connection, call: Call) -> None:
+    """Close a new connection of a role that could do more than read, where the operator wants that.
+
+    DatabaseUnavailableError then, and when what the role could do cannot be found out.
+    """
+    if database.require_safe_role:
+        from pgmcp.gate.safe_role import close_unless_safe
+
+        close_unless_safe(database, connection, call)
