@@ -11,7 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgmcp.visible import visible
+
+def visible(text: str) -> str:
+    r"""Text with everything that does not print (controls, line ends, bidi marks) as `\uXXXX`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else _escape(ord(character)) for character in text
+    )
+
+
+def _escape(code: int) -> str:
+    short = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}.get(code)
+    return short or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 class PgmcpError(Exception):
@@ -52,7 +64,11 @@ class ConfigError(PgmcpError):
     """A configuration that cannot be served. Exit status 1."""
 
 
-class FileError(PgmcpError):
+class StoreError(PgmcpError):
+    """A store of credentials or sessions that cannot be read or written."""
+
+
+class FileError(StoreError):
     """A credential or configuration file that cannot be read, trusted or written.
 
     `origin` names the file; `reason` is the message without it, for a line that names it already.

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgmcp.auth.tokens import TokenFile, new_secret, new_token, parse_tokens
+from pgmcp.auth.tokens import new_secret, new_token
 from pgmcp.storage import replace
+from pgmcp.stores.token_file import TokenFile, parse_tokens
 from tests.serving import Reader, Reply
 from tools.child import spawn
 from tools.postgres import Server, free_port

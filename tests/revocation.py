@@ -14,10 +14,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pgmcp.auth.token_store import TokenStore
-from pgmcp.auth.tokens import TokenFile
+from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.storage import replace
 from pgmcp.storage.watch import Watcher
+from pgmcp.stores.files import FileTokenStore
+from pgmcp.stores.token_file import TokenFile
 
 _COMMAND = """
 import json, sys
@@ -43,7 +44,9 @@ def measure(trials: int, folder: Path) -> list[float]:
     """Seconds from the return of `-remove-token` until the token is refused, sorted."""
     path = folder / "pgedge-postgres-mcp-tokens.yaml"
     replace.update(path, lambda data: TokenFile().dump())
-    tokens = TokenStore(path, clock=lambda: datetime.now(UTC), on_ended=lambda ended: None)
+    tokens = ApiTokens(
+        FileTokenStore(path), clock=lambda: datetime.now(UTC), on_ended=lambda ended: None
+    )
     watcher = Watcher()
     watcher.watch(path, tokens.reload, "auth")
     tokens.start()

@@ -36,7 +36,12 @@ class OneToken:
     def __init__(self) -> None:
         self.refused = 0
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:
+    def check(
+        self, authorization: Sequence[str], address: str, subject: str | None
+    ) -> Principal | None:
+        return self.credential(authorization) if authorization else None
+
+    def credential(self, authorization: Sequence[str]) -> Principal:
         if tuple(authorization) == ("Bearer blocked",):
             raise TooManyAttemptsError("too many bad tokens", 17)
         if tuple(authorization) != (f"Bearer {TOKEN}",):
@@ -49,9 +54,6 @@ class OneToken:
             self.refused += 1
             raise UnauthorizedError
         return VISITOR
-
-    def certified(self, subject: str, address: str) -> Principal | None:
-        return None
 
 
 def _echo(params: Any, call: Call) -> Any:

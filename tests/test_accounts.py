@@ -15,25 +15,19 @@ import bcrypt
 import pytest
 
 from pgmcp.auth import users
-from pgmcp.auth.accounts import BLOCKED, DISABLED, WRONG, Accounts
+from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.logins import BLOCKED, DISABLED, WRONG, Logins
 from pgmcp.auth.passwords import COST, Turnstile
 from pgmcp.auth.principal import VISITOR, Principal
 from pgmcp.auth.refusals import Refusals
-from pgmcp.auth.sessions import SessionStore
-from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import (
-    NAME_MAX_CHARACTERS,
-    NO_USERS,
-    User,
-    UserFile,
-    check_name,
-    new_user,
-    normalize,
-    parse_users,
-)
+from pgmcp.auth.sessions import Sessions
+from pgmcp.auth.users import NAME_MAX_CHARACTERS, User, check_name, new_user, normalize
 from pgmcp.errors import LoginError
 from pgmcp.storage import replace
+from pgmcp.stores.files import FileUserStore
+from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
+from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 
 ADDRESS = "192.0.2.1"
 PASSWORD = "SecurePassword123!"
@@ -54,17 +48,21 @@ class World:
         known = NO_USERS.with_user(alice).with_user(charlie)
         replace.update(self.path, lambda data: known.dump())
         self.ended: list[tuple[str, str]] = []
-        self.sessions = SessionStore(
+        self.sessions = Sessions(
+            MemorySessionStore(),
             clock=lambda: NOW,
             max_per_user=10,
             on_ended=lambda ended: self.ended.extend(ended.items()),
         )
-        self.users = UserStore(
-            self.path, clock=lambda: NOW, lockout=lockout, on_gone=self.sessions.end_users
+        self.users = UserAccounts(
+            FileUserStore(self.path),
+            clock=lambda: NOW,
+            lockout=lockout,
+            on_gone=self.sessions.end_users,
         )
         self.users.start()
-        self.limiter = Limiter(limit, 900.0, clock=lambda: self.clock)
-        self.accounts = Accounts(
+        self.limiter = Limiter(MemoryLimitStore(clock=lambda: self.clock), limit, 900.0)
+        self.accounts = Logins(
             self.users, self.sessions, self.limiter, refusals=Refusals(lambda: self.clock)
         )
 
@@ -204,7 +202,7 @@ def test_logging_out_ends_the_session_it_came_with_and_no_other(world: World) ->
 
 def test_parallel_guesses_stay_within_the_limit(tmp_path: Path) -> None:
     world = World(tmp_path, limit=3)
-    world.accounts = Accounts(
+    world.accounts = Logins(
         world.users, world.sessions, world.limiter, turnstile=Turnstile(running=16, waiting=16)
     )
     start = threading.Barrier(16)
@@ -228,7 +226,7 @@ def test_parallel_guesses_stay_within_the_limit(tmp_path: Path) -> None:
 def test_a_flood_of_logins_is_told_that_the_server_is_busy(tmp_path: Path) -> None:
     world = World(tmp_path)
     turnstile = Turnstile(running=1, waiting=0)
-    world.accounts = Accounts(world.users, world.sessions, world.limiter, turnstile=turnstile)
+    world.accounts = Logins(world.users, world.sessions, world.limiter, turnstile=turnstile)
     with turnstile.turn():
         assert "busy" in world.refusal().message
     world.log_in()
@@ -240,7 +238,7 @@ def test_a_file_that_stays_locked_is_waited_for_by_no_more_than_may_run(
 ) -> None:
     world = World(tmp_path, lockout=5)
     turnstile = Turnstile(running=1, waiting=0)
-    world.accounts = Accounts(world.users, world.sessions, world.limiter, turnstile=turnstile)
+    world.accounts = Logins(world.users, world.sessions, world.limiter, turnstile=turnstile)
     words: list[str] = []
 
     def knock() -> None:

@@ -10,7 +10,8 @@ import bcrypt
 import pytest
 
 from pgmcp.auth.passwords import matches
-from pgmcp.auth.users import NO_USERS, User, UserFile, new_user, parse_users
+from pgmcp.auth.users import User, new_user
+from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 from tests.admin_commands import Outcome, configuration, run
 
 PASSWORD = "SecurePassword123!"

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import bcrypt
 
-from pgmcp.auth.accounts import Accounts
+from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.logins import Logins
 from pgmcp.auth.principal import VISITOR
-from pgmcp.auth.sessions import SessionStore
-from pgmcp.auth.tokens import parse_tokens
-from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import NO_USERS, new_user, parse_users
+from pgmcp.auth.sessions import Sessions
+from pgmcp.auth.users import new_user
+from pgmcp.stores.files import FileUserStore
+from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
+from pgmcp.stores.token_file import parse_tokens
+from pgmcp.stores.user_file import NO_USERS, parse_users
 from tests.revocation import measure, percentile
 
 _PROCESSES, _THREADS = 10, 20
@@ -93,10 +96,16 @@ def test_logins_and_edits_of_one_file_lose_nothing(tmp_path: Path) -> None:
     for number in range(4):
         known = known.with_user(new_user(f"user{number}", hashed, "", now))
     path.write_bytes(known.dump())
-    sessions = SessionStore(clock=lambda: now, max_per_user=10, on_ended=lambda ended: None)
-    users = UserStore(path, clock=lambda: now, lockout=1000, on_gone=sessions.end_users)
+    sessions = Sessions(
+        MemorySessionStore(), clock=lambda: now, max_per_user=10, on_ended=lambda ended: None
+    )
+    users = UserAccounts(
+        FileUserStore(path), clock=lambda: now, lockout=1000, on_gone=sessions.end_users
+    )
     users.start()
-    accounts = Accounts(users, sessions, Limiter(0, 60.0)).for_request("192.0.2.1", VISITOR)
+    accounts = Logins(users, sessions, Limiter(MemoryLimitStore(), 0, 60.0)).for_request(
+        "192.0.2.1", VISITOR
+    )
     editors = [start(_NOTE, tmp_path, number) for number in range(4)]
     stop = threading.Event()
     counted: list[int] = []

@@ -26,7 +26,7 @@ from tests.serving import OneToken, Reader, Served, ask, post, rpc, serving, unt
 class ManyTokens(OneToken):
     """A gate that takes each token for a principal of its own."""
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:
+    def credential(self, authorization: Sequence[str]) -> Principal:
         name = authorization[0].partition(" ")[2]
         return Principal("token", name, name, ("main",))
 

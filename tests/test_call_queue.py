@@ -30,8 +30,12 @@ class Names:
     def __init__(self) -> None:
         self.revoked: set[str] = set()
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:
-        name = authorization[0].removeprefix("Bearer ") if authorization else ""
+    def check(
+        self, authorization: Sequence[str], address: str, subject: str | None
+    ) -> Principal | None:
+        if not authorization:
+            return None
+        name = authorization[0].removeprefix("Bearer ")
         if not name or name in self.revoked:
             raise UnauthorizedError
         return Principal("token", name, name, ("main",))
@@ -40,9 +44,6 @@ class Names:
         if method != CALL:
             raise UnauthorizedError
         return VISITOR
-
-    def certified(self, subject: str, address: str) -> Principal | None:
-        return None
 
 
 class Clients:

@@ -12,13 +12,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pgmcp.auth import entries, tokens, users
-from pgmcp.auth.token_store import MOST_LINES, TokenStore
-from pgmcp.auth.tokens import Token, TokenFile, digest, new_token, parse_tokens
-from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import NO_USERS, UserFile, new_user, parse_users
+from pgmcp.auth.accounts import UserAccounts
+from pgmcp.auth.api_tokens import ApiTokens
+from pgmcp.auth.ended import MOST_LINES
+from pgmcp.auth.tokens import ApiToken, digest, new_token
+from pgmcp.auth.users import new_user
 from pgmcp.errors import FileError
 from pgmcp.storage import files, replace
+from pgmcp.stores import entries, token_file, user_file
+from pgmcp.stores.files import FileTokenStore, FileUserStore
+from pgmcp.stores.token_file import TokenFile, parse_tokens
+from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
 HASH = bcrypt.hashpw(b"SecurePassword123!", bcrypt.gensalt(4)).decode()
@@ -154,7 +158,7 @@ def mutated(text: str) -> st.SearchStrategy[str]:
 @example("# kept by hand\n" + TOKENS)
 def test_tokens_are_what_yaml_reads(text: str) -> None:
     data = text.encode(errors="surrogatepass")
-    both(parse_tokens, tokens.parse_document, data)
+    both(parse_tokens, token_file.parse_document, data)
 
 
 @settings(deadline=None, max_examples=400)
@@ -165,7 +169,7 @@ def test_tokens_are_what_yaml_reads(text: str) -> None:
 @example(USERS.replace("  bob:", "  jos\u00e9:").replace(": bob", ": jose\u0301"))
 def test_users_are_what_yaml_reads(text: str) -> None:
     data = text.encode(errors="surrogatepass")
-    both(parse_users, users.parse_document, data)
+    both(parse_users, user_file.parse_document, data)
 
 
 @given(
@@ -183,13 +187,13 @@ def test_what_is_written_reads_back_in_either_way(listed: list[dict[str, object]
         token = new_token(known, str(number), note="", database=None, now=NOW, expires_at=None)
         entry = {**token.entry, **values}
         known = known.added(
-            Token(token.id, token.hash, str(values["note"]), NOW, None, None, entry)
+            ApiToken(token.id, token.hash, str(values["note"]), NOW, None, None, entry)
         )
     try:
         data = known.dump()
     except FileError:
         return  # text that is no Unicode
-    assert both(parse_tokens, tokens.parse_document, data).tokens == known.tokens
+    assert both(parse_tokens, token_file.parse_document, data).tokens == known.tokens
     assert parse_tokens(data, "f").dump() == data
 
 
@@ -209,7 +213,7 @@ def parsed_by_yaml(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(text))
         return genuine(text, origin)
 
-    for module in (entries, tokens, users):
+    for module in (entries, token_file, user_file):
         monkeypatch.setattr(module, "parse_yaml", counted)
     return sizes
 
@@ -238,7 +242,7 @@ def many_tokens(count: int, note: str = "Client") -> TokenFile:
             "created_at": "2024-10-30T10:15:30Z",
             "expires_at": None,
         }
-        made.append(Token(f"token-{number}", hashed, note, NOW, None, None, entry))
+        made.append(ApiToken(f"token-{number}", hashed, note, NOW, None, None, entry))
     return TokenFile(tuple(made), {})
 
 
@@ -250,8 +254,10 @@ class Tokens:
         self.now = NOW
         self.ended: list[dict[str, str]] = []
         self.write(known)
-        self.store = TokenStore(
-            path, clock=lambda: self.now, on_ended=lambda ended: self.ended.append(dict(ended))
+        self.store = ApiTokens(
+            FileTokenStore(path),
+            clock=lambda: self.now,
+            on_ended=lambda ended: self.ended.append(dict(ended)),
         )
         self.store.start()
 
@@ -286,7 +292,9 @@ def test_a_start_reads_the_file_once_and_a_login_none_of_it(
         known = known.with_user(new_user(f"user{number}", HASH, "", NOW))
     replace.update(path, lambda data: known.dump())
     sizes, made = parsed_by_yaml(monkeypatch), entries_read(monkeypatch)
-    store = UserStore(path, clock=lambda: NOW, lockout=3, on_gone=lambda gone: None)
+    store = UserAccounts(
+        FileUserStore(path), clock=lambda: NOW, lockout=3, on_gone=lambda gone: None
+    )
     store.start()
     assert (len(made), sizes) == (50, [])
     for _ in range(2):
@@ -294,7 +302,7 @@ def test_a_start_reads_the_file_once_and_a_login_none_of_it(
         assert user is not None
         store.succeeded(user)
         store.failed(user)
-        store.pretend()
+        store.equalise_failure_time()
     assert (len(made), sizes) == (50, [])
     assert not store.reload()
 
@@ -360,7 +368,9 @@ def test_a_user_file_of_any_size_is_announced_at_once(tmp_path: Path) -> None:
         known = known.with_user(new_user(f"user{number}", HASH, "", NOW))
     replace.update(path, lambda data: known.dump())
     gone: list[dict[str, str]] = []
-    store = UserStore(path, clock=lambda: NOW, lockout=0, on_gone=lambda g: gone.append(dict(g)))
+    store = UserAccounts(
+        FileUserStore(path), clock=lambda: NOW, lockout=0, on_gone=lambda g: gone.append(dict(g))
+    )
     store.start()
     replace.update(path, lambda data: known.without("user1").without("user2").dump())
     store.reload()

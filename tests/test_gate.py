@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.auth.gate import Gate
+from pgmcp.auth.api_tokens import ApiTokens
+from pgmcp.auth.gate import CredentialGate
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import VISITOR, Principal, local
-from pgmcp.auth.sessions import SessionStore
-from pgmcp.auth.token_store import TokenStore
-from pgmcp.auth.tokens import Token, TokenFile, new_token, parse_tokens
+from pgmcp.auth.sessions import Sessions
+from pgmcp.auth.tokens import ApiToken, new_token
 from pgmcp.errors import FileError, TooManyAttemptsError, UnauthorizedError
 from pgmcp.storage import replace
+from pgmcp.stores.files import FileTokenStore
+from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
+from pgmcp.stores.token_file import TokenFile, parse_tokens
 
 ADDRESS = "192.0.2.1"
 
@@ -31,23 +34,24 @@ class World:
         self.ended: list[tuple[str, str]] = []
         self.path.write_bytes(TokenFile().dump())
         self.path.chmod(0o600)
-        self.sessions = SessionStore(
+        self.sessions = Sessions(
+            MemorySessionStore(),
             clock=lambda: self.now,
             max_per_user=3,
             on_ended=lambda ended: self.ended.extend(ended.items()),
         )
         self.tokens = self.store()
         self.tokens.start()
-        self.gate = Gate(
+        self.gate = CredentialGate(
             self.tokens,
             self.sessions,
             databases={"private": ["alice"], "main": [], "staging": [], "team": ["alice", "bob"]},
-            bad_tokens=Limiter(3, 60.0),
+            bad_tokens=Limiter(MemoryLimitStore(), 3, 60.0),
         )
 
-    def store(self) -> TokenStore:
-        return TokenStore(
-            self.path,
+    def store(self) -> ApiTokens:
+        return ApiTokens(
+            FileTokenStore(self.path),
             clock=lambda: self.now + self.step,
             elapsed=lambda: self.now.timestamp(),
             on_ended=lambda ended: self.ended.extend(ended.items()),
@@ -55,8 +59,8 @@ class World:
 
     def add(
         self, secret: str, database: str | None = None, lifetime: timedelta | None = None
-    ) -> Token:
-        made: list[Token] = []
+    ) -> ApiToken:
+        made: list[ApiToken] = []
 
         def change(known: TokenFile) -> TokenFile:
             end = None if lifetime is None else self.now + lifetime
@@ -74,7 +78,8 @@ class World:
         self.tokens.reload()
 
     def ask(self, *authorization: str, address: str = ADDRESS) -> Principal:
-        return self.gate.check(authorization, address)
+        """As HTTP asks for a message that cannot be a login."""
+        return self.gate.check(authorization, address) or self.gate.visitor("", None, address)
 
 
 @pytest.fixture
@@ -351,11 +356,37 @@ def test_an_open_gate_admits_everybody_as_the_same_principal() -> None:
 
 
 def test_databases_are_reserved_for_names_compared_in_nfc(world: World) -> None:
-    gate = Gate(
+    gate = CredentialGate(
         world.tokens,
         world.sessions,
         databases={"hers": ["Zoe\u0308"], "main": []},
-        bad_tokens=Limiter(3, 60.0),
+        bad_tokens=Limiter(MemoryLimitStore(), 3, 60.0),
     )
     secret, _ = world.sessions.open("Zo\u00eb")
-    assert gate.check([f"Bearer {secret}"], "192.0.2.1").databases == ("hers", "main")
+    principal = gate.check([f"Bearer {secret}"], "192.0.2.1")
+    assert principal is not None
+    assert principal.databases == ("hers", "main")
+
+
+def test_the_gate_says_what_a_request_without_a_header_is(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = world.add("hers", database="main")
+    gate = CredentialGate(
+        world.tokens,
+        world.sessions,
+        databases={"main": []},
+        bad_tokens=Limiter(MemoryLimitStore(), 3, 60.0),
+        subjects={"CN=hers": token.id, "CN=gone": "token-gone"},
+    )
+    caplog.set_level("INFO", "pgmcp")
+    assert gate.check([], ADDRESS) is None
+    assert gate.check([], ADDRESS, "CN=stranger") is None
+    assert caplog.messages == []  # nobody is refused yet: it may be a login
+    certified = gate.check([], ADDRESS, "CN=hers")
+    assert certified is not None
+    assert certified.key == token.key
+    with pytest.raises(UnauthorizedError):
+        gate.check([], ADDRESS, "CN=gone")
+    with pytest.raises(UnauthorizedError):
+        gate.check(["Bearer wrong"], ADDRESS, "CN=hers")

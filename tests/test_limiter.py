@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from pgmcp.auth.limiter import Limiter
+from pgmcp.stores.memory import MemoryLimitStore
 
 
 class Clock:
@@ -19,7 +20,7 @@ class Clock:
 
 def test_refuses_the_attempt_after_the_limit_until_the_window_has_passed() -> None:
     clock = Clock()
-    limiter = Limiter(3, 60.0, clock=clock)
+    limiter = Limiter(MemoryLimitStore(clock=clock), 3, 60.0)
     for _ in range(3):
         assert limiter.count("192.0.2.1") is None
         clock.now += 10
@@ -33,7 +34,7 @@ def test_refuses_the_attempt_after_the_limit_until_the_window_has_passed() -> No
 
 def test_the_window_slides_so_that_attempts_free_up_one_by_one() -> None:
     clock = Clock()
-    limiter = Limiter(2, 60.0, clock=clock)
+    limiter = Limiter(MemoryLimitStore(clock=clock), 2, 60.0)
     limiter.count("a")
     clock.now += 50
     limiter.count("a")
@@ -44,7 +45,7 @@ def test_the_window_slides_so_that_attempts_free_up_one_by_one() -> None:
 
 def test_a_refused_attempt_does_not_lengthen_the_wait() -> None:
     clock = Clock()
-    limiter = Limiter(1, 60.0, clock=clock)
+    limiter = Limiter(MemoryLimitStore(clock=clock), 1, 60.0)
     limiter.count("a")
     clock.now += 30
     for _ in range(5):
@@ -52,7 +53,7 @@ def test_a_refused_attempt_does_not_lengthen_the_wait() -> None:
 
 
 def test_a_success_takes_back_its_own_count_and_no_other() -> None:
-    limiter = Limiter(3, 60.0, clock=Clock())
+    limiter = Limiter(MemoryLimitStore(clock=Clock()), 3, 60.0)
     limiter.count("a")
     limiter.count("a")
     limiter.forgive("a")
@@ -62,7 +63,7 @@ def test_a_success_takes_back_its_own_count_and_no_other() -> None:
 
 
 def test_parallel_attempts_stay_within_the_limit() -> None:
-    limiter = Limiter(10, 60.0)
+    limiter = Limiter(MemoryLimitStore(), 10, 60.0)
     start = threading.Barrier(40)
     passed: list[None] = []
 
@@ -80,7 +81,7 @@ def test_parallel_attempts_stay_within_the_limit() -> None:
 
 
 def test_a_flood_of_addresses_takes_bounded_memory_and_clears_nobodys_count() -> None:
-    limiter = Limiter(1, 60.0, max_addresses=100, clock=Clock())
+    limiter = Limiter(MemoryLimitStore(max_keys=100, clock=Clock()), 1, 60.0)
     limiter.count("the attacker")
     for number in range(5000):
         limiter.count(f"address {number}")
@@ -89,7 +90,7 @@ def test_a_flood_of_addresses_takes_bounded_memory_and_clears_nobodys_count() ->
 
 
 def test_when_the_table_is_full_an_address_beyond_it_is_still_limited() -> None:
-    limiter = Limiter(2, 60.0, max_addresses=10, clock=Clock())
+    limiter = Limiter(MemoryLimitStore(max_keys=10, clock=Clock()), 2, 60.0)
     for number in range(10):
         limiter.count(f"address {number}")
     assert limiter.count("late") is None
@@ -99,7 +100,7 @@ def test_when_the_table_is_full_an_address_beyond_it_is_still_limited() -> None:
 
 def test_room_in_the_table_gives_nobody_a_fresh_count() -> None:
     clock = Clock()
-    limiter = Limiter(2, 60.0, max_addresses=10, clock=clock)
+    limiter = Limiter(MemoryLimitStore(max_keys=10, clock=clock), 2, 60.0)
     for number in range(10):
         limiter.count(f"address {number}")
     clock.now += 30
@@ -113,7 +114,7 @@ def test_room_in_the_table_gives_nobody_a_fresh_count() -> None:
 
 def test_a_lower_limit_says_when_there_is_room_under_it() -> None:
     clock = Clock()
-    limiter = Limiter(3, 60.0, clock=clock)
+    limiter = Limiter(MemoryLimitStore(clock=clock), 3, 60.0)
     for _ in range(3):
         limiter.count("a")
         clock.now += 10
@@ -126,7 +127,7 @@ def test_a_lower_limit_says_when_there_is_room_under_it() -> None:
 
 def test_memory_is_given_back_when_the_window_has_passed() -> None:
     clock = Clock()
-    limiter = Limiter(2, 60.0, clock=clock)
+    limiter = Limiter(MemoryLimitStore(clock=clock), 2, 60.0)
     for number in range(500):
         limiter.count(f"address {number}")
     clock.now += 60
@@ -135,13 +136,13 @@ def test_memory_is_given_back_when_the_window_has_passed() -> None:
 
 
 def test_a_limit_of_zero_refuses_nothing() -> None:
-    limiter = Limiter(0, 60.0, clock=Clock())
+    limiter = Limiter(MemoryLimitStore(clock=Clock()), 0, 60.0)
     assert [limiter.count("a") for _ in range(50)] == [None] * 50
     assert len(limiter) == 0
 
 
 def test_clients_behind_one_nat64_have_counts_of_their_own() -> None:
-    limiter = Limiter(1, 60.0, clock=Clock())
+    limiter = Limiter(MemoryLimitStore(clock=Clock()), 1, 60.0)
     assert limiter.count("64:ff9b::192.0.2.1") is None
     assert limiter.count("64:ff9b::192.0.2.2") is None
     assert limiter.count("64:ff9b::192.0.2.1") is not None
@@ -149,6 +150,6 @@ def test_clients_behind_one_nat64_have_counts_of_their_own() -> None:
 
 
 def test_a_6to4_site_has_one_count() -> None:
-    limiter = Limiter(1, 60.0, clock=Clock())
+    limiter = Limiter(MemoryLimitStore(clock=Clock()), 1, 60.0)
     assert limiter.count("2002:c000:201:1::1") is None
     assert limiter.count("2002:c000:201:2::1") is not None

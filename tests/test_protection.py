@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from pgmcp.audit import read as audit_read
-from pgmcp.auth.fields import utc_now
-from pgmcp.auth.token_store import TokenStore
-from pgmcp.auth.tokens import TokenFile
-from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import NO_USERS
+from pgmcp.auth.accounts import UserAccounts
+from pgmcp.auth.api_tokens import ApiTokens
+from pgmcp.auth.times import utc_now
 from pgmcp.config import document, pgpass
 from pgmcp.errors import PgmcpError
 from pgmcp.server.pages import MetricsPage
 from pgmcp.storage import replace
 from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.stores.files import FileTokenStore, FileUserStore
+from pgmcp.stores.token_file import TokenFile
+from pgmcp.stores.user_file import NO_USERS
 from pgmcp.transport import pem
 from tests.admin_commands import configuration, run
 from tests.program import command, write_config
@@ -237,9 +238,11 @@ def test_a_credential_file_that_others_could_write_is_not_taken_over(
     tmp_path: Path, what: str
 ) -> None:
     path = tmp_path / "file.yaml"
-    stores: dict[str, TokenStore | UserStore] = {
-        "tokens": TokenStore(path, clock=utc_now, on_ended=lambda ended: None),
-        "users": UserStore(path, clock=utc_now, lockout=0, on_gone=lambda gone: None),
+    stores: dict[str, ApiTokens | UserAccounts] = {
+        "tokens": ApiTokens(FileTokenStore(path), clock=utc_now, on_ended=lambda ended: None),
+        "users": UserAccounts(
+            FileUserStore(path), clock=utc_now, lockout=0, on_gone=lambda gone: None
+        ),
     }
     first = {"tokens": TokenFile().dump(), "users": NO_USERS.dump()}[what]
     replace.update(path, lambda data: first)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.auth.accounts import Accounts
+from pgmcp.auth.logins import Logins
 from pgmcp.auth.passwords import Turnstile
 from pgmcp.auth.refusals import (
     ADDRESSES,
@@ -84,7 +84,7 @@ def test_logins_that_are_told_that_the_server_is_busy_are_a_few_lines(
 ) -> None:
     world = World(tmp_path)
     turnstile = Turnstile(running=1, waiting=0)
-    world.accounts = Accounts(world.users, world.sessions, world.limiter, turnstile=turnstile)
+    world.accounts = Logins(world.users, world.sessions, world.limiter, turnstile=turnstile)
     with turnstile.turn():
         for _ in range(50):
             assert "busy" in world.refusal().message

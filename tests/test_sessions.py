@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgmcp.auth.principal import VISITOR, Principal, owner_of, session_key
-from pgmcp.auth.sessions import SessionStore
+from pgmcp.auth.sessions import Sessions
+from pgmcp.stores.memory import MemorySessionStore
 
 
 class World:
@@ -17,7 +18,8 @@ class World:
         self.now = datetime(2024, 11, 14, 9, 30, tzinfo=UTC)
         self.step = timedelta()
         self.ended: list[tuple[str, str]] = []
-        self.sessions = SessionStore(
+        self.sessions = Sessions(
+            MemorySessionStore(),
             clock=lambda: self.now + self.step,
             elapsed=lambda: self.now.timestamp(),
             max_per_user=max_per_user,

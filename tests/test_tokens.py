@@ -11,9 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgmcp.auth.expiry import describe_expiry, parse_expiry
-from pgmcp.auth.tokens import TokenFile, digest, new_secret, new_token, parse_tokens
+from pgmcp.auth.times import describe_expiry, parse_expiry
+from pgmcp.auth.tokens import digest, new_secret, new_token
 from pgmcp.errors import FileError, UsageError
+from pgmcp.stores.token_file import TokenFile, parse_tokens
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
 HASH = "b3f805a4c2e7d9f1a8b6c3e2d5f4a1b9c8e7d6f5a4b3c2e1d9f8a7b6c5e4d3f2"

@@ -16,17 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmcp.auth import passwords
-from pgmcp.auth.credential_file import CredentialFile
-from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import (
-    UserFile,
-    check_name,
-    check_password,
-    new_user,
-    parse_users,
-)
+from pgmcp.auth.accounts import UserAccounts
+from pgmcp.auth.users import check_name, check_password, new_user
 from pgmcp.errors import FileError, LoginError, UsageError
 from pgmcp.storage import replace
+from pgmcp.stores.credential_file import CredentialFile
+from pgmcp.stores.files import FileUserStore
+from pgmcp.stores.user_file import UserFile, parse_users
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, 123456, tzinfo=UTC)
 LATER = NOW.replace(microsecond=654321)
@@ -218,9 +214,9 @@ class World:
         self.lockout = lockout
         self.users = self.restarted()
 
-    def restarted(self) -> UserStore:
-        store = UserStore(
-            self.path,
+    def restarted(self) -> UserAccounts:
+        store = UserAccounts(
+            FileUserStore(self.path),
             clock=lambda: NOW,
             lockout=self.lockout,
             on_gone=lambda gone: self.gone.extend(gone.items()),
@@ -357,7 +353,9 @@ def test_a_failure_that_cannot_be_written_still_counts_and_locks(
 
 
 def test_without_a_file_there_are_no_users_until_it_appears(tmp_path: Path) -> None:
-    store = UserStore(tmp_path / "later", clock=lambda: NOW, lockout=0, on_gone=lambda gone: None)
+    store = UserAccounts(
+        FileUserStore(tmp_path / "later"), clock=lambda: NOW, lockout=0, on_gone=lambda gone: None
+    )
     store.start()
     assert store.get("alice") is None
     (tmp_path / "later").write_text(GO)

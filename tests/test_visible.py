@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmcp.cli.console import Console
-from pgmcp.errors import ConfigError
-from pgmcp.visible import visible
+from pgmcp.errors import ConfigError, visible
 from tests.observing import run
 from tests.program import NOWHERE, write_config
 

@@ -1,161 +1,168 @@
-"""Logging in and out.
+"""The user accounts of a server: recording what logins come to, and counting what fails.
 
-The rule: how a login was refused shows in the words of the guide and in nothing else, neither in
-the time it took nor in what happens to the account that was asked for.
+The rule: a login is decided by the account as it is stored at that moment, in one step with what is
+written, so a lockout holds at once, survives a restart, and loses nobody's concurrent edit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
 
-from pgmcp.auth.fields import rfc3339
-from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.passwords import Turnstile, hash_password, is_weak, matches
-from pgmcp.auth.principal import Principal
-from pgmcp.auth.refusals import Refusals
-from pgmcp.auth.sessions import SessionStore
-from pgmcp.auth.user_store import UserStore
-from pgmcp.auth.users import NAME_MAX_CHARACTERS, User, normalize
-from pgmcp.errors import LoginError
+from pgmcp.auth.passwords import COST, cost_of
+from pgmcp.auth.times import rfc3339
+from pgmcp.auth.users import User, why_gone
+from pgmcp.errors import StoreError
 from pgmcp.logs.log import quote
-
-WRONG = "authentication failed: invalid username or password"
-DISABLED = "authentication failed: user account is disabled"
-BLOCKED = "too many failed authentication attempts from this IP address, please try again later"
-
-# Every refusal does the same work, and ends no sooner than this after the check, so that a clock
-# does not tell what little differs.
-_REFUSAL_SECONDS = 0.05
-_MAX_TYPED_CHARACTERS = 4 * NAME_MAX_CHARACTERS  # before letters and their accents are composed
 
 _log = logging.getLogger("pgmcp.auth")
 
+UserChanges = Sequence[tuple[User, User | None]]
+"""Users as they were, each with the user of the same name as it is now, None when it is gone."""
 
-class Accounts:
-    """The accounts of one server. `limiter` counts failed logins per address."""
+
+class UserStore(Protocol):
+    """Keeps user accounts by name (NFC). It stores and decides nothing.
+
+    Lookups answer from what the store knows at once, without waiting for it. `origin` says where it
+    is, for the log.
+    """
+
+    @property
+    def origin(self) -> str:
+        """Where the users are kept, for people."""
+
+    def subscribe(self, on_changes: Callable[[UserChanges], None]) -> None:
+        """Have `on_changes` told of users who changed or went, once lookups say the same."""
+
+    def load(self) -> bool:
+        """Read the users for the first time; False when there is no store yet, and so no user."""
+
+    def reload(self) -> bool:
+        """Take over what the store says now; False when nothing has changed.
+
+        StoreError when it cannot be read: the users stay as they were.
+        """
+
+    def get(self, name: str) -> User | None:
+        """The user of that name, None when there is none."""
+
+    def users(self) -> Mapping[str, User]:
+        """All users by name: a snapshot, and the same object for as long as nothing changes."""
+
+    def change(self, name: str, decide: Callable[[User | None], User | None]) -> User | None:
+        """Store what `decide` makes of a user as it is stored now, in one step; the user then.
+
+        `decide` gets None where there is no user, and returns None to remove one; the same object
+        means no change. Lookups say the same before this returns. What cannot be written is kept in
+        memory and logged: a lockout holds also on a full disk.
+        """
+
+    def rehearse(self, decide: Callable[[User], User]) -> None:
+        """Spend on some user what `change` would spend, disk included, and store nothing.
+
+        StoreError where `change` could not write.
+        """
+
+
+class UserAccounts:
+    """The users of one store.
+
+    `lockout` failures in a row disable an account, 0 never. `on_gone` is told the names whose
+    sessions must end, each with the reason: deleted, disabled (even if enabled again since), or
+    made anew. `on_locked` is told the name of an account that failures have just disabled.
+    """
 
     def __init__(
         self,
-        users: UserStore,
-        sessions: SessionStore,
-        limiter: Limiter,
+        store: UserStore,
         *,
-        turnstile: Turnstile | None = None,
-        refusals: Refusals | None = None,
+        clock: Callable[[], datetime],
+        lockout: int,
+        on_gone: Callable[[Mapping[str, str]], None],
+        on_locked: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        self._users = users
-        self._sessions = sessions
-        self._limiter = limiter
-        self._turnstile = turnstile or Turnstile()
-        self._refusals = refusals or Refusals()
+        self._store = store
+        self._clock = clock
+        self.lockout = lockout
+        self._on_gone = on_gone
+        self._on_locked = on_locked
+        self._highest_cost: tuple[Mapping[str, User], int] = ({}, COST)
+        store.subscribe(self._tell)
 
-    def for_request(self, address: str, principal: Principal) -> RequestAccounts:
-        """Logging in and out for one request from `address`."""
-        return RequestAccounts(self, address, principal)
+    def start(self) -> None:
+        """Load the users for the first time; without a store there are none until it appears."""
+        if self._store.load():
+            _log.info("Loaded %d user(s) from %s", len(self._store.users()), self._store.origin)
+        if self.lockout:
+            _log.info("Account lockout enabled: %d failed attempts in a row", self.lockout)
 
-    def log_in(self, username: str, password: str, address: str) -> tuple[str, str]:
-        """A session token and when it expires (RFC 3339); LoginError in the guide's words."""
-        name = ""
-        try:
-            # Before anything is made of what the client sent.
-            self._refuse_blocked(self._limiter.retry_after(address))
-            name = normalize(username)
-            user = self._check(name, password, address)
-        except LoginError as error:
-            self._log_failure(name, address, error)
-            raise
-        token, session = self._sessions.open(name)
-        # The account may have ended between the check and the session, which nobody then ended.
-        now = self._users.get(name)
-        if now is None or (now.enabled, now.disabled_at) != (True, user.disabled_at):
-            self._sessions.end(session.key, "user disabled")
-            raise LoginError(DISABLED)
-        _log.info("session started address=%s user=%s", quote(address), quote(name))
-        return token, rfc3339(session.expires_at)
+    def get(self, name: str) -> User | None:
+        """The user of that name (NFC) as last loaded."""
+        return self._store.get(name)
 
-    def known(self, username: str) -> str | None:
-        """The name of the account that `username` is, None when it is nobody's."""
-        if len(username) > _MAX_TYPED_CHARACTERS:
-            return None
-        name = normalize(username)
-        return None if self._users.get(name) is None else name
+    def highest_cost(self) -> int:
+        """The highest bcrypt cost of all hashes: a refusal of any name must take that long."""
+        users, cost = self._highest_cost
+        if users is not self._store.users():
+            users = self._store.users()
+            costs = [cost_of(user.password_hash) for user in users.values()]
+            cost = max(costs, default=COST)
+            self._highest_cost = (users, cost)
+        return cost
 
-    def log_out(self, principal: Principal) -> bool:
-        """End the session that `principal` is; False when it is none."""
-        return self._sessions.end(principal.key, "logged out")
+    def reload(self) -> bool:
+        """Take over what the store says now; False when nothing has changed. StoreError."""
+        return self._store.reload()
 
-    def _check(self, name: str, password: str, address: str) -> User:
-        with self._turnstile.turn():
-            self._refuse_blocked(self._limiter.count(address))
-            user = self._users.get(name)
-            usable = user.password_hash if user is not None and user.enabled else None
-            right = matches(password, usable, self._users.dearest_cost())
-            answer_at = time.monotonic() + _REFUSAL_SECONDS
-            # Still in turn: while the file is locked, the next ones are told that the server is
-            # busy, instead of waiting for it with every worker thread there is.
-            outcome = self._record(user, password, right=right)
-        if isinstance(outcome, User):
-            self._limiter.forgive(address)
-            return outcome
-        time.sleep(max(0.0, answer_at - time.monotonic()))
-        raise LoginError(outcome)
+    def succeeded(self, checked: User, password_hash: str | None = None) -> User | None:
+        """Record a login of `checked`, and another hash of its password if one is given.
 
-    def _record(self, user: User | None, password: str, *, right: bool) -> User | str:
-        """Write down how a check ended: the account that may come in, or the words for it."""
-        if user is None or not user.enabled:
-            self._users.pretend()
-            return WRONG if user is None else DISABLED
-        if not right:
-            self._users.failed(user)
-            return WRONG
-        better = hash_password(password) if is_weak(user.password_hash) else user.password_hash
-        now = self._users.succeeded(user, better)
-        if now is not None and now.enabled and now.password_hash != better:
-            # Another login may have hashed the same password anew meanwhile.
-            if not matches(password, now.password_hash):
-                return WRONG
-            better = now.password_hash
-            now = self._users.succeeded(now, better)
-        if now is not None and now.enabled and now.password_hash == better:
-            return now
-        return DISABLED if now is not None and not now.enabled else WRONG
+        Returns the account as it is now, None when it is gone.
+        """
+        return self._record(checked, lambda user: user.with_login(self._clock(), password_hash))
 
-    def _log_failure(self, name: str, address: str, error: LoginError) -> None:
-        # People type passwords where the name belongs: what is no name stays out.
-        user = quote(name) if self._users.get(name) is not None else "-"
-        reason = quote(error.message, len(error.message))
-        if error.message == BLOCKED and not self._limiter.is_news(address):
-            self._refusals.count(address, BLOCKED)
-            level = logging.DEBUG
-        else:
-            news = error.message == BLOCKED
-            shown = self._refusals.is_line(address, error.message, news=news)
-            level = logging.WARNING if shown else logging.DEBUG
-        _log.log(level, "login failed address=%s user=%s reason=%s", quote(address), user, reason)
+    def failed(self, checked: User) -> User | None:
+        """Record a failed login, and log it when that locks the account."""
+        if not self.lockout:
+            return self.get(checked.name)
+        now = self._clock()
+        user = self._record(checked, lambda user: user.with_failure(now, self.lockout))
+        if user is not None and user.disabled_at == rfc3339(now, "microseconds"):
+            count = user.failed_attempts
+            _log.warning("account locked user=%s failed_attempts=%d", quote(user.name), count)
+            self._on_locked(user.name)
+        return user
 
-    def _refuse_blocked(self, wait: int | None) -> None:
-        if wait is not None:
-            raise LoginError(BLOCKED, retry_after_seconds=wait)
+    def equalise_failure_time(self) -> None:
+        """Take as long as `failed` takes, and change nothing: for a name that has no account.
 
+        Writing takes longer the more users there are and the slower the disk is, so no fixed
+        delay can hide it.
+        """
+        if not self.lockout:
+            return
+        # What is in the way of writing is in the way of `failed` too, which logs it.
+        with contextlib.suppress(StoreError):
+            self._store.rehearse(lambda user: user.with_failure(self._clock(), self.lockout))
 
-@dataclass(frozen=True, slots=True)
-class RequestAccounts:
-    """Accounts for the one request that came from `address` as `principal`."""
+    def _record(self, checked: User, change: Callable[[User], User]) -> User | None:
+        """Change the account, unless it is not what was checked any more."""
 
-    accounts: Accounts
-    address: str
-    principal: Principal
+        def decide(user: User | None) -> User | None:
+            # Looked at in the same step as the writing: whoever disabled the account or changed its
+            # password since the check came first.
+            if user is None or not user.enabled or user.password_hash != checked.password_hash:
+                return user
+            return change(user)
 
-    def log_in(self, username: str, password: str) -> tuple[str, str]:
-        """A new session token and its expiry (RFC 3339); LoginError when refused."""
-        return self.accounts.log_in(username, password, self.address)
+        return self._store.change(checked.name, decide)
 
-    def log_out(self) -> bool:
-        """End the session this call came with; False when it came with none."""
-        return self.accounts.log_out(self.principal)
-
-    def known(self, username: str) -> str | None:
-        """The name of the account that `username` is, None when it is nobody's."""
-        return self.accounts.known(username)
+    def _tell(self, changes: UserChanges) -> None:
+        reasons = {before.name: why_gone(before, after) for before, after in changes}
+        gone = {name: reason for name, reason in reasons.items() if reason is not None}
+        if gone:
+            self._on_gone(gone)

@@ -9,12 +9,12 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
+from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.principal import LOGIN_TOOL, VISITOR, Principal
 from pgmcp.auth.refusals import Refusals
-from pgmcp.auth.sessions import Session, SessionStore
-from pgmcp.auth.token_store import TokenStore
-from pgmcp.auth.tokens import Token
+from pgmcp.auth.sessions import Session, Sessions
+from pgmcp.auth.tokens import ApiToken
 from pgmcp.auth.users import normalize
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.logs.log import quote
@@ -26,7 +26,7 @@ _MAX_SEEN = 10_000
 _log = logging.getLogger("pgmcp.auth")
 
 
-class Gate:
+class CredentialGate:
     """`databases` maps each configured name, in order, to the users it is reserved for.
 
     `bad_tokens` counts failures per address; a valid token is never held up by it.
@@ -35,8 +35,8 @@ class Gate:
 
     def __init__(
         self,
-        tokens: TokenStore,
-        sessions: SessionStore,
+        tokens: ApiTokens,
+        sessions: Sessions,
         *,
         databases: Mapping[str, Sequence[str]],
         bad_tokens: Limiter,
@@ -55,22 +55,26 @@ class Gate:
         self._seen: set[tuple[str, str]] = set()
         self._seen_lock = threading.Lock()
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:
-        """Who a request with these Authorization headers is.
+    def check(
+        self, authorization: Sequence[str], address: str, subject: str | None = None
+    ) -> Principal | None:
+        """The principal of a request with these Authorization values, which came from `address`
+        with a verified certificate of `subject`, or with none.
 
+        None for a request without a credential: `visitor` decides by what it asks. A header decides
+        alone, also beside a certificate: what was sent must be valid.
         UnauthorizedError, or TooManyAttemptsError for an address with too many bad tokens.
         """
         if not authorization:
-            self._refused(address, "missing credential")
-            raise UnauthorizedError
+            return None if subject is None else self._certified(subject, address)
         secret = _bearer(authorization[0]) if len(authorization) == 1 else None
         if secret is None:
             kind = "malformed header" if len(authorization) == 1 else "several headers"
             raise self._bad(address, kind)
-        found = self._tokens.find(secret) or self._sessions.find(secret)
-        if found is None:
+        credential = self._tokens.find(secret) or self._sessions.find(secret)
+        if credential is None:
             raise self._bad(address, "unknown, expired or revoked token")
-        principal = self._principal(found)
+        principal = self._principal(credential)
         self._log_first(principal, address)
         return principal
 
@@ -85,8 +89,8 @@ class Gate:
         self._refused(address, "missing credential")
         raise UnauthorizedError
 
-    def certified(self, subject: str, address: str) -> Principal | None:
-        """Whose token the subject of a verified certificate stands for; None when for none.
+    def _certified(self, subject: str, address: str) -> Principal | None:
+        """Maps the subject of a verified certificate to the principal of its token, or None.
 
         UnauthorizedError when that token has been removed or has expired.
         """
@@ -101,17 +105,18 @@ class Gate:
         self._log_first(principal, address)
         return principal
 
-    def _principal(self, found: Token | Session) -> Principal:
-        if isinstance(found, Session):
-            return Principal("session", found.username, found.key, self._for_user(found.username))
-        return Principal("token", found.id, found.key, self._for_token(found))
+    def _principal(self, credential: ApiToken | Session) -> Principal:
+        if isinstance(credential, Session):
+            username = credential.username
+            return Principal("session", username, credential.key, self._for_user(username))
+        return Principal("token", credential.id, credential.key, self._for_token(credential))
 
     def _for_user(self, username: str) -> tuple[str, ...]:
         return tuple(
             name for name, users in self._databases.items() if not users or username in users
         )
 
-    def _for_token(self, token: Token) -> tuple[str, ...]:
+    def _for_token(self, token: ApiToken) -> tuple[str, ...]:
         if token.database is not None:
             # Not configured (any more): no database, rather than another one than was meant.
             return (token.database,) if token.database in self._databases else ()
@@ -122,7 +127,7 @@ class Gate:
         if wait is None:
             self._refused(address, kind)
             return UnauthorizedError()
-        if self._bad_tokens.is_news(address):
+        if self._bad_tokens.should_log_block(address):
             self._refused(address, f"too many bad tokens, {kind}", news=True)
         else:
             self._refusals.count(address, kind)

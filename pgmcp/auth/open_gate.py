@@ -11,19 +11,20 @@ from pgmcp.auth.principal import Principal
 
 
 class OpenGate:
-    """Everybody is `principal`."""
+    """A gate that takes every request for one of `principal`."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:  # noqa: ARG002
-        """The one principal."""
+    def check(
+        self,
+        authorization: Sequence[str],  # noqa: ARG002
+        address: str,  # noqa: ARG002
+        subject: str | None = None,  # noqa: ARG002
+    ) -> Principal:
+        """The principal, whatever the request brings."""
         return self._principal
 
     def visitor(self, method: str, params: object, address: str = "-") -> Principal:  # noqa: ARG002
-        """The one principal."""
-        return self._principal
-
-    def certified(self, subject: str, address: str) -> Principal | None:  # noqa: ARG002
-        """The one principal."""
+        """The principal, whatever is asked."""
         return self._principal

@@ -1,36 +1,27 @@
-"""API tokens as values, and the file that holds them as bytes; no I/O.
+"""API tokens as values; no I/O.
 
-The rule: the file keeps a token's SHA-256 and never the token, and what an entry holds beyond what
-is understood here goes back as it came.
+The rule: a token is kept as its SHA-256 and never as itself.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
-from pgmcp.auth import entries
-from pgmcp.auth.fields import Fields, rfc3339
-from pgmcp.errors import FileError, UsageError
-from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
-from pgmcp.visible import visible
-
-PREFIX_MIN_CHARACTERS = 8
-_HASH = re.compile(r"[0-9a-f]{64}")
+from pgmcp.auth.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """One token. `hash` is 64 lower-case hex digits; `expires_at` None means never.
+class ApiToken:
+    """A token. `hash` is 64 lower-case hex digits; `expires_at` None means never.
 
-    `database` is the only one it may use, None for the default. `entry` is what the file says, and
-    `text` how it says it, None when that is not known or not in our layout.
+    `database` is the only database that it may use, None for the default. `entry` is what the store
+    says, unknown keys included; `text` is how a file says it, None when that is not known or not in
+    our layout.
     """
 
     id: str
@@ -52,54 +43,8 @@ class Token:
         return self.expires_at is not None and self.expires_at <= now
 
 
-@dataclass(frozen=True, slots=True)
-class TokenFile:
-    """The tokens of a file, in its order, and its other keys."""
-
-    tokens: tuple[Token, ...] = ()
-    others: Mapping[str, object] | None = None
-
-    def dump(self) -> bytes:
-        """The file, in the guide's list form."""
-        if not self.tokens:
-            return dump_yaml({**(self.others or {}), "tokens": []})
-        unknown = [("", dict(token.entry)) for token in self.tokens if token.text is None]
-        made = iter(entries.written("tokens", unknown))
-        texts = [next(made) if token.text is None else token.text for token in self.tokens]
-        others = dump_yaml(self.others) if self.others else b""
-        return others + entries.join(texts, "tokens")
-
-    def added(self, token: Token) -> TokenFile:
-        """With one more token."""
-        return replace(self, tokens=(*self.tokens, token))
-
-    def without(self, drop: Callable[[Token], bool]) -> TokenFile:
-        """Without the tokens for which `drop` is true."""
-        return replace(self, tokens=tuple(t for t in self.tokens if not drop(t)))
-
-    def find(self, wanted: str) -> Token:
-        """The token with that id, or with that beginning of its hash; UsageError."""
-        for token in self.tokens:
-            if token.id == wanted:
-                return token
-        prefix = wanted.lower().rstrip(".")
-        found = [token for token in self.tokens if token.hash.startswith(prefix)]
-        if len(prefix) < PREFIX_MIN_CHARACTERS or not found:
-            raise UsageError(
-                f"Token not found: {wanted}",
-                f"Give its id or at least {PREFIX_MIN_CHARACTERS} characters of its hash; "
-                "-list-tokens shows both.",
-            )
-        if len(found) > 1:
-            candidates = [f"  {visible(t.id)}  {t.hash[:20]}..." for t in found]
-            raise UsageError(
-                f"{wanted} fits {len(found)} tokens:", "\n".join([*candidates, "Give more of it."])
-            )
-        return found[0]
-
-
 def digest(secret: str) -> str:
-    """The SHA-256 of a token as the file writes it: lower-case hex."""
+    """The SHA-256 of a token as a store keeps it: 64 lower-case hex digits."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -109,16 +54,16 @@ def new_secret() -> str:
 
 
 def new_token(
-    taken: TokenFile,
+    taken: Iterable[ApiToken],
     secret: str,
     *,
     note: str,
     database: str | None,
     now: datetime,
     expires_at: datetime | None,
-) -> Token:
-    """A token for `secret` with an id that is free in `taken`."""
-    ids = {token.id for token in taken.tokens}
+) -> ApiToken:
+    """A token for `secret`, with an id that none of `taken` has."""
+    ids = {token.id for token in taken}
     number = int(now.timestamp())
     while f"token-{number}" in ids:
         number += 1
@@ -131,101 +76,14 @@ def new_token(
     }
     if database is not None:
         entry["database"] = database
-    return Token(f"token-{number}", digest(secret), note, now, expires_at, database, entry)
+    return ApiToken(f"token-{number}", digest(secret), note, now, expires_at, database, entry)
 
 
-def parse_tokens(data: bytes, origin: str, known: Iterable[Token] = ()) -> TokenFile:
-    """The tokens of a file, in the list form or the Go program's map form; FileError.
+def why_ended(before: ApiToken, after: ApiToken | None, now: datetime) -> str | None:
+    """Why the connections of a token must end when the store says `after` instead of `before`.
 
-    `known` are tokens that are taken as they are where the file still says the same.
+    `after` is the token of the same hash, None when there is none. Returns None when they may stay.
     """
-    tokens = _entries(data, origin, known)
-    return parse_document(data, origin) if tokens is None else TokenFile(tokens, {})
-
-
-def parse_document(data: bytes, origin: str) -> TokenFile:
-    """The same by YAML's parser, which takes any layout and says what is wrong with a file."""
-    document = parse_yaml(data, origin)
-    if document.value is None:
-        raise FileError(
-            "the file is empty", "A file without tokens says: tokens: []", origin=origin
-        )
-    top = Fields(document, (), document.value)
-    top.need("tokens")
-    listed = top.values["tokens"]
-    wheres: list[Where]
-    if isinstance(listed, list):
-        wheres = [("tokens", position) for position in range(len(listed))]
-        tokens = [_token(document, where, item) for where, item in zip(wheres, listed, strict=True)]
-    elif isinstance(listed, dict):
-        wheres = [("tokens", name) for name in listed]
-        tokens = [_go_token(document, ("tokens", name), name, listed[name]) for name in listed]
-    else:
-        raise top.error("tokens", "is not a list", "A file without tokens says: tokens: []")
-    seen: set[str] = set()
-    for where, token in zip(wheres, tokens, strict=True):
-        for name, value in (("id", token.id), ("hash", token.hash)):
-            if f"{name} {value}" in seen:
-                raise document.error((*where, name), "is there twice")
-            seen.add(f"{name} {value}")
-    others = {key: value for key, value in top.values.items() if key != "tokens"}
-    return TokenFile(tuple(tokens), others)
-
-
-def _entries(data: bytes, origin: str, known: Iterable[Token]) -> tuple[Token, ...] | None:
-    """The tokens of a file in our own layout, None when it is another or something is wrong."""
-    texts = entries.split(data, "tokens")
-    if texts is None:
-        return None
-    before = {token.text: token for token in known}
-    document = Document(None, origin, {(): 1})
-    tokens: list[Token] = []
-    for text in texts:
-        token = before.get(text)
-        if token is None:
-            entry = entries.read(text, "tokens")
-            if entry is None:
-                return None
-            try:
-                token = _token(document, (), entry[1], text)
-            except FileError:
-                return None
-        tokens.append(token)
-    unique = len({t.id for t in tokens}) == len({t.hash for t in tokens}) == len(tokens)
-    return tuple(tokens) if unique else None
-
-
-def _go_token(document: Document, where: Where, name: str, value: object) -> Token:
-    entry = dict(Fields(document, where, value).values)
-    note = entry.pop("annotation", None)
-    listed: dict[str, object] = {"id": name, "hash": entry.pop("hash", None), "note": note or ""}
-    return _token(document, where, {**listed, **entry})
-
-
-def _token(document: Document, where: Where, value: object, text: str | None = None) -> Token:
-    fields = Fields(document, where, value)
-    hashed = fields.text("hash").lower()
-    if not _HASH.fullmatch(hashed):
-        raise fields.error("hash", "is not a SHA-256 hash: 64 hexadecimal digits")
-    # Never is something that a file must say: a lost line must not make a token eternal.
-    fields.need("expires_at")
-    lasting = fields.values["expires_at"] in (None, "", "never")
-    return Token(
-        id=fields.text("id"),
-        hash=hashed,
-        note=fields.text("note", ""),
-        created_at=fields.time("created_at"),
-        expires_at=None if lasting else fields.time("expires_at"),
-        database=fields.text("database", "") or None,
-        entry=fields.values,
-        text=text,
-    )
-
-
-def missing_token_file(path: Path) -> FileError:
-    """The guide's three lines."""
-    return FileError(
-        f"Token file not found: {path}",
-        "Create tokens with: ./pgedge-postgres-mcp -add-token\n"
-        "Or disable authentication with: -no-auth",
-    )
+    if after is None or after.id != before.id:
+        return "expired" if before.expired(now) else "removed"
+    return None if after.database == before.database else "bound to another database"

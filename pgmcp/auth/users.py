@@ -1,4 +1,4 @@
-"""User accounts as values, and the file that holds them as bytes; no I/O.
+"""User accounts as values, and the rules for names and passwords; no I/O.
 
 The rule: a name is compared in Unicode NFC, and what an entry holds beyond what is understood here
 goes back as it came.
@@ -7,21 +7,18 @@ goes back as it came.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pgmcp.auth import entries
-from pgmcp.auth.fields import Fields, rfc3339
-from pgmcp.auth.passwords import MAX_BYTES, is_hash
-from pgmcp.errors import FileError, UsageError
-from pgmcp.logs.log import visible
-from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
+from pgmcp.auth.passwords import MAX_BYTES
+from pgmcp.auth.times import rfc3339
+from pgmcp.errors import UsageError, visible
 
 NAME_MAX_CHARACTERS = 64
 _MAX_DECOMPOSED = 4 * NAME_MAX_CHARACTERS
-"""The longest text whose NFC has that many characters: one is made of four at most."""
+"""The longest text whose NFC has that many characters: a character is made of four at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,49 +77,6 @@ class User:
         return replace(self, **values, entry={**self.entry, **values}, text=None)
 
 
-@dataclass(frozen=True, slots=True)
-class UserFile:
-    """The users of a file by name, in its order, and its other keys."""
-
-    users: Mapping[str, User]
-    others: Mapping[str, object]
-
-    def dump(self) -> bytes:
-        """The file."""
-        if not self.users:
-            return dump_yaml({**self.others, "users": {}})
-        others = dump_yaml(self.others) if self.others else b""
-        return others + entries.join([u.text or "" for u in self.written().users.values()], "users")
-
-    def written(self) -> UserFile:
-        """With the text that `dump` gives each user, so that it is made once."""
-        unknown = [(n, dict(user.entry)) for n, user in self.users.items() if user.text is None]
-        made = iter(entries.written("users", unknown))
-        users = {
-            name: replace(user, text=next(made)) if user.text is None else user
-            for name, user in self.users.items()
-        }
-        return replace(self, users=users)
-
-    def with_user(self, user: User) -> UserFile:
-        """With a user added or replaced."""
-        return replace(self, users={**self.users, user.name: user})
-
-    def without(self, name: str) -> UserFile:
-        """Without one user."""
-        return replace(self, users={n: user for n, user in self.users.items() if n != name})
-
-    def find(self, name: str) -> User:
-        """The user of that name; UsageError."""
-        user = self.users.get(normalize(name))
-        if user is None:
-            raise UsageError(f"User not found: {name}", "See them with: -list-users")
-        return user
-
-
-NO_USERS = UserFile({}, {})
-
-
 def normalize(name: str) -> str:
     """The form in which names are compared and stored: Unicode NFC.
 
@@ -170,77 +124,12 @@ def new_user(name: str, password_hash: str, annotation: str, now: datetime) -> U
     return User(name, password_hash, now, None, True, annotation, 0, "", entry)
 
 
-def parse_users(data: bytes, origin: str, known: Iterable[User] = ()) -> UserFile:
-    """The users of a file; FileError.
+def why_gone(before: User, after: User | None) -> str | None:
+    """Why the sessions of a user must end when the store says `after` instead of `before`.
 
-    `known` are users who are taken as they are where the file still says the same.
+    None when they may stay: another password or note ends none.
     """
-    users = _entries(data, origin, known)
-    return parse_document(data, origin) if users is None else UserFile(users, {})
-
-
-def _entries(data: bytes, origin: str, known: Iterable[User]) -> dict[str, User] | None:
-    """The users of a file in our own layout, None when it is another or something is wrong."""
-    texts = entries.split(data, "users")
-    if texts is None:
-        return None
-    before = {user.text: user for user in known}
-    document = Document(None, origin, {(): 1})
-    users: dict[str, User] = {}
-    for text in texts:
-        user = before.get(text)
-        if user is None:
-            entry = entries.read(text, "users")
-            if entry is None:
-                return None
-            try:
-                user = _user(document, (), normalize(entry[0]), entry[1], text)
-            except FileError:
-                return None
-        if user.name in users:
-            return None
-        users[user.name] = user
-    return users
-
-
-def parse_document(data: bytes, origin: str) -> UserFile:
-    """The same by YAML's parser, which takes any layout and says what is wrong with a file."""
-    document = parse_yaml(data, origin)
-    hint = "A file without users says: users: {}"
-    if document.value is None:
-        raise FileError("the file is empty", hint, origin=origin)
-    top = Fields(document, (), document.value)
-    top.need("users")
-    listed = top.values["users"]
-    if not isinstance(listed, dict):
-        raise top.error("users", "is not a mapping from names to users", hint)
-    users: dict[str, User] = {}
-    for key, value in listed.items():
-        user = _user(document, ("users", key), normalize(key), value)
-        if user.name in users:
-            raise document.error(("users", key), "is there twice")
-        users[user.name] = user
-    return UserFile(users, {key: value for key, value in top.values.items() if key != "users"})
-
-
-def _user(
-    document: Document, where: Where, name: str, value: object, text: str | None = None
-) -> User:
-    fields = Fields(document, where, value)
-    if normalize(fields.text("username", name)) != name:
-        raise fields.error("username", "is not the name the entry stands under")
-    password_hash = fields.text("password_hash")
-    if not is_hash(password_hash):
-        raise fields.error("password_hash", "is not a bcrypt hash")
-    return User(
-        name=name,
-        password_hash=password_hash,
-        created_at=fields.time("created_at"),
-        last_login=None if fields.text("last_login", "") == "" else fields.time("last_login"),
-        enabled=fields.flag("enabled"),
-        annotation=fields.text("annotation", ""),
-        failed_attempts=fields.count("failed_attempts"),
-        disabled_at=fields.text("disabled_at", ""),
-        entry=fields.values,
-        text=text,
-    )
+    if after is None or after.created_at != before.created_at:
+        return "user deleted"
+    disabled = before.enabled and not (after.enabled and after.disabled_at == before.disabled_at)
+    return "user disabled" if disabled else None

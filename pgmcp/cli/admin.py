@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp.auth.fields import utc_now
+from pgmcp.auth.times import utc_now
 from pgmcp.cli.command import Command, Options
 from pgmcp.cli.console import Console
 from pgmcp.config.model import Config

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp.auth.tokens import parse_tokens
-from pgmcp.auth.users import parse_users
 from pgmcp.cli.command import Command
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.exposure import exposure
@@ -27,6 +25,8 @@ from pgmcp.config.model import Config
 from pgmcp.errors import FileError
 from pgmcp.storage.files import read
 from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.stores.token_file import parse_tokens
+from pgmcp.stores.user_file import parse_users
 
 _SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 

@@ -6,19 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp.auth.expiry import describe_expiry, parse_expiry
-from pgmcp.auth.tokens import (
-    Token,
-    TokenFile,
-    missing_token_file,
-    new_secret,
-    new_token,
-    parse_tokens,
-)
+from pgmcp.auth.times import describe_expiry, parse_expiry
+from pgmcp.auth.tokens import ApiToken, new_secret, new_token
 from pgmcp.cli.command import Command
 from pgmcp.errors import UsageError
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.stores.token_file import TokenFile, missing_token_file, parse_tokens
 
 _SHOWN_HASH = 12
 
@@ -27,7 +21,7 @@ def add_token(command: Command) -> int:
     """Make a token and show it, this once."""
     note, database, expires_at = _answers(command)
     secret = new_secret()
-    made: list[Token] = []
+    made: list[ApiToken] = []
 
     def change(data: bytes | None) -> bytes:
         known = parse_tokens(data, str(path)) if data and data.strip() else TokenFile()
@@ -73,7 +67,7 @@ def remove_token(command: Command) -> int:
     """Remove a token by its id or the beginning of its hash."""
     path = command.loaded.http.auth.token_file
     wanted = command.text("remove-token") or ""
-    removed: list[Token] = []
+    removed: list[ApiToken] = []
 
     def change(data: bytes | None) -> bytes:
         if data is None:
@@ -105,12 +99,12 @@ def _read(path: Path) -> TokenFile:
     return parse_tokens(data, str(path))
 
 
-def _heading(token: Token) -> list[str]:
+def _heading(token: ApiToken) -> list[str]:
     lines = [f"ID: {token.id}", f"Note: {token.note}"]
     return [*lines, f"Database: {token.database}"] if token.database else lines
 
 
-def _hash_line(token: Token) -> str:
+def _hash_line(token: ApiToken) -> str:
     return f"Hash (first {_SHOWN_HASH} chars): {token.hash[:_SHOWN_HASH]}..."
 
 

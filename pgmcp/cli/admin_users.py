@@ -10,20 +10,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pgmcp.auth.passwords import hash_password
-from pgmcp.auth.users import (
-    NO_USERS,
-    User,
-    UserFile,
-    check_name,
-    check_password,
-    new_user,
-    parse_users,
-)
+from pgmcp.auth.users import User, check_name, check_password, new_user
 from pgmcp.cli.command import Command
-from pgmcp.errors import UsageError
-from pgmcp.logs.log import visible
+from pgmcp.errors import UsageError, visible
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 
 _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
 

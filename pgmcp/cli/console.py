@@ -12,8 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TextIO
 
-from pgmcp.errors import FileError, UsageError
-from pgmcp.visible import visible
+from pgmcp.errors import FileError, UsageError, visible
 
 
 @dataclass(frozen=True, slots=True)

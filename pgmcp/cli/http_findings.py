@@ -11,12 +11,12 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp.auth.tokens import parse_tokens
 from pgmcp.cli.exposure import OTHERS, exposure
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.model import Address, Http, Tls
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.files import read
+from pgmcp.stores.token_file import parse_tokens
 from pgmcp.transport import pem
 from pgmcp.transport.certificate import Certificate, certificates
 from pgmcp.transport.listen import listen

@@ -16,8 +16,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from pgmcp.errors import PgmcpError
-from pgmcp.visible import visible
+from pgmcp.errors import PgmcpError, visible
 
 _SHOWN_CHARACTERS = 80
 _FIELD_CHARACTERS = 2000

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pgmcp.config.model import Log
-from pgmcp.errors import ConfigError, FileError
+from pgmcp.errors import ConfigError, FileError, visible
 from pgmcp.logs.lines import REQUEST, JsonFormatter, TextFormatter, quote
 from pgmcp.logs.writer import LogWriter
 from pgmcp.storage.regular_file import open_regular
-from pgmcp.visible import visible
 
 __all__ = [
     "ROOT",

@@ -6,18 +6,21 @@ The rule: a reload changes what is allowed, and forgets nothing that was counted
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 
-from pgmcp.auth.accounts import Accounts
-from pgmcp.auth.gate import Gate
+from pgmcp.auth.accounts import UserAccounts
+from pgmcp.auth.api_tokens import ApiTokens
+from pgmcp.auth.ended import Ended
+from pgmcp.auth.gate import CredentialGate
 from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.logins import Logins
 from pgmcp.auth.refusals import Refusals
-from pgmcp.auth.sessions import SessionStore
-from pgmcp.auth.token_store import Ended, TokenStore
-from pgmcp.auth.user_store import UserStore
+from pgmcp.auth.sessions import Sessions
+from pgmcp.auth.times import utc_now
 from pgmcp.config.model import Auth, Config
 from pgmcp.server.observation import Observation, ObservedGate
 from pgmcp.storage.watch import Watcher
+from pgmcp.stores.files import FileTokenStore, FileUserStore
+from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
 
 SWEEP_SECONDS = 1.0
 
@@ -36,21 +39,28 @@ class FrontDoor:
     ) -> None:
         auth = config.http.auth
         self._refused = observation.refused
-        self.sessions = SessionStore(
-            clock=_now, max_per_user=auth.max_sessions_per_user, on_ended=on_ended
+        self.sessions = Sessions(
+            MemorySessionStore(),
+            clock=utc_now,
+            max_per_user=auth.max_sessions_per_user,
+            on_ended=on_ended,
         )
-        self.tokens = TokenStore(auth.token_file, clock=_now, on_ended=on_ended)
-        self.users = UserStore(
-            auth.user_file,
-            clock=_now,
+        self.tokens = ApiTokens(FileTokenStore(auth.token_file), clock=utc_now, on_ended=on_ended)
+        self.users = UserAccounts(
+            FileUserStore(auth.user_file),
+            clock=utc_now,
             lockout=auth.max_failed_attempts_before_lockout,
             on_gone=self.sessions.end_users,
             on_locked=observation.locked,
         )
-        self._bad_tokens = Limiter(auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds)
-        self._logins = Limiter(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
+        self._bad_tokens = Limiter(
+            MemoryLimitStore(), auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds
+        )
+        self._failed_logins = Limiter(
+            MemoryLimitStore(), auth.rate_limit_max_attempts, auth.rate_limit_window_seconds
+        )
         self.refusals = Refusals()
-        self.accounts = Accounts(self.users, self.sessions, self._logins, refusals=self.refusals)
+        self.logins = Logins(self.users, self.sessions, self._failed_logins, refusals=self.refusals)
         watcher.watch(auth.token_file, observation.reloading("tokens", self.tokens.reload), "auth")
         watcher.watch(auth.user_file, observation.reloading("users", self.users.reload), "auth")
         watcher.every(SWEEP_SECONDS, self.sweep, "auth")
@@ -60,7 +70,7 @@ class FrontDoor:
 
     def gate(self, config: Config) -> ObservedGate:
         """The gate to the databases of a configuration."""
-        gate = Gate(
+        gate = CredentialGate(
             self.tokens,
             self.sessions,
             databases={d.name: d.available_to_users for d in config.databases},
@@ -73,7 +83,7 @@ class FrontDoor:
     def change(self, auth: Auth) -> None:
         """Hold everybody to other limits from now on."""
         self._bad_tokens.change(auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds)
-        self._logins.change(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
+        self._failed_logins.change(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
         self.sessions.max_per_user = auth.max_sessions_per_user
         self.users.lockout = auth.max_failed_attempts_before_lockout
 
@@ -91,7 +101,3 @@ def _log_limits(auth: Auth) -> None:
             auth.rate_limit_max_attempts,
             auth.rate_limit_window_seconds // 60,
         )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -178,7 +178,7 @@ class HttpFront:
         door = self._door
 
         def context(principal: Principal, call: Call, client: ClientInfo) -> Context:
-            accounts = door.accounts.for_request(client.address, principal) if door else None
+            accounts = door.logins.for_request(client.address, principal) if door else None
             return serving.context(principal, call, client.address, accounts)
 
         return Endpoint(

@@ -20,7 +20,7 @@ from pgmcp.metrics.metrics import Counter, Family, Histogram, gauge, value
 if TYPE_CHECKING:
     # Loaded by whoever makes one; over standard input there is no gate.
     from pgmcp.audit.audit import Audit
-    from pgmcp.auth.accounts import RequestAccounts
+    from pgmcp.auth.logins import RequestLogins
     from pgmcp.calls.trail import Trail
     from pgmcp.transport.endpoint import Gate
 
@@ -169,10 +169,12 @@ class ObservedGate:
     gate: Gate
     refused: Counter
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:
-        """Who brings these Authorization values; AuthError when nobody."""
+    def check(
+        self, authorization: Sequence[str], address: str, subject: str | None
+    ) -> Principal | None:
+        """The principal with these credentials, None without any; AuthError for bad ones."""
         try:
-            return self.gate.check(authorization, address)
+            return self.gate.check(authorization, address, subject)
         except TooManyAttemptsError:
             self.refused.add("limited")
             raise
@@ -180,16 +182,8 @@ class ObservedGate:
             self.refused.add("unauthorized")
             raise
 
-    def certified(self, subject: str, address: str) -> Principal | None:
-        """Whom a verified certificate's subject stands for, None when for nobody."""
-        try:
-            return self.gate.certified(subject, address)
-        except UnauthorizedError:
-            self.refused.add("unauthorized")
-            raise
-
     def visitor(self, method: str, params: object, address: str) -> Principal:
-        """Who asks this without a credential; UnauthorizedError unless anybody may."""
+        """The principal without a credential; UnauthorizedError unless anybody may ask this."""
         try:
             return self.gate.visitor(method, params, address)
         except UnauthorizedError:
@@ -204,7 +198,7 @@ class ObservedAccounts:
     People type passwords where the name belongs: what is nobody's name is left out.
     """
 
-    accounts: RequestAccounts
+    accounts: RequestLogins
     trail: Trail
 
     def log_in(self, username: str, password: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from pgmcp.server.observation import ObservedAccounts
 from pgmcp.server.witness import WitnessedDatabase
 
 if TYPE_CHECKING:
-    from pgmcp.auth.accounts import RequestAccounts
+    from pgmcp.auth.logins import RequestLogins
 
 OPERATOR = "operator"
 """Whose connections look at the databases on nobody's behalf."""
@@ -131,7 +131,7 @@ class Serving:
         principal: Principal,
         call: Call,
         address: str,
-        accounts: RequestAccounts | None = None,
+        accounts: RequestLogins | None = None,
     ) -> Context:
         """What a feature gets for one call, which came from `address`."""
         trail = Trail(call.request_id, principal, address)

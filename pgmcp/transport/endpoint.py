@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol
 
-from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call, Keep
 from pgmcp.errors import AuthError, HttpError, OverloadedError, PgmcpError, UnauthorizedError
@@ -49,15 +48,15 @@ _STRANGERS = "strangers"
 class Gate(Protocol):
     """The front door, as HTTP uses it."""
 
-    def check(self, authorization: Sequence[str], address: str) -> Principal:
-        """Who brings these Authorization values; AuthError when nobody."""
+    def check(
+        self, authorization: Sequence[str], address: str, subject: str | None
+    ) -> Principal | None:
+        """The principal of a request with these Authorization values, or with a verified
+        certificate of `subject`; None for a stranger, whose body decides. AuthError for credentials
+        that are not valid."""
 
     def visitor(self, method: str, params: object, address: str) -> Principal:
-        """Who asks this without a credential; UnauthorizedError unless anybody may."""
-
-    def certified(self, subject: str, address: str) -> Principal | None:
-        """Whom a verified certificate's subject stands for, None when for nobody; AuthError when
-        for one who may not come in any more."""
+        """The principal of a stranger who asks this; UnauthorizedError unless anybody may."""
 
 
 class ClientInfo(NamedTuple):
@@ -164,7 +163,8 @@ class Endpoint:
         admission = asked.admission
         if admission.principal is None:
             return
-        principal = self._principal(admission.head, admission.client.address, subject)
+        address = admission.client.address
+        principal = self._gate.check(admission.head.authorization, address, subject)
         if principal is None or principal.key != asked.principal.key:
             raise UnauthorizedError
         asked.principal = principal
@@ -191,7 +191,7 @@ class Endpoint:
         address = origin.client_address(
             peer, head.headers.get("x-forwarded-for", ""), self._trusted
         )
-        principal = self._principal(head, address, subject)
+        principal = self._gate.check(head.authorization, address, subject)
         if principal is None and not _is_json(head):
             self._turn_away(address)
         if not _is_json(head):
@@ -204,15 +204,6 @@ class Endpoint:
         if principal.kind == "local":  # whoever reaches an open server is this one principal
             owner = f"{owner}@{address_key(address)}"
         return Admission(head, client, principal, owner, owner, self._body_bytes)
-
-    def _principal(self, head: Head, address: str, subject: str | None) -> Principal | None:
-        """Who brings these credentials; None for a stranger, whose body decides.
-
-        A header decides alone, also beside a certificate: what was sent must be valid.
-        """
-        if head.authorization or isinstance(self._gate, OpenGate):
-            return self._gate.check(head.authorization, address)
-        return None if subject is None else self._gate.certified(subject, address)
 
     def _check_browser(self, head: Head) -> None:
         """Refuse pages of other sites, and names made to point here (2025-11-25 and 2026-07-28,

@@ -65,13 +65,3 @@ class Fields:
     def error(self, key: str, problem: str, hint: str = "") -> Exception:
         """An error about the value of one key."""
         return self._document.error((*self._where, key), problem, hint)
-
-
-def rfc3339(moment: datetime, timespec: str = "seconds") -> str:
-    """A time in UTC the way the files write it: `2024-10-30T10:15:30Z`."""
-    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)

@@ -1,0 +1,168 @@
+"""The API tokens of a server: who a bearer token is, right now, and which ones have just ended.
+
+The rule: a lookup takes no lock and asks the clock; a token that goes, for whatever reason, is
+announced to `on_ended` with the key of its connections. A token that has expired by a clock that
+was just set is refused, and kept.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pgmcp.auth.ended import Ended, log_each
+from pgmcp.auth.times import WallClock
+from pgmcp.auth.tokens import ApiToken, digest, why_ended
+from pgmcp.errors import StoreError
+from pgmcp.logs.log import quote
+
+_log = logging.getLogger("pgmcp.auth")
+
+TokenChanges = Sequence[tuple[ApiToken, ApiToken | None]]
+"""Tokens as they were, each with the token of the same hash as it is now, None when it is gone."""
+
+
+class TokenStore(Protocol):
+    """Keeps API tokens. It stores and decides nothing: an expired token is a token here.
+
+    Lookups answer from what the store knows at once, without waiting for it. `origin` says where it
+    is, for the log.
+    """
+
+    @property
+    def origin(self) -> str:
+        """Where the tokens are kept, for people."""
+
+    def subscribe(self, on_changes: Callable[[TokenChanges], None]) -> None:
+        """Have `on_changes` told of tokens that changed or went, once lookups say the same."""
+
+    def load(self) -> None:
+        """Read the tokens for the first time; StoreError when there is no store."""
+
+    def reload(self) -> bool:
+        """Take over what the store says now; False when nothing has changed.
+
+        StoreError when it cannot be read: the tokens stay as they were.
+        """
+
+    def find(self, hashed: str) -> ApiToken | None:
+        """The token of that hash (64 lower-case hex digits), None when there is none."""
+
+    def get(self, token_id: str) -> ApiToken | None:
+        """The token of that id, None when there is none."""
+
+    def tokens(self) -> Collection[ApiToken]:
+        """All tokens."""
+
+    def expired(self, now: datetime) -> Collection[ApiToken]:
+        """Those that expire at `now` or did before. It is asked every second."""
+
+    def add(self, make: Callable[[Collection[ApiToken]], ApiToken]) -> ApiToken:
+        """Add the token that `make` makes, given those that are there. StoreError."""
+
+    def remove(self, drop: Callable[[ApiToken], bool]) -> Sequence[ApiToken]:
+        """Remove the tokens for which `drop` is true as they are stored now; those. StoreError."""
+
+
+class ApiTokens:
+    """The tokens of one store. `clock` is the wall clock, aware of its zone, and `elapsed` a
+    monotonic one that tells when the other is set."""
+
+    def __init__(
+        self,
+        store: TokenStore,
+        *,
+        clock: Callable[[], datetime],
+        on_ended: Ended,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._clock = WallClock(clock, elapsed)
+        self._on_ended = on_ended
+        self._announced: frozenset[str] = frozenset()
+        self._to_remove = False
+        store.subscribe(self._tell)
+
+    def start(self) -> None:
+        """Load the tokens for the first time and remove those that have expired; StoreError."""
+        self._store.load()
+        removed = self._remove_expired()
+        self._announced = frozenset(self._expired_now())
+        valid = len(self._store.tokens()) - len(self._announced)
+        _log.info("Loaded %d API token(s) from %s", valid, self._store.origin)
+        if removed:
+            _log.info("Removed %d expired token(s)", removed)
+
+    def find(self, secret: str) -> ApiToken | None:
+        """The valid token that `secret` is, None when it is none."""
+        hashed = digest(secret)
+        token = self._store.find(hashed)
+        if token is None or not hmac.compare_digest(token.hash, hashed):
+            return None
+        return None if token.expired(self._clock.now()) else token
+
+    def get(self, token_id: str) -> ApiToken | None:
+        """The valid token of that id, None when there is none."""
+        token = self._store.get(token_id)
+        return None if token is None or token.expired(self._clock.now()) else token
+
+    def reload(self) -> bool:
+        """Take over what the store says now; False when nothing has changed. StoreError."""
+        return self._store.reload()
+
+    def sweep(self) -> None:
+        """End the tokens that have expired, and remove them from the store."""
+        settled = self._clock.settled()
+        expired = self._expired_now()
+        fresh = [token for key, token in expired.items() if key not in self._announced]
+        self._to_remove = self._to_remove or bool(fresh)
+        self._end([(token, "expired") for token in fresh])
+        self._announced = frozenset(expired)
+        if self._to_remove and settled:
+            self._to_remove = False
+            self._remove_expired()
+
+    def _expired_now(self) -> dict[str, ApiToken]:
+        return {token.key: token for token in self._store.expired(self._clock.now())}
+
+    def _remove_expired(self) -> int:
+        """Remove expired tokens from the store; how many there were."""
+        now = self._clock.now()
+        if not self._store.expired(now):
+            return 0
+        try:
+            # Asked of each token as it is stored at that moment: one that was prolonged meanwhile
+            # stays.
+            removed = self._store.remove(lambda token: token.expired(now))
+        except StoreError as error:
+            _log.warning("expired tokens stay in the file, without effect: %s", error.message)
+            return 0
+        log_each(
+            (f"token removed id={quote(token.id)} reason=expired" for token in removed),
+            len(removed),
+        )
+        return len(removed)
+
+    def _tell(self, changes: TokenChanges) -> None:
+        """Announce the tokens that are gone. The store does not find them any more."""
+        now, ended = self._clock.now(), []
+        for before, after in changes:
+            if before.expired(now) and before.key in self._announced:
+                continue
+            reason = why_ended(before, after, now)
+            if reason is not None:
+                ended.append((before, reason))
+        self._end(ended)
+
+    def _end(self, ended: Sequence[tuple[ApiToken, str]]) -> None:
+        if not ended:
+            return
+        self._on_ended({token.key: f"token {reason}" for token, reason in ended})
+        log_each(
+            (f"token ended id={quote(token.id)} reason={quote(why)}" for token, why in ended),
+            len(ended),
+        )
