@@ -337,7 +337,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_lock_that_another_holds_is_not_waited_for_without_end(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgmcp.audit.lock.LOCK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("pgmcp.audit.read.LOCK_WAIT_SECONDS", 0.05)
     program = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)\n"
         "print('held', flush=True); time.sleep(60)"

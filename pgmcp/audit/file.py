@@ -21,8 +21,7 @@ from typing import Any
 
 from pgmcp.audit import chain as audit_chain
 from pgmcp.audit.chain import GENESIS, Head
-from pgmcp.audit.lock import locked
-from pgmcp.audit.read import end_of, last_record, load_mark, mark_of, rotated
+from pgmcp.audit.read import end_of, last_record, load_mark, locked, mark_of, rotated
 from pgmcp.errors import FileError
 from pgmcp.storage import replace
 from pgmcp.storage.regular_file import open_regular

@@ -1,10 +1,11 @@
-"""Reading an audit's files back: the key, the mark, the files in their order, the last record.
+"""An audit's files: their lock, the key, the mark, their order, the last record.
 
 The rule: nothing is trusted because it is the last: a record counts when its MAC is right.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -16,18 +17,44 @@ from typing import BinaryIO
 
 from pgmcp.audit import chain as audit_chain
 from pgmcp.audit.chain import KEY_BYTES, Head
-from pgmcp.audit.lock import locked
 from pgmcp.errors import FileError
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
-from pgmcp.storage.regular_file import read_regular
+from pgmcp.storage.regular_file import open_regular, read_regular
 
+LOCK_WAIT_SECONDS = 5.0
+_RETRY_SECONDS = 0.001
 _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024 * 1024
 _OF_OURS = (".key", ".mark")
 """How names of files end that stand beside an audit by default, and hold no records."""
 
 _log = logging.getLogger("pgmcp.audit")
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, create: bool = True) -> Iterator[None]:
+    """Keep other processes out of an audit, by the lock of a file beside it. The system releases it
+    when a process dies, so it never has to be removed.
+
+    Without `create` nothing is made: where there is no lock that can be opened, no process is kept
+    out, for no server of ours runs there. FileError when another process keeps the lock for
+    LOCK_WAIT_SECONDS.
+    """
+    flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
+    try:
+        descriptor = open_regular(path.with_name(f".{path.name}.lock"), flags)
+    except OSError:
+        if create:
+            raise
+        yield
+        return
+    try:
+        if not replace.lock_within(descriptor, LOCK_WAIT_SECONDS, _RETRY_SECONDS):
+            raise FileError("another process keeps it locked", origin=str(path))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def begun(path: Path) -> bool:

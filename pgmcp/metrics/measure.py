@@ -1,13 +1,19 @@
-"""What is measured when the metrics are asked for: pools, connections, threads, sessions."""
+"""What is measured when the metrics are asked for: pools, connections, threads, sessions, and what
+the operating system says about this process, under the names that Prometheus clients use."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
-from pgmcp.metrics import process
-from pgmcp.metrics.metrics import Family, gauge, value
+from pgmcp.metrics.metrics import Family, Sample, gauge, value
 from pgmcp.pool.pools import Pools
 
+_PROC = Path("/proc/self")
 STATES = ("idle", "leased", "connecting", "stuck")
 
 
@@ -36,4 +42,24 @@ def server(
     yield gauge("pgmcp_http_threads", "Threads that serve, at rest or at work.", value(threads))
     if sessions is not None:
         yield gauge("pgmcp_sessions", "Sessions that are open.", value(sessions))
-    yield from process.families()
+    yield from process()
+
+
+def process() -> Iterator[Family]:
+    """Memory, descriptors, processor time and threads; what the system does not say is left out."""
+    cpu = (Sample(time.process_time(), {}),)
+    yield Family("process_cpu_seconds_total", "counter", "Processor time used, in seconds.", cpu)
+    yield gauge("process_threads", "Threads.", value(threading.active_count()))
+    try:
+        pages = int((_PROC / "statm").read_text().split()[1])
+        descriptors = len(os.listdir(_PROC / "fd"))  # noqa: PTH208 - names only, no paths
+    except (OSError, ValueError):
+        return
+    if sys.platform == "win32":
+        return
+    yield gauge(
+        "process_resident_memory_bytes",
+        "Memory in use, in bytes.",
+        value(pages * os.sysconf("SC_PAGE_SIZE")),
+    )
+    yield gauge("process_open_fds", "Open file descriptors.", value(descriptors))
