@@ -21,12 +21,12 @@ from pgmcp.logs import log
 from pgmcp.net.outbound import Outbound
 from pgmcp.pool.pools import Pools
 from pgmcp.server.observation import Observation
-from pgmcp.server.serving import OPERATOR, Serving
+from pgmcp.server.service import OPERATOR, Service
 from pgmcp.storage.watch import Watcher
 from pgmcp.transport.systemd import NOTHING, Handed
 
 if TYPE_CHECKING:
-    from pgmcp.audit.audit import Audit
+    from pgmcp.audit.audit import AuditLog
     from pgmcp.llm.client import ModelEndpoint
     from pgmcp.server.http_front import HttpFront
 
@@ -64,19 +64,19 @@ class App:
         )
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
-        self._serving = Serving.of(
+        self._service = Service.of(
             config, DatabaseSet.of(self._pools), self._observation, self._model(config)
         )
         self._ending = threading.Event()
         self._watcher = Watcher()
         self._watcher.every(SWEEP_SECONDS, self._pools.tick, "pools")
 
-    def _audit_of(self, config: Config) -> Audit | None:
+    def _audit_of(self, config: Config) -> AuditLog | None:
         if config.audit is None:
             return None
-        from pgmcp.audit.audit import Audit
+        from pgmcp.audit.audit import AuditLog
 
-        return Audit(config.audit, version=pgmcp.__version__)
+        return AuditLog(config.audit, version=pgmcp.__version__)
 
     def _model(self, config: Config) -> ModelEndpoint | None:
         if config.llm is None:
@@ -87,7 +87,7 @@ class App:
 
     def _reachable(self) -> Iterable[Host]:
         """Where this process may connect to now."""
-        llm = self._serving.config.llm
+        llm = self._service.config.llm
         return [*self._pools.hosts(), *([llm.base_url.host] if llm else [])]
 
     def serve_stdio(self, stop: threading.Event) -> int:
@@ -95,16 +95,16 @@ class App:
         from pgmcp.transport import stdio
 
         reader, writer = stdio.own_streams()
-        serving = self._serving
+        service = self._service
         self._start()
         try:
             return stdio.serve(
                 reader,
                 writer,
-                serving.dispatcher,
-                lambda call: serving.context(serving.everybody, call, stdio.SCOPE),
+                service.dispatcher,
+                lambda call: service.context(service.everybody, call, stdio.SCOPE),
                 stop=stop,
-                limits=stdio.Limits(call_timeout_seconds=serving.call_timeout_seconds),
+                limits=stdio.Limits(call_timeout_seconds=service.call_timeout_seconds),
             )
         finally:
             self._close()
@@ -115,7 +115,7 @@ class App:
         from pgmcp.server.http_front import HttpFront
 
         front = HttpFront(
-            self._serving, self._watcher, self._end, self._observation, self._handed.listeners
+            self._service, self._watcher, self._end, self._observation, self._handed.listeners
         )
         notifier = self._handed.notifier
         if notifier.watchdog_seconds is not None:
@@ -142,30 +142,19 @@ class App:
         return 0
 
     def _reload(self, front: HttpFront, load: Callable[[], Config]) -> None:
-        """Take over a newer configuration, whole or not at all."""
-        from pgmcp.config.changes import changed_databases, changed_keys, taken_over
+        """Take over a newer configuration, and log what changed or why nothing did."""
+        from pgmcp.config.changes import changed_databases, changed_keys
 
-        before = self._serving.config
+        before = self._service.config
+        take_over = self._observation.reloading(
+            "configuration", lambda: self._take_over(front, load())
+        )
         try:
-            config, stays = taken_over(before, load())
-            metrics = front.metrics_page(config)
-            prepared = front.prepare(config.http.tls)
-            try:
-                log.apply(config.log, debug=config.debug)
-            except PgmcpError:
-                if prepared is not None:
-                    prepared.unwatch()
-                raise
+            stays = take_over()
         except (PgmcpError, OSError) as error:
-            self._observation.reloads.add("configuration", "failed")
             _log.error("Configuration not reloaded, nothing has changed: %s", _on_one_line(error))
             return
-        self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
-        databases = DatabaseSet.of(self._pools, self._serving.databases)
-        self._observation.log = config.log
-        self._observation.reloads.add("configuration", "ok")
-        self._serving = Serving.of(config, databases, self._observation, self._model(config))
-        front.take(self._serving, prepared, metrics)
+        config = self._service.config
         changed = [*changed_keys(before, config), *_named(changed_databases(before, config))]
         _log.info("Configuration reloaded, changed: %s", ", ".join(changed) or "nothing")
         if stays:
@@ -173,10 +162,35 @@ class App:
             _log.error("A restart is needed for: %s", ", ".join(stays))
         self._begin_report([d for d in config.databases if d not in before.databases])
 
+    def _take_over(self, front: HttpFront, newer: Config) -> Sequence[str]:
+        """Serve a newer configuration, whole or not at all; the keys that need a restart.
+
+        PgmcpError or OSError when it cannot be served: the one before stays.
+        """
+        from pgmcp.config.changes import taken_over
+
+        before = self._service.config
+        config, stays = taken_over(before, newer)
+        metrics = front.metrics_page(config)
+        prepared = front.prepare(config.http.tls)
+        try:
+            log.apply(config.log, debug=config.debug)
+        except PgmcpError:
+            if prepared is not None:
+                prepared.unwatch()
+            raise
+        # Nothing can fail from here on.
+        self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
+        databases = DatabaseSet.of(self._pools, self._service.databases)
+        self._observation.log = config.log
+        self._service = Service.of(config, databases, self._observation, self._model(config))
+        front.take(self._service, prepared, metrics)
+        return stays
+
     def _start(self) -> None:
         """Begin what happens beside serving."""
         self._watcher.start()
-        self._begin_report(self._serving.config.databases)
+        self._begin_report(self._service.config.databases)
 
     def _begin_report(self, databases: Sequence[Database]) -> None:
         threading.Thread(
@@ -192,17 +206,17 @@ class App:
 
         for database in databases:
             try:
-                reader = self._serving.databases.database(
+                reader = self._service.databases.database(
                     OPERATOR, database.name, Call(_REPORT_SECONDS)
                 )
-                found = role.read_powers(reader.fetch, database.trusted_functions)
+                powers = role.read_powers(reader.fetch, database.trusted_functions)
                 log_problem = role.read_log_problem(reader.fetch, database.user)
             except ToolError as error:
                 _log.warning("%s: %s", database.name, error.message)
                 continue
-            if found:
-                could = "; ".join(f"{power.name}: {power.detail}" for power in found)
-                more = "do more than read" if any(p.writes for p in found) else "read too much"
+            if powers:
+                could = "; ".join(f"{power.name}: {power.detail}" for power in powers)
+                more = "do more than read" if any(p.writes for p in powers) else "read too much"
                 _log.warning(
                     "%s: the role %s could %s. %s", database.name, database.user, more, could
                 )

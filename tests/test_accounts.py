@@ -18,7 +18,7 @@ from pgmcp.auth import users
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import BLOCKED, DISABLED, WRONG, Logins
-from pgmcp.auth.passwords import COST, Turnstile
+from pgmcp.auth.passwords import COST, PasswordChecks
 from pgmcp.auth.principal import VISITOR, Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
@@ -203,7 +203,7 @@ def test_logging_out_ends_the_session_it_came_with_and_no_other(world: World) ->
 def test_parallel_guesses_stay_within_the_limit(tmp_path: Path) -> None:
     world = World(tmp_path, limit=3)
     world.accounts = Logins(
-        world.users, world.sessions, world.limiter, turnstile=Turnstile(running=16, waiting=16)
+        world.users, world.sessions, world.limiter, checks=PasswordChecks(running=16, waiting=16)
     )
     start = threading.Barrier(16)
     words: list[str] = []
@@ -225,9 +225,9 @@ def test_parallel_guesses_stay_within_the_limit(tmp_path: Path) -> None:
 
 def test_a_flood_of_logins_is_told_that_the_server_is_busy(tmp_path: Path) -> None:
     world = World(tmp_path)
-    turnstile = Turnstile(running=1, waiting=0)
-    world.accounts = Logins(world.users, world.sessions, world.limiter, turnstile=turnstile)
-    with turnstile.turn():
+    checks = PasswordChecks(running=1, waiting=0)
+    world.accounts = Logins(world.users, world.sessions, world.limiter, checks=checks)
+    with checks.slot():
         assert "busy" in world.refusal().message
     world.log_in()
 
@@ -237,8 +237,8 @@ def test_a_file_that_stays_locked_is_waited_for_by_no_more_than_may_run(
     tmp_path: Path, name: str
 ) -> None:
     world = World(tmp_path, lockout=5)
-    turnstile = Turnstile(running=1, waiting=0)
-    world.accounts = Logins(world.users, world.sessions, world.limiter, turnstile=turnstile)
+    checks = PasswordChecks(running=1, waiting=0)
+    world.accounts = Logins(world.users, world.sessions, world.limiter, checks=checks)
     words: list[str] = []
 
     def knock() -> None:

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from pgmcp.audit.chain import GENESIS, Head, fingerprint, read, read_mark, torn, write, write_mark
+from pgmcp.audit.chain import (
+    GENESIS,
+    ChainHead,
+    fingerprint,
+    read,
+    read_mark,
+    torn,
+    write,
+    write_mark,
+)
 from pgmcp.audit.verify import Verification
 
 KEY = bytes(range(32))
@@ -32,7 +41,7 @@ FIELDS = {
 }
 
 
-def chain(count: int, head: Head = GENESIS) -> list[bytes]:
+def chain(count: int, head: ChainHead = GENESIS) -> list[bytes]:
     """A file with this many calls after its beginning."""
     lines = []
     for number in range(count + 1):
@@ -42,7 +51,7 @@ def chain(count: int, head: Head = GENESIS) -> list[bytes]:
     return lines
 
 
-def end(lines: list[bytes]) -> Head:
+def end(lines: list[bytes]) -> ChainHead:
     entry = read(KEY, lines[-1])
     assert entry is not None
     return entry.head
@@ -134,7 +143,7 @@ def test_records_in_another_order_or_twice_are_named() -> None:
 
 
 def test_a_record_of_another_chain_under_the_same_key_does_not_fit() -> None:
-    ours, others = chain(3), chain(3, Head(0, "1" * 64))
+    ours, others = chain(3), chain(3, ChainHead(0, "1" * 64))
     assert "does not belong to the record" in (problem([*ours[:2], *others[2:]]) or "")
     assert problem(others) is not None, "the first record of all hangs on the genesis"
 
@@ -225,7 +234,7 @@ def test_a_mark_is_read_with_its_key_only() -> None:
         assert read_mark(KEY, other) is None
 
 
-def held(lines: list[bytes], mark: Head) -> str | None:
+def held(lines: list[bytes], mark: ChainHead) -> str | None:
     """What is wrong with a file that is held to a mark."""
     verification = Verification(KEY, mark)
     if verification.check("file1", lines):
@@ -242,7 +251,9 @@ def test_an_end_that_was_cut_off_is_found_by_the_mark() -> None:
         "record 5 is the last, and the mark tells of record 6: 6 is missing"
     )
     assert "4 to 6 is missing" in (held(lines[:3], mark) or "")
-    assert "record 6 is not the one that the mark tells of" in (held(lines, Head(6, "0")) or "")
+    assert "record 6 is not the one that the mark tells of" in (
+        held(lines, ChainHead(6, "0")) or ""
+    )
 
 
 def events(*fields: Mapping[str, object]) -> Verification:

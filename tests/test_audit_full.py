@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.audit.audit import Audit
+from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.chain import fingerprint
 from pgmcp.audit.read import read_key
 from pgmcp.calls.trail import Trail
@@ -24,9 +24,11 @@ THREADS = 8
 CALLS = 100
 
 
-def opened(folder: Path, *, required: bool = True, sql: bool = False) -> Audit:
+def opened(folder: Path, *, required: bool = True, sql: bool = False) -> AuditLog:
     file = folder / "audit.jsonl"
-    return Audit(model.Audit(file, required, sql, folder / "audit.jsonl.key", 1 << 26), version="1")
+    return AuditLog(
+        model.Audit(file, required, sql, folder / "audit.jsonl.key", 1 << 26), version="1"
+    )
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
 class Calls:
     """Calls as the dispatcher makes them: admitted, run, recorded."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: AuditLog) -> None:
         self.audit = audit
         self.executed = 0
         self.answered = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.audit.chain import Head, write_mark
+from pgmcp.audit.chain import ChainHead, write_mark
 from pgmcp.audit.file import MARK_RECORDS
 from pgmcp.audit.read import load_mark, mark_of
 from pgmcp.audit.verify import Verification
@@ -121,7 +121,7 @@ def test_a_process_that_remembers_less_than_the_mark_does_not_lower_it(
     assert "4 to 7 is missing" in (found.problem or "")
 
 
-@pytest.mark.parametrize("data", [b"", b"7 x y\n", write_mark(b"x" * 32, Head(2, "0" * 64))])
+@pytest.mark.parametrize("data", [b"", b"7 x y\n", write_mark(b"x" * 32, ChainHead(2, "0" * 64))])
 def test_a_mark_that_cannot_be_verified_is_not_believed(path: Path, data: bytes) -> None:
     ran(path)
     mark_of(path).write_bytes(data)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.audit.audit import Audit
+from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.file import AuditFile
 from pgmcp.audit.read import chain_files, load_key, mark_of
 from pgmcp.config import model
@@ -63,7 +63,7 @@ def status(path: Path, folder: Path) -> int:
 def served(path: Path) -> bool:
     """Whether a server starts with it; it stops at once."""
     try:
-        Audit(settings(path), version="1").stop()
+        AuditLog(settings(path), version="1").stop()
     except PgmcpError:
         return False
     return True
@@ -120,7 +120,7 @@ def test_a_first_start_with_a_key_that_was_made_before_is_a_doubt(tmp_path: Path
 
 def test_a_server_that_runs_has_a_whole_audit(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    audit = Audit(settings(path), version="1")
+    audit = AuditLog(settings(path), version="1")
     assert status(path, tmp_path) == 0
     audit.stop()
     assert status(path, tmp_path) == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.audit.audit import Audit
+from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.read import mark_of
 from pgmcp.cli.finding import Finding
 from pgmcp.cli.observing_findings import audit_findings, log_findings, metrics_findings
@@ -36,7 +36,7 @@ def settings(folder: Path, key_file: Path | None = None) -> model.Audit:
 def served(audit: model.Audit) -> str | None:
     """What the server says when it does not start; else its audit is begun and ended."""
     try:
-        Audit(audit, version="1").stop()
+        AuditLog(audit, version="1").stop()
     except PgmcpError as error:
         return error.message
     return None

@@ -15,7 +15,7 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.errors import ToolError
 from pgmcp.gate.port import Database
-from pgmcp.metrics.metrics import Counter, Family, Histogram, Sample, gauge, render, value
+from pgmcp.metrics.metrics import Counter, Histogram, MetricFamily, Sample, gauge, render, value
 from pgmcp.server.pages import ReadyPage
 from tests.observing import ALICE, add_user, ask, call, get, log_in
 from tests.program import NOWHERE, Program, running, settings_of, write_config
@@ -123,7 +123,9 @@ def test_a_histogram_counts_each_value_in_every_bucket_that_holds_it() -> None:
 
 
 def test_numbers_are_written_in_full() -> None:
-    page = parse(render([Family("x", "gauge", "X.", [value(12345678901234), value(1e-7, a="b")])]))
+    page = parse(
+        render([MetricFamily("x", "gauge", "X.", [value(12345678901234), value(1e-7, a="b")])])
+    )
     assert page.of("x") == 12345678901234
     assert page.of("x", a="b") == 1e-7
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgmcp.auth.logins import Logins
-from pgmcp.auth.passwords import Turnstile
+from pgmcp.auth.passwords import PasswordChecks
 from pgmcp.auth.refusals import (
     ADDRESSES,
     LINES,
@@ -29,9 +29,9 @@ def test_the_first_of_an_address_are_lines_and_the_others_one_summary(
     clock = Clock()
     caplog.set_level("INFO", "pgmcp")
     refusals = Refusals(clock)
-    shown = [refusals.is_line("192.0.2.1", "missing credential") for _ in range(1000)]
+    shown = [refusals.should_log("192.0.2.1", "missing credential") for _ in range(1000)]
     assert shown == [True] * LINES_PER_ADDRESS + [False] * (1000 - LINES_PER_ADDRESS)
-    assert refusals.is_line("192.0.2.2", "malformed header")
+    assert refusals.should_log("192.0.2.2", "malformed header")
     refusals.count("192.0.2.1", "malformed header")
     clock.now += WINDOW_SECONDS - 1
     refusals.sweep()
@@ -44,12 +44,12 @@ def test_the_first_of_an_address_are_lines_and_the_others_one_summary(
     ]
     refusals.sweep()
     assert len(caplog.messages) == 1
-    assert refusals.is_line("192.0.2.1", "missing credential"), "another window"
+    assert refusals.should_log("192.0.2.1", "missing credential"), "another window"
 
 
 def test_the_addresses_of_one_ipv6_network_are_counted_together() -> None:
     refusals = Refusals(Clock())
-    shown = [refusals.is_line(f"2001:db8::{number:x}", "x") for number in range(1, 100)]
+    shown = [refusals.should_log(f"2001:db8::{number:x}", "x") for number in range(1, 100)]
     assert sum(shown) == LINES_PER_ADDRESS
 
 
@@ -59,7 +59,7 @@ def test_many_addresses_have_bounded_lines_summaries_and_memory(
     caplog.set_level("INFO", "pgmcp")
     refusals = Refusals(Clock())
     addresses = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(5 * ADDRESSES)]
-    shown = [refusals.is_line(address, "x") for address in addresses]
+    shown = [refusals.should_log(address, "x") for address in addresses]
     assert sum(shown) == LINES
     assert len(refusals._tallies) == ADDRESSES
     refusals.flush()
@@ -83,9 +83,9 @@ def test_logins_that_are_told_that_the_server_is_busy_are_a_few_lines(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(tmp_path)
-    turnstile = Turnstile(running=1, waiting=0)
-    world.accounts = Logins(world.users, world.sessions, world.limiter, turnstile=turnstile)
-    with turnstile.turn():
+    checks = PasswordChecks(running=1, waiting=0)
+    world.accounts = Logins(world.users, world.sessions, world.limiter, checks=checks)
+    with checks.slot():
         for _ in range(50):
             assert "busy" in world.refusal().message
     assert len([m for m in caplog.messages if m.startswith("login failed ")]) == LINES_PER_ADDRESS

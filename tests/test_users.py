@@ -175,11 +175,11 @@ def test_the_password_behind_the_dummy_hash_opens_nothing(monkeypatch: pytest.Mo
 
 
 def test_two_checks_run_at_a_time_some_wait_and_the_rest_are_told_to_come_back() -> None:
-    turnstile = passwords.Turnstile(running=2, waiting=1, wait_seconds=0.05)
+    checks = passwords.PasswordChecks(running=2, waiting=1, wait_seconds=0.05)
     inside, leave = threading.Semaphore(0), threading.Event()
 
     def check() -> None:
-        with turnstile.turn():
+        with checks.slot():
             inside.release()
             leave.wait(5.0)
 
@@ -188,18 +188,18 @@ def test_two_checks_run_at_a_time_some_wait_and_the_rest_are_told_to_come_back()
         thread.start()
     assert inside.acquire(timeout=5.0)
     assert inside.acquire(timeout=5.0)
-    with pytest.raises(LoginError, match="busy"), turnstile.turn():
+    with pytest.raises(LoginError, match="busy"), checks.slot():
         pass
     leave.set()
     for thread in threads:
         thread.join()
-    with turnstile.turn():
+    with checks.slot():
         pass
 
 
 def test_whoever_finds_the_waiting_room_full_does_not_wait() -> None:
-    turnstile = passwords.Turnstile(running=1, waiting=0, wait_seconds=60.0)
-    with turnstile.turn(), pytest.raises(LoginError, match="busy"), turnstile.turn():
+    checks = passwords.PasswordChecks(running=1, waiting=0, wait_seconds=60.0)
+    with checks.slot(), pytest.raises(LoginError, match="busy"), checks.slot():
         pass
 
 

@@ -72,7 +72,7 @@ def test_a_new_file_waits_after_an_edit_was_loaded_too() -> None:
 def test_a_load_that_changed_nothing_holds_up_no_other() -> None:
     debounce = Debounce(sig())
     assert debounce.due(sig(inode=2), 0.00)
-    debounce.spared()
+    debounce.allow_next()
     assert debounce.due(sig(inode=3), 0.02)
 
 
@@ -116,7 +116,7 @@ def test_a_failed_load_is_tried_again_ever_more_rarely() -> None:
         now += 0.5
     assert attempts[:6] == [0, 1, 3, 7, 15, 31]
     assert attempts[-1] - attempts[-2] == LAST_RETRY_SECONDS
-    retry.forget()
+    retry.reset()
     assert not retry.due(1e9)
     retry.begin(1000)
     assert retry.due(1001)
@@ -124,9 +124,14 @@ def test_a_failed_load_is_tried_again_ever_more_rarely() -> None:
 
 def test_a_failure_is_news_once() -> None:
     retry = Retry()
-    assert [retry.news(reason) for reason in ("a", "a", "b", "a")] == [True, False, True, True]
-    retry.forget()
-    assert retry.news("a")
+    assert [retry.should_log(reason) for reason in ("a", "a", "b", "a")] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    retry.reset()
+    assert retry.should_log("a")
 
 
 class Loads:

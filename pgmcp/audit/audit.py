@@ -30,7 +30,7 @@ _MAX_ID_CHARACTERS = 100
 _log = logging.getLogger("pgmcp.audit")
 
 
-class Audit:
+class AuditLog:
     """The audit that `settings` describe, opened: ConfigError or FileError when it cannot be."""
 
     def __init__(

@@ -30,29 +30,29 @@ _ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\uf
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainHead:
     """Where a chain stands: the number and the MAC of its last record."""
 
     seq: int
     mac: str
 
 
-GENESIS = Head(0, "0" * 64)
+GENESIS = ChainHead(0, "0" * 64)
 """Before the first record of all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditRecord:
     """A record that was read. `intact`: its MAC is right."""
 
-    head: Head
+    head: ChainHead
     prev: str
     event: str
     fields: Mapping[str, Any]
     intact: bool
 
 
-def write(key: bytes, head: Head, fields: Mapping[str, Any]) -> tuple[bytes, Head]:
+def write(key: bytes, head: ChainHead, fields: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
     """The line of the record after `head`, with its newline, and the chain's new head."""
     text = json.dumps(
         {"seq": head.seq + 1, **fields, "prev": head.mac},
@@ -60,12 +60,12 @@ def write(key: bytes, head: Head, fields: Mapping[str, Any]) -> tuple[bytes, Hea
         allow_nan=False,
         ensure_ascii=False,
     )
-    body = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()[:-1]
+    body = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()[:-1]
     mac = _mac(key, body)
-    return body + _MAC_HEAD + mac.encode() + _MAC_TAIL + b"\n", Head(head.seq + 1, mac)
+    return body + _MAC_HEAD + mac.encode() + _MAC_TAIL + b"\n", ChainHead(head.seq + 1, mac)
 
 
-def read(key: bytes, line: bytes) -> Entry | None:
+def read(key: bytes, line: bytes) -> AuditRecord | None:
     """The record in a line, None when it holds none; whether it is intact is in it."""
     line = line.removesuffix(b"\n")
     body, end = line[:-_MAC_BYTES], line[-_MAC_BYTES:]
@@ -73,7 +73,7 @@ def read(key: bytes, line: bytes) -> Entry | None:
         return None
     try:
         fields = json.loads(line)
-        head = Head(fields["seq"], fields["mac"])
+        head = ChainHead(fields["seq"], fields["mac"])
         prev, event = fields["prev"], fields["event"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -81,7 +81,7 @@ def read(key: bytes, line: bytes) -> Entry | None:
         return None
     written = end[len(_MAC_HEAD) : -len(_MAC_TAIL)]
     intact = hmac.compare_digest(_mac(key, body).encode(), written)
-    return Entry(head, prev, event, fields, intact)
+    return AuditRecord(head, prev, event, fields, intact)
 
 
 def fingerprint(key: bytes, sql: str) -> str:
@@ -94,19 +94,19 @@ def fingerprint(key: bytes, sql: str) -> str:
     return _mac(key, b"sql:" + text.encode("utf-8", "surrogatepass"))
 
 
-def write_mark(key: bytes, head: Head) -> bytes:
+def write_mark(key: bytes, head: ChainHead) -> bytes:
     """The content of the mark's file: the number and the MAC of a record, and their own MAC."""
     said = f"{head.seq} {head.mac}"
     return f"{said} {_mac(key, f'mark:{said}'.encode())}\n".encode()
 
 
-def read_mark(key: bytes, data: bytes) -> Head | None:
+def read_mark(key: bytes, data: bytes) -> ChainHead | None:
     """What a mark says, None when it was not written with this key."""
     said, _, mac = data.rstrip(b"\n").rpartition(b" ")
     if not hmac.compare_digest(_mac(key, b"mark:" + said).encode(), mac):
         return None
     number, _, newest = said.decode("ascii").partition(" ")
-    return Head(int(number), newest)
+    return ChainHead(int(number), newest)
 
 
 def torn(data: bytes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pgmcp.audit import chain as audit_chain
-from pgmcp.audit.chain import GENESIS, Head
+from pgmcp.audit.chain import GENESIS, ChainHead
 from pgmcp.audit.read import end_of, last_record, load_mark, locked, mark_of, rotated
 from pgmcp.errors import FileError
 from pgmcp.storage import replace
@@ -79,7 +79,7 @@ class AuditFile:
         self._on_disk_lock = threading.Lock()
 
     @property
-    def head(self) -> Head:
+    def head(self) -> ChainHead:
         """The last record that this process wrote or found."""
         return self._head
 
@@ -159,7 +159,7 @@ class AuditFile:
             self._take_newer(head)
         self._size = size
 
-    def _take_newer(self, head: Head | None) -> None:
+    def _take_newer(self, head: ChainHead | None) -> None:
         # When the file was cut, what is remembered is newer: the gap must show.
         if head is not None and head.seq > self._head.seq:
             self._head = head
@@ -199,7 +199,7 @@ class AuditFile:
             return None
         return audit_chain.write_mark(self._key, self._head)
 
-    def _lines(self, records: Sequence[Mapping[str, Any]]) -> tuple[bytes, Head]:
+    def _lines(self, records: Sequence[Mapping[str, Any]]) -> tuple[bytes, ChainHead]:
         parts, head = [b"\n" if self._unfinished else b""], self._head
         vouched = {}
         if self._unfinished and audit_chain.read(self._key, self._unfinished) is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pgmcp.audit import chain as audit_chain
-from pgmcp.audit.chain import KEY_BYTES, Head
+from pgmcp.audit.chain import KEY_BYTES, ChainHead
 from pgmcp.errors import FileError
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
@@ -76,7 +76,7 @@ def mark_of(path: Path) -> Path:
     return real.with_name(f"{real.name}.mark")
 
 
-def load_mark(path: Path, key: bytes) -> Head | None:
+def load_mark(path: Path, key: bytes) -> ChainHead | None:
     """How far an audit went, None when that was not kept; FileError for what is no mark."""
     mark = mark_of(path)
     data = files.read(mark)
@@ -140,7 +140,7 @@ def rotated(path: Path, key: bytes) -> tuple[list[Path], list[Path]]:
     A file with a number for its last name part counts whatever it holds: one that was spoilt must
     not drop out. Any other counts when a record is in it, wherever. OSError.
     """
-    found: list[tuple[int, str, Path]] = []
+    numbered: list[tuple[int, str, Path]] = []
     others: list[Path] = []
     for other in path.parent.iterdir():
         suffix = other.name.removeprefix(f"{path.name}.")
@@ -153,10 +153,10 @@ def rotated(path: Path, key: bytes) -> tuple[list[Path], list[Path]]:
         if first is None and re.fullmatch(r"[0-9]+", suffix):
             first = int(suffix)
         if first is not None:
-            found.append((first, other.name, other))
+            numbered.append((first, other.name, other))
         elif not other.name.endswith(_OF_OURS):
             others.append(other)
-    return [other for _, _, other in sorted(found)], sorted(others)
+    return [other for _, _, other in sorted(numbered)], sorted(others)
 
 
 def _first_number(path: Path, key: bytes) -> int | None:
@@ -172,7 +172,9 @@ def _first_number(path: Path, key: bytes) -> int | None:
     return broken
 
 
-def last_record(key: bytes, descriptor: int, size: int, path: Path) -> tuple[Head | None, bytes]:
+def last_record(
+    key: bytes, descriptor: int, size: int, path: Path
+) -> tuple[ChainHead | None, bytes]:
     """The last record of a file, None when there is none, and the bytes of an unfinished line.
 
     FileError when the last whole line is no record of this key: a chain is not continued there.
@@ -200,7 +202,7 @@ def last_record(key: bytes, descriptor: int, size: int, path: Path) -> tuple[Hea
     return entry.head, rest
 
 
-def end_of(key: bytes, path: Path) -> tuple[Head | None, bytes]:
+def end_of(key: bytes, path: Path) -> tuple[ChainHead | None, bytes]:
     """`last_record` of a file by its path."""
     with read_regular(path) as stream:
         return last_record(key, stream.fileno(), path.stat().st_size, path)
@@ -211,7 +213,7 @@ class Standing:
     """Where an audit stands at one moment: its mark, the files that were rotated away, those named
     like one that hold no record, and the newest file, open, with its size; None when it is gone."""
 
-    mark: Head | None
+    mark: ChainHead | None
     rotated: list[Path]
     others: list[Path]
     newest: BinaryIO | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pgmcp.audit.chain import GENESIS, Entry, Head, read, torn
+from pgmcp.audit.chain import GENESIS, AuditRecord, ChainHead, read, torn
 
 _OPENING = ("begin", "recovered", "missing", "resumed")
 
@@ -25,9 +25,9 @@ class Verification:
     """
 
     key: bytes
-    mark: Head | None = None
+    mark: ChainHead | None = None
     records: int = 0
-    head: Head | None = None
+    head: ChainHead | None = None
     first: int | None = None
     last_event: str = ""
     problem: str | None = None
@@ -89,7 +89,7 @@ class Verification:
         )
         return False
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: AuditRecord) -> None:
         number = entry.head.seq
         if self.first is None:
             self.first = number
@@ -110,7 +110,7 @@ class Verification:
         self.head = entry.head
         self.records += 1
 
-    def _see_start(self, entry: Entry) -> None:
+    def _see_start(self, entry: AuditRecord) -> None:
         if self.last_event not in ("stop", ""):
             self.unstopped.append(entry.head.seq)
         if entry.fields.get("old_key"):
@@ -119,7 +119,7 @@ class Verification:
                 "before its first start, or records before were cut off or taken away"
             )
 
-    def _unmarked(self, entry: Entry) -> str | None:
+    def _unmarked(self, entry: AuditRecord) -> str | None:
         if self.mark is not None and entry.head.seq == self.mark.seq and entry.head != self.mark:
             return f"record {entry.head.seq} is not the one that the mark tells of"
         if self.marked and entry.event == "start" and entry.fields.get("mark", 0) is None:
@@ -133,7 +133,7 @@ class Verification:
         self.problem = f"{name}, line {number}: {wrong}"
         return False
 
-    def _wrong(self, entry: Entry, *, first: bool) -> str | None:
+    def _wrong(self, entry: AuditRecord, *, first: bool) -> str | None:
         if not entry.intact:
             hint = "" if self.records else ", or this is not the key that it was written with"
             return f"record {entry.head.seq} was changed: its MAC is wrong{hint}"
@@ -144,7 +144,7 @@ class Verification:
         before = self.head
         if before is None:
             # The oldest file at hand: only the very first record can be held to anything.
-            before = GENESIS if entry.head.seq == 1 else Head(entry.head.seq - 1, entry.prev)
+            before = GENESIS if entry.head.seq == 1 else ChainHead(entry.head.seq - 1, entry.prev)
         return _gap(before, entry)
 
 
@@ -153,7 +153,7 @@ def span(first: object, last: object) -> str:
     return f"{first}" if first == last else f"{first} to {last}"
 
 
-def _gap(before: Head, entry: Entry) -> str | None:
+def _gap(before: ChainHead, entry: AuditRecord) -> str | None:
     seq = entry.head.seq
     if seq > before.seq + 1:
         missing = span(before.seq + 1, seq - 1)
@@ -165,7 +165,7 @@ def _gap(before: Head, entry: Entry) -> str | None:
     return None
 
 
-def _unexplained(stray: tuple[int, bytes] | None, entry: Entry) -> str | None:
+def _unexplained(stray: tuple[int, bytes] | None, entry: AuditRecord) -> str | None:
     if stray is None:
         if entry.event == "recovered" or "torn_sha256" in entry.fields:
             return f"record {entry.head.seq} speaks of an unfinished line before it, which is gone"

@@ -128,13 +128,13 @@ class CredentialGate:
             self._refused(address, kind)
             return UnauthorizedError()
         if self._bad_tokens.should_log_block(address):
-            self._refused(address, f"too many bad tokens, {kind}", news=True)
+            self._refused(address, f"too many bad tokens, {kind}", first_block=True)
         else:
             self._refusals.count(address, kind)
         return TooManyAttemptsError("too many requests with bad tokens from this IP address", wait)
 
-    def _refused(self, address: str, kind: str, *, news: bool = False) -> None:
-        if self._refusals.is_line(address, kind, news=news):
+    def _refused(self, address: str, kind: str, *, first_block: bool = False) -> None:
+        if self._refusals.should_log(address, kind, first_block=first_block):
             _log.info("refused address=%s reason=%s", quote(address), quote(kind))
 
     def _log_first(self, principal: Principal, address: str) -> None:

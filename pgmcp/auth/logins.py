@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.passwords import Turnstile, hash_password, is_weak, matches
+from pgmcp.auth.passwords import PasswordChecks, hash_password, is_weak, matches
 from pgmcp.auth.principal import Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
@@ -42,13 +42,13 @@ class Logins:
         sessions: Sessions,
         limiter: Limiter,
         *,
-        turnstile: Turnstile | None = None,
+        checks: PasswordChecks | None = None,
         refusals: Refusals | None = None,
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._limiter = limiter
-        self._turnstile = turnstile or Turnstile()
+        self._checks = checks or PasswordChecks()
         self._refusals = refusals or Refusals()
 
     def for_request(self, address: str, principal: Principal) -> RequestLogins:
@@ -87,7 +87,7 @@ class Logins:
         return self._sessions.end(principal.key, "logged out")
 
     def _check(self, name: str, password: str, address: str) -> User:
-        with self._turnstile.turn():
+        with self._checks.slot():
             self._refuse_blocked(self._limiter.count(address))
             user = self._users.get(name)
             usable = user.password_hash if user is not None and user.enabled else None
@@ -130,8 +130,8 @@ class Logins:
             self._refusals.count(address, BLOCKED)
             level = logging.DEBUG
         else:
-            news = error.message == BLOCKED
-            shown = self._refusals.is_line(address, error.message, news=news)
+            first_block = error.message == BLOCKED
+            shown = self._refusals.should_log(address, error.message, first_block=first_block)
             level = logging.WARNING if shown else logging.DEBUG
         _log.log(level, "login failed address=%s user=%s reason=%s", quote(address), user, reason)
 

@@ -20,7 +20,7 @@ _MAX_COST = 15
 _FORMAT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}")
 # The rest of a hash of a random password that nobody kept: what is checked where there is no
 # account. At another cost than 12 it is nobody's hash at all; the work is the same.
-_NOBODYS = "4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
+_DUMMY_HASH_REST = "4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
 
 
 def hash_password(password: str) -> str:
@@ -42,8 +42,8 @@ def hash_password(password: str) -> str:
 
 def is_hash(text: str) -> bool:
     """Whether `text` is a bcrypt hash that can be checked in a reasonable time."""
-    found = _FORMAT.fullmatch(text)
-    return found is not None and 4 <= int(found[1]) <= _MAX_COST
+    match = _FORMAT.fullmatch(text)
+    return match is not None and 4 <= int(match[1]) <= _MAX_COST
 
 
 def cost_of(password_hash: str) -> int:
@@ -85,10 +85,10 @@ def matches(password: str, password_hash: str | None, cost: int = COST) -> bool:
 
 
 def _dummy(cost: int) -> bytes:
-    return f"$2b${cost:02d}${_NOBODYS}".encode()
+    return f"$2b${cost:02d}${_DUMMY_HASH_REST}".encode()
 
 
-class Turnstile:
+class PasswordChecks:
     """Lets a few checks run at a time and a few more wait; the rest are told to come back.
 
     A check holds a processor for 0.2 s, and a waiting one holds a worker thread of the server.
@@ -96,13 +96,13 @@ class Turnstile:
 
     def __init__(self, running: int = 2, waiting: int = 4, wait_seconds: float = 3.0) -> None:
         self._free = threading.Semaphore(running)
-        self._room = threading.Semaphore(running + waiting)
+        self._places = threading.Semaphore(running + waiting)
         self._wait_seconds = wait_seconds
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Wait for a turn and hold it for the block; LoginError when there are too many."""
-        if not self._room.acquire(blocking=False):
+        if not self._places.acquire(blocking=False):
             raise _busy()
         try:
             if not self._free.acquire(timeout=self._wait_seconds):
@@ -112,7 +112,7 @@ class Turnstile:
             finally:
                 self._free.release()
         finally:
-            self._room.release()
+            self._places.release()
 
 
 def _busy() -> LoginError:

@@ -47,14 +47,15 @@ class Refusals:
         self._ends_at = 0.0
         self._tallies_lock = threading.Lock()
 
-    def is_line(self, address: str, reason: str, *, news: bool = False) -> bool:
-        """Whether this refusal is to be a line; else it is counted. `reason` is a text of ours.
+    def should_log(self, address: str, reason: str, *, first_block: bool = False) -> bool:
+        """Whether this refusal is to be a line in the log; else it is counted. `reason` is a text
+        of ours.
 
-        `news`: it is another kind than those before, such as the first that is over a limit, and
-        is a line also where its address has had all of its own.
+        `first_block`: the first refusal since its address is over a limit. It is a line also where
+        the address has had all of its lines.
         """
         self.sweep()
-        return self._take(address, reason, lines=LINES if news else LINES_PER_ADDRESS)
+        return self._take(address, reason, lines=LINES if first_block else LINES_PER_ADDRESS)
 
     def count(self, address: str, reason: str) -> None:
         """Count a refusal that is to be no line."""

@@ -80,7 +80,7 @@ def _run(options: flags.Options) -> int:
     gc.set_threshold(_GARBAGE_OBJECTS)
     from pgmcp.app import App, Command
     from pgmcp.logs import log
-    from pgmcp.server.serving import known_features
+    from pgmcp.server.service import known_features
     from pgmcp.transport import systemd
 
     handed = systemd.take(os.environ)
@@ -115,7 +115,7 @@ def _run(options: flags.Options) -> int:
 
 
 def _features() -> Features:
-    from pgmcp.server.serving import known_features
+    from pgmcp.server.service import known_features
 
     return known_features()
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pgmcp.metrics.metrics import Family, Sample, gauge, value
+from pgmcp.metrics.metrics import MetricFamily, Sample, gauge, value
 from pgmcp.pool.pools import Pools
 
 _PROC = Path("/proc/self")
 STATES = ("idle", "leased", "connecting", "stuck")
 
 
-def pools(of: Pools) -> Iterator[Family]:
+def pools(of: Pools) -> Iterator[MetricFamily]:
     """The connections to the databases."""
     counts = sorted(of.counts().items())
     yield gauge(
@@ -35,7 +35,7 @@ def pools(of: Pools) -> Iterator[Family]:
 
 def server(
     *, in_flight: int, connections: int, threads: int, sessions: int | None
-) -> Iterator[Family]:
+) -> Iterator[MetricFamily]:
     """The HTTP side and the process; `sessions` None where nobody can log in."""
     yield gauge("pgmcp_in_flight", "Requests that run now.", value(in_flight))
     yield gauge("pgmcp_http_connections", "Clients that are connected.", value(connections))
@@ -45,10 +45,12 @@ def server(
     yield from process()
 
 
-def process() -> Iterator[Family]:
+def process() -> Iterator[MetricFamily]:
     """Memory, descriptors, processor time and threads; what the system does not say is left out."""
     cpu = (Sample(time.process_time(), {}),)
-    yield Family("process_cpu_seconds_total", "counter", "Processor time used, in seconds.", cpu)
+    yield MetricFamily(
+        "process_cpu_seconds_total", "counter", "Processor time used, in seconds.", cpu
+    )
     yield gauge("process_threads", "Threads.", value(threading.active_count()))
     try:
         pages = int((_PROC / "statm").read_text().split()[1])

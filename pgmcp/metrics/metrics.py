@@ -30,7 +30,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One metric with all of its samples."""
 
     name: str
@@ -54,7 +54,7 @@ class Counter:
         with self._values_lock:
             self._values[labels] = self._values.get(labels, 0.0) + amount
 
-    def family(self) -> Family:
+    def family(self) -> MetricFamily:
         """What it stands at now."""
         with self._values_lock:
             values = dict(self._values)
@@ -62,7 +62,7 @@ class Counter:
             Sample(value, dict(zip(self._labels, labels, strict=True)))
             for labels, value in sorted(values.items())
         ]
-        return Family(self._name, "counter", self._help, samples)
+        return MetricFamily(self._name, "counter", self._help, samples)
 
 
 class Histogram:
@@ -87,7 +87,7 @@ class Histogram:
             counts[bucket] += 1
             self._sums[labels] = self._sums.get(labels, 0.0) + value
 
-    def family(self) -> Family:
+    def family(self) -> MetricFamily:
         """What it stands at now."""
         with self._counts_lock:
             state = {labels: (list(c), self._sums[labels]) for labels, c in self._counts.items()}
@@ -100,12 +100,12 @@ class Histogram:
                 samples.append(Sample(running, named | {"le": _number(bound)}, "_bucket"))
             samples.append(Sample(total, named, "_sum"))
             samples.append(Sample(running, named, "_count"))
-        return Family(self._name, "histogram", self._help, samples)
+        return MetricFamily(self._name, "histogram", self._help, samples)
 
 
-def gauge(name: str, help_text: str, *samples: Sample) -> Family:
+def gauge(name: str, help_text: str, *samples: Sample) -> MetricFamily:
     """A value that is measured when it is asked for."""
-    return Family(name, "gauge", help_text, samples)
+    return MetricFamily(name, "gauge", help_text, samples)
 
 
 def value(number: float, **labels: str) -> Sample:
@@ -113,7 +113,7 @@ def value(number: float, **labels: str) -> Sample:
     return Sample(number, labels)
 
 
-def render(families: Iterable[Family]) -> bytes:
+def render(families: Iterable[MetricFamily]) -> bytes:
     """The page (Prometheus, "Exposition formats", text-based format)."""
     lines: list[str] = []
     for family in families:

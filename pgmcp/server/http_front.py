@@ -21,7 +21,7 @@ from pgmcp.mcp.feature import Context
 from pgmcp.mcp.server import NAME
 from pgmcp.server.observation import Observation
 from pgmcp.server.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
-from pgmcp.server.serving import OPERATOR, Serving
+from pgmcp.server.service import OPERATOR, Service
 from pgmcp.storage.watch import Unwatch, Watcher
 from pgmcp.transport import origin
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
@@ -30,8 +30,8 @@ from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import answers_bytes
 
 if TYPE_CHECKING:
-    from pgmcp.metrics.metrics import Family
-    from pgmcp.server.front_door import FrontDoor
+    from pgmcp.metrics.metrics import MetricFamily
+    from pgmcp.server.authentication import Authentication
     from pgmcp.transport.tls import ServerTls
 
 GRACE_SECONDS = 10.0
@@ -57,39 +57,43 @@ class HttpFront:
 
     def __init__(
         self,
-        serving: Serving,
+        service: Service,
         watcher: Watcher,
         on_ended: Callable[[Mapping[str, str]], None],
         observation: Observation,
         listeners: Sequence[socket.socket] = (),
     ) -> None:
-        http = serving.config.http
+        http = service.config.http
         self._watcher = watcher
         self.addresses = tuple(map(_address, listeners)) or (http.address,)
         self._local = all(origin.is_loopback(address.host) for address in self.addresses)
         self._inflight = InFlight()
         self._observation = observation
-        self._pools = serving.databases.pools
+        self._pools = service.databases.pools
         self._certificate: Prepared | None = None
         self._certificate = self.prepare(http.tls)
-        self._door = self._door_of(serving.config, on_ended) if http.auth.enabled else None
+        self._authentication = (
+            self._authentication_of(service.config, on_ended) if http.auth.enabled else None
+        )
         tls = self._certificate.tls.context if self._certificate else None
-        endpoint = self._endpoint(serving, self.metrics_page(serving.config))
+        endpoint = self._endpoint(service, self.metrics_page(service.config))
         self._server = HttpServer(http.address, endpoint, tls=tls, listeners=listeners)
-        self._server.answer_memory.size_bytes = _answers_bytes(serving.config)
-        self._share_out(serving.config)
+        self._server.answer_memory.size_bytes = _answers_bytes(service.config)
+        self._share_out(service.config)
         if not listeners:  # port 0 has become a real one
             self.addresses = (Address(http.address.host, self._server.port),)
         self._warn()
 
-    def _door_of(self, config: Config, on_ended: Callable[[Mapping[str, str]], None]) -> FrontDoor:
-        from pgmcp.server.front_door import FrontDoor  # here: an open server needs none
+    def _authentication_of(
+        self, config: Config, on_ended: Callable[[Mapping[str, str]], None]
+    ) -> Authentication:
+        from pgmcp.server.authentication import Authentication  # here: an open server needs none
 
         def ended(keys: Mapping[str, str]) -> None:
             self._inflight.cancel_keys(keys)
             on_ended(keys)
 
-        return FrontDoor(config, self._watcher, ended, self._observation)
+        return Authentication(config, self._watcher, ended, self._observation)
 
     def _share_out(self, config: Config) -> None:
         """As many calls at once as have use for a connection, and some more that need none."""
@@ -119,8 +123,8 @@ class HttpFront:
         """Let running requests end, and cancel what takes too long."""
         _log.info("Stopping")
         stopped = self._server.stop(GRACE_SECONDS, self._inflight.cancel_all)
-        if self._door is not None:
-            self._door.refusals.flush()
+        if self._authentication is not None:
+            self._authentication.refusals.flush()
         _log.info("Stopped: %d finished, %d cancelled", stopped.finished, stopped.cancelled)
 
     def prepare(self, config: Tls) -> Prepared | None:
@@ -151,13 +155,13 @@ class HttpFront:
             trusted=origin.networks(config.http.trusted_proxies),
         )
 
-    def take(self, serving: Serving, prepared: Prepared | None, metrics: Page | None) -> None:
+    def take(self, service: Service, prepared: Prepared | None, metrics: Page | None) -> None:
         """Serve this from the next request on, with what was prepared for it."""
-        if self._door is not None:
-            self._door.change(serving.config.http.auth)
-        self._server.endpoint = self._endpoint(serving, metrics)
-        self._server.answer_memory.size_bytes = _answers_bytes(serving.config)
-        self._share_out(serving.config)
+        if self._authentication is not None:
+            self._authentication.change(service.config.http.auth)
+        self._server.endpoint = self._endpoint(service, metrics)
+        self._server.answer_memory.size_bytes = _answers_bytes(service.config)
+        self._share_out(service.config)
         if self._certificate is not None and prepared is not None:
             asked = self._certificate.tls.asks_clients
             self._certificate.unwatch()
@@ -174,27 +178,31 @@ class HttpFront:
             self._server.renew()
         return changed
 
-    def _endpoint(self, serving: Serving, metrics: Page | None) -> Endpoint:
-        door = self._door
+    def _endpoint(self, service: Service, metrics: Page | None) -> Endpoint:
+        authentication = self._authentication
 
         def context(principal: Principal, call: Call, client: ClientInfo) -> Context:
-            accounts = door.logins.for_request(client.address, principal) if door else None
-            return serving.context(principal, call, client.address, accounts)
+            accounts = (
+                authentication.logins.for_request(client.address, principal)
+                if authentication
+                else None
+            )
+            return service.context(principal, call, client.address, accounts)
 
         return Endpoint(
-            door.gate(serving.config) if door else OpenGate(serving.everybody),
-            serving.dispatcher,
+            authentication.gate(service.config) if authentication else OpenGate(service.everybody),
+            service.dispatcher,
             context,
             inflight=self._inflight,
-            call_timeout_seconds=serving.call_timeout_seconds,
+            call_timeout_seconds=service.call_timeout_seconds,
             health={"status": "ok", "server": NAME, "version": pgmcp.__version__},
             local=self._local,
-            allowed_hosts=serving.config.http.allowed_hosts,
-            trusted=origin.networks(serving.config.http.trusted_proxies),
-            pages=_pages(serving, metrics),
+            allowed_hosts=service.config.http.allowed_hosts,
+            trusted=origin.networks(service.config.http.trusted_proxies),
+            pages=_pages(service, metrics),
         )
 
-    def _families(self) -> Iterator[Family]:
+    def _families(self) -> Iterator[MetricFamily]:
         from pgmcp.metrics import measure
 
         yield from self._observation.families()
@@ -203,15 +211,15 @@ class HttpFront:
             in_flight=self._inflight.count,
             connections=self._server.open_connections,
             threads=self._server.threads,
-            sessions=len(self._door.sessions) if self._door else None,
+            sessions=len(self._authentication.sessions) if self._authentication else None,
         )
 
     def _warn(self) -> None:
         if self._local:
-            if not self._door:
+            if not self._authentication:
                 _log.warning("Authentication is off: serving this machine only")
             return
-        if not self._door:
+        if not self._authentication:
             _log.warning(
                 "AUTHENTICATION IS OFF and %s is not loopback: everybody who reaches this "
                 "address can read your databases",
@@ -225,8 +233,8 @@ class HttpFront:
             )
 
 
-def _pages(serving: Serving, metrics: Page | None) -> dict[str, Page]:
-    names, databases = serving.databases.names, serving.databases
+def _pages(service: Service, metrics: Page | None) -> dict[str, Page]:
+    names, databases = service.databases.names, service.databases
     ready = ReadyPage(names, lambda name, call: databases.database(OPERATOR, name, call))
     return {READY_PATH: ready} | ({} if metrics is None else {METRICS_PATH: metrics})
 

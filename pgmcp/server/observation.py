@@ -9,20 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pgmcp.auth.principal import LOGIN_TOOL, Principal
 from pgmcp.config.model import Log
 from pgmcp.errors import PgmcpError, TooManyAttemptsError, UnauthorizedError
 from pgmcp.logs.log import dropped, fields
-from pgmcp.metrics.metrics import Counter, Family, Histogram, gauge, value
+from pgmcp.metrics.metrics import Counter, Histogram, MetricFamily, gauge, value
 
 if TYPE_CHECKING:
     # Loaded by whoever makes one; over standard input there is no gate.
-    from pgmcp.audit.audit import Audit
+    from pgmcp.audit.audit import AuditLog
     from pgmcp.auth.logins import RequestLogins
     from pgmcp.calls.trail import Trail
     from pgmcp.transport.endpoint import Gate
+
+T = TypeVar("T")
 
 _log = logging.getLogger("pgmcp.call")
 
@@ -30,7 +32,7 @@ _log = logging.getLogger("pgmcp.call")
 class Observation:
     """What one server has seen. `log` may be replaced while it runs."""
 
-    def __init__(self, log: Log, audit: Audit | None = None) -> None:
+    def __init__(self, log: Log, audit: AuditLog | None = None) -> None:
         self.log = log
         self._audit = audit
         names = ("method", "name")
@@ -111,13 +113,18 @@ class Observation:
 
     # -- what is no call ---------------------------------------------------------------------------
 
-    def reloading(self, what: str, reload: Callable[[], object]) -> Callable[[], object]:
-        """`reload`, counted unless it returns False: nothing has changed."""
+    def reloading(self, what: str, reload: Callable[[], T]) -> Callable[[], T]:
+        """`reload`, counted unless it returns False: nothing has changed.
 
-        def counted() -> object:
+        A file, a certificate and the configuration follow one rule: `reload` reads the newer state
+        and takes it over whole, or raises PgmcpError or OSError and leaves the last good state in
+        use. Who calls it logs the reason: the watcher for files, the app for its configuration.
+        """
+
+        def counted() -> T:
             try:
                 done = reload()
-            except PgmcpError:
+            except (PgmcpError, OSError):
                 self.reloads.add(what, "failed")
                 raise
             if done is not False:
@@ -130,13 +137,13 @@ class Observation:
         """Count an account that failed log-ins have disabled."""
         self.lockouts.add()
 
-    def families(self) -> Iterator[Family]:
+    def families(self) -> Iterator[MetricFamily]:
         """All that was counted, and the audit's state."""
         counters = (self.calls, self.errors, self.rows, self.slow, self.logins, self.refused)
         for counter in (*counters, self.lockouts, self.reloads):
             yield counter.family()
         yield self.seconds.family()
-        yield Family(
+        yield MetricFamily(
             "pgmcp_log_lines_dropped_total",
             "counter",
             "Lines of the log that could not be written.",
@@ -153,7 +160,7 @@ class Observation:
                 "1 while the audit cannot be written.",
                 value(self._audit.failing),
             )
-            lost = Family(
+            lost = MetricFamily(
                 "pgmcp_audit_failures_total",
                 "counter",
                 "Calls that could not be recorded.",
@@ -192,20 +199,20 @@ class ObservedGate:
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedAccounts:
+class ObservedLogins:
     """Accounts that leave the account's name on the call's trail, and never the password.
 
     People type passwords where the name belongs: what is nobody's name is left out.
     """
 
-    accounts: RequestLogins
+    logins: RequestLogins
     trail: Trail
 
     def log_in(self, username: str, password: str) -> tuple[str, str]:
         """A new session token and its expiry (RFC 3339); LoginError when refused."""
-        self.trail.user = self.accounts.known(username)
-        return self.accounts.log_in(username, password)
+        self.trail.user = self.logins.known(username)
+        return self.logins.log_in(username, password)
 
     def log_out(self) -> bool:
         """End the session this call came with; False when it came with none."""
-        return self.accounts.log_out()
+        return self.logins.log_out()

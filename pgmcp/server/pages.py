@@ -16,7 +16,7 @@ from pathlib import Path
 from pgmcp.calls.call import Call
 from pgmcp.errors import ConfigError, FileError, HttpError, ToolError
 from pgmcp.gate.port import Database
-from pgmcp.metrics.metrics import CONTENT_TYPE, Family, render
+from pgmcp.metrics.metrics import CONTENT_TYPE, MetricFamily, render
 from pgmcp.rpc import jsonrpc
 from pgmcp.transport import origin
 from pgmcp.transport.head import Head
@@ -48,7 +48,7 @@ class MetricsPage:
     def __init__(
         self,
         token_file: Path | None,
-        families: Callable[[], Iterable[Family]],
+        families: Callable[[], Iterable[MetricFamily]],
         *,
         trusted: Sequence[origin.Network] = (),
     ) -> None:

@@ -38,10 +38,12 @@ class Signature:
     def of(cls, path: Path) -> Signature | None:
         """That of the file a path leads to, None when it leads nowhere."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return None
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
 
     def same_file(self, other: object) -> bool:
         """Whether both are states of one file, which was then edited in place."""
@@ -89,7 +91,7 @@ class Debounce:
         self._loaded, self._since, self._next_at = seen, None, now + QUIET_SECONDS
         return True
 
-    def spared(self) -> None:
+    def allow_next(self) -> None:
         """The load that was due last changed nothing: it holds up no other."""
         self._next_at = float("-inf")
 
@@ -110,7 +112,7 @@ class Retry:
         self._pause = FIRST_RETRY_SECONDS
         self._reason: str | None = None
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """There is a new state, or the old one is loaded."""
         self._at, self._pause, self._reason = None, FIRST_RETRY_SECONDS, None
 
@@ -127,7 +129,7 @@ class Retry:
         """Whether the attempt before failed."""
         return self._reason is not None
 
-    def news(self, reason: str) -> bool:
+    def should_log(self, reason: str) -> bool:
         """Whether this failure is another than the one before."""
         before, self._reason = self._reason, reason
         return reason != before
@@ -221,7 +223,7 @@ class Watcher:
         for watched in self._watched:
             now = self._clock()
             if watched.debounce.due(watched.look(), now):
-                watched.retry.forget()
+                watched.retry.reset()
                 self._reload(watched, now)
             elif watched.debounce.quiet and watched.retry.due(now):
                 self._reload(watched, now)
@@ -232,15 +234,15 @@ class Watcher:
             changed = watched.reload()
         except (PgmcpError, OSError) as error:
             reason = getattr(error, "reason", getattr(error, "message", str(error)))
-            if watched.retry.news(reason):
+            if watched.retry.should_log(reason):
                 watched.log.error("Failed to reload %s: %s", watched.name, reason)
         else:
             if changed is False:
-                watched.debounce.spared()
+                watched.debounce.allow_next()
             # Whoever read that it failed waits for this line.
             if changed is not False or watched.retry.failed:
                 watched.log.info("Reloaded %s", watched.name)
-            watched.retry.forget()
+            watched.retry.reset()
 
 
 def _logger(area: str) -> logging.Logger:

@@ -22,7 +22,7 @@ from pgmcp.mcp.dispatch import Answering, Dispatcher
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.observed import Observed, Observer
 from pgmcp.mcp.registry import Registry
-from pgmcp.server.observation import ObservedAccounts
+from pgmcp.server.observation import ObservedLogins
 from pgmcp.server.witness import WitnessedDatabase
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Service:
     """A configuration, ready to answer."""
 
     config: Config
@@ -96,7 +96,7 @@ class Serving:
     @classmethod
     def of(
         cls, config: Config, databases: DatabaseSet, observer: Observer, model: Model | None
-    ) -> Serving:
+    ) -> Service:
         """What a configuration comes to, with its databases and, where one is configured, the
         model that is asked; `observer` is told of each call."""
         features = registry(config)
@@ -136,5 +136,5 @@ class Serving:
         """What a feature gets for one call, which came from `address`."""
         trail = Trail(call.request_id, principal, address)
         reach = Reach(self.databases, principal, call, trail)
-        observed = None if accounts is None else ObservedAccounts(accounts, trail)
+        observed = None if accounts is None else ObservedLogins(accounts, trail)
         return Context(principal, call, reach, observed, self.registry.resources, trail, self.model)

@@ -27,7 +27,7 @@ SWEEP_SECONDS = 1.0
 _log = logging.getLogger("pgmcp.server")
 
 
-class FrontDoor:
+class Authentication:
     """Whom a server lets in. FileError when a file of credentials is no good."""
 
     def __init__(
