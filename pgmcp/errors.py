@@ -283,7 +283,7 @@ class PoolTimeoutError(ToolError):
 
 
 class MemoryBusyError(ToolError):
-    """No memory for a large result within the time that one waits for it."""
+    """No memory for a large result became free within the time that a call waits for it."""
 
     def __init__(self) -> None:
         super().__init__(

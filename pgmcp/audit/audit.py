@@ -23,7 +23,7 @@ from pgmcp.errors import AuditError, ConfigError, FileError
 from pgmcp.sql.text import MAX_TEXT_BYTES
 
 METHODS = frozenset({"tools/call", "resources/read", "prompts/get"})
-"""The methods that are calls; a log-in is one too. Lists and handshakes are none."""
+"""The methods that are recorded; a log-in is a tools/call. Lists and handshakes are not."""
 
 _MAX_ID_CHARACTERS = 100
 
@@ -166,7 +166,7 @@ class AuditLog:
         return fields
 
     def _text(self, sql: str) -> str | Mapping[str, Any]:
-        """A statement, or what is kept of one that is longer than any that runs."""
+        """A statement, or what is kept of a statement that is too long to run."""
         data = sql.encode("utf-8", "surrogatepass")
         if len(data) <= MAX_TEXT_BYTES:
             return sql

@@ -31,7 +31,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\uf
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """Where a chain stands: the number and the MAC of its last record."""
+    """The end of a chain: the number and the MAC of its last record."""
 
     seq: int
     mac: str

@@ -1,7 +1,7 @@
 """The user accounts of a server: recording what logins come to, and counting what fails.
 
 The rule: a login is decided by the account as it is stored at that moment, in one step with what is
-written, so a lockout holds at once, survives a restart, and loses nobody's concurrent edit.
+written, so a lockout holds at once, survives a restart, and loses no concurrent edit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pgmcp.logs.log import quote
 _log = logging.getLogger("pgmcp.auth")
 
 UserChanges = Sequence[tuple[User, User | None]]
-"""Users as they were, each with the user of the same name as it is now, None when it is gone."""
+"""Pairs: a user before a change, and the user of that name after it, None when it is gone."""
 
 
 class UserStore(Protocol):
@@ -54,11 +54,12 @@ class UserStore(Protocol):
         """All users by name: a snapshot, and the same object for as long as nothing changes."""
 
     def change(self, name: str, decide: Callable[[User | None], User | None]) -> User | None:
-        """Store what `decide` makes of a user as it is stored now, in one step; the user then.
+        """Store what `decide` makes of a user as it is stored now, in one step. Returns the user
+        after that.
 
-        `decide` gets None where there is no user, and returns None to remove one; the same object
-        means no change. Lookups say the same before this returns. What cannot be written is kept in
-        memory and logged: a lockout holds also on a full disk.
+        `decide` gets None where there is no user, and returns None to remove it; the same object
+        means no change. Lookups return the result before this returns. A change that cannot be
+        written is kept in memory and logged: a lockout holds also on a full disk.
         """
 
     def rehearse(self, decide: Callable[[User], User]) -> None:
@@ -153,8 +154,8 @@ class UserAccounts:
         """Change the account, unless it is not what was checked any more."""
 
         def decide(user: User | None) -> User | None:
-            # Looked at in the same step as the writing: whoever disabled the account or changed its
-            # password since the check came first.
+            # Checked in the same step as the writing: the account may have been disabled, or its
+            # password changed, since the check of the password.
             if user is None or not user.enabled or user.password_hash != checked.password_hash:
                 return user
             return change(user)

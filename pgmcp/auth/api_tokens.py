@@ -23,7 +23,7 @@ from pgmcp.logs.log import quote
 _log = logging.getLogger("pgmcp.auth")
 
 TokenChanges = Sequence[tuple[ApiToken, ApiToken | None]]
-"""Tokens as they were, each with the token of the same hash as it is now, None when it is gone."""
+"""Pairs: a token before a change, and the token of that hash after it, None when it is gone."""
 
 
 class TokenStore(Protocol):
@@ -148,7 +148,7 @@ class ApiTokens:
         return len(removed)
 
     def _tell(self, changes: TokenChanges) -> None:
-        """Announce the tokens that are gone. The store does not find them any more."""
+        """Announce the tokens that ended. Before this is called, the store finds them no more."""
         now, ended = self._clock.now(), []
         for before, after in changes:
             if before.expired(now) and before.key in self._announced:

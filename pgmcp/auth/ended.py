@@ -1,4 +1,4 @@
-"""Telling that credentials are over: to whoever holds connections for them, and to the log."""
+"""Telling that credentials have ended: to those who hold connections for them, and to the log."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 Ended = Callable[[Mapping[str, str]], None]
-"""Told the keys of principals whose credentials are over, each with the reason. Many may end at
-once, and none may wait for it."""
+"""Called with the keys of credentials that have ended, each with the reason. Many may end at once;
+the call must return at once."""
 MOST_LINES = 10
-"""How many that end at once are logged one by one."""
+"""Of more events at the same time, so many have a line of their own in the log."""
 
 _log = logging.getLogger("pgmcp.auth")
 

@@ -1,4 +1,4 @@
-"""The gate: from the Authorization headers of a request to a principal, or to one bare refusal.
+"""The gate maps the credentials of a request to a principal, or refuses without a reason.
 
 The rule: whatever is wrong with a credential, the caller hears the same; the log says which it was.
 """
@@ -118,7 +118,7 @@ class CredentialGate:
 
     def _for_token(self, token: ApiToken) -> tuple[str, ...]:
         if token.database is not None:
-            # Not configured (any more): no database, rather than another one than was meant.
+            # Not configured (any more): no database, rather than another one.
             return (token.database,) if token.database in self._databases else ()
         return tuple(name for name, users in self._databases.items() if not users)[:1]
 
@@ -138,11 +138,12 @@ class CredentialGate:
             _log.info("refused address=%s reason=%s", quote(address), quote(kind))
 
     def _log_first(self, principal: Principal, address: str) -> None:
-        """One line for the first request of a principal from a client, not one per request.
+        """Log the first request of a principal from a client, and no further ones.
 
-        An IPv6 client has many addresses, and must not have as many lines.
+        An IPv6 client has many addresses, and must not have as many lines in the log.
         """
         seen = (principal.key, address)
+        # Without the lock, as a look-up in a set is atomic; under it the client is looked up again.
         if seen in self._seen:
             return
         client = (principal.key, address_key(address))

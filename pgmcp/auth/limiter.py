@@ -23,13 +23,16 @@ class LimitStore(Protocol):
         """How long ago each attempt within the window was counted, in seconds, oldest first."""
 
     def count(self, key: str, limit: int, window_seconds: float) -> Sequence[float]:
-        """The same, and count an attempt now if there were fewer than `limit`, in one step."""
+        """The same as `ages`, and count an attempt now if there are fewer than `limit`.
+
+        Both are one step: of parallel attempts no more than `limit` are counted.
+        """
 
     def take_back(self, key: str) -> None:
         """Forget the latest attempt, if there is one."""
 
     def mark(self, key: str, seconds: float) -> bool:
-        """Whether `key` is not marked; it is marked then, for so many seconds."""
+        """Mark `key` for so many seconds; True when it was not marked. One of several gets True."""
 
     def __len__(self) -> int:
         """How many counters there are now."""
@@ -55,7 +58,7 @@ class Limiter:
 
     def change(self, limit: int, window_seconds: float) -> None:
         """Hold addresses to other numbers from now on; what was counted still counts."""
-        self._numbers = (limit, window_seconds)  # one object, so that nobody reads half of it
+        self._numbers = (limit, window_seconds)  # one assignment: no thread reads half of it
 
     def retry_after(self, address: str) -> int | None:
         """Whole seconds until the address may try again, None when it may now."""

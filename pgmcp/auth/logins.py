@@ -25,8 +25,8 @@ WRONG = "authentication failed: invalid username or password"
 DISABLED = "authentication failed: user account is disabled"
 BLOCKED = "too many failed authentication attempts from this IP address, please try again later"
 
-# Every refusal does the same work, and ends no sooner than this after the check, so that a clock
-# does not tell what little differs.
+# Every refusal does the same work, and ends no sooner than this after the check: the small rest
+# that differs cannot be timed.
 _REFUSAL_SECONDS = 0.05
 _MAX_TYPED_CHARACTERS = 4 * NAME_MAX_CHARACTERS  # before letters and their accents are composed
 
@@ -34,7 +34,7 @@ _log = logging.getLogger("pgmcp.auth")
 
 
 class Logins:
-    """The accounts of one server. `limiter` counts failed logins per address."""
+    """Logging in to the accounts of one server. `limiter` counts failed logins per address."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Logins:
         """A session token and when it expires (RFC 3339); LoginError in the guide's words."""
         name = ""
         try:
-            # Before anything is made of what the client sent.
+            # First of all: a blocked address costs no work on what it sent.
             self._refuse_blocked(self._limiter.retry_after(address))
             name = normalize(username)
             user = self._check(name, password, address)
@@ -67,7 +67,8 @@ class Logins:
             self._log_failure(name, address, error)
             raise
         token, session = self._sessions.open(name)
-        # The account may have ended between the check and the session, which nobody then ended.
+        # The account may have been disabled between the check and the opening of the session: the
+        # change came too early to end this session, so it is ended here.
         now = self._users.get(name)
         if now is None or (now.enabled, now.disabled_at) != (True, user.disabled_at):
             self._sessions.end(session.key, "user disabled")
@@ -76,7 +77,7 @@ class Logins:
         return token, rfc3339(session.expires_at)
 
     def known(self, username: str) -> str | None:
-        """The name of the account that `username` is, None when it is nobody's."""
+        """The name of the account of `username`, None when there is none."""
         if len(username) > _MAX_TYPED_CHARACTERS:
             return None
         name = normalize(username)
@@ -93,8 +94,8 @@ class Logins:
             usable = user.password_hash if user is not None and user.enabled else None
             right = matches(password, usable, self._users.highest_cost())
             answer_at = time.monotonic() + _REFUSAL_SECONDS
-            # Still in turn: while the file is locked, the next ones are told that the server is
-            # busy, instead of waiting for it with every worker thread there is.
+            # The slot is still held: while the file is locked, further logins are told that the
+            # server is busy, instead of waiting for the file with every worker thread.
             outcome = self._record(user, password, right=right)
         if isinstance(outcome, User):
             self._limiter.forgive(address)
@@ -142,7 +143,7 @@ class Logins:
 
 @dataclass(frozen=True, slots=True)
 class RequestLogins:
-    """Accounts for the one request that came from `address` as `principal`."""
+    """Logging in and out for a request that came from `address` as `principal`."""
 
     logins: Logins
     address: str
@@ -157,5 +158,5 @@ class RequestLogins:
         return self.logins.log_out(self.principal)
 
     def known(self, username: str) -> str | None:
-        """The name of the account that `username` is, None when it is nobody's."""
+        """The name of the account of `username`, None when there is none."""
         return self.logins.known(username)

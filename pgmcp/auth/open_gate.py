@@ -1,6 +1,6 @@
-"""The gate of a server that asks nobody who they are.
+"""The gate of a server without authentication.
 
-The rule: only a server without authentication makes one; no failure of another gate ends here.
+The rule: only such a server makes one; no failure of another gate ends here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pgmcp.auth.principal import Principal
 
 
 class OpenGate:
-    """A gate that takes every request for one of `principal`."""
+    """A gate that maps every request to `principal`."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal

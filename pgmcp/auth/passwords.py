@@ -18,8 +18,8 @@ COST = 12
 MAX_BYTES = 72
 _MAX_COST = 15
 _FORMAT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}")
-# The rest of a hash of a random password that nobody kept: what is checked where there is no
-# account. At another cost than 12 it is nobody's hash at all; the work is the same.
+# The rest of the hash of a random password that was thrown away. It is checked where there is no
+# account. At another cost than 12 no password matches it at all; the work is the same.
 _DUMMY_HASH_REST = "4z.VIZ2w5XS/gYQkMpHqt.g0hZ2UaOcS9lKBaZDSdYzrCNIv5CC4e"
 
 
@@ -57,9 +57,9 @@ def is_weak(password_hash: str) -> bool:
 
 
 def matches(password: str, password_hash: str | None, cost: int = COST) -> bool:
-    """Whether the password is the hashed one; without a hash False.
+    """Whether the password matches the hash; False without a hash.
 
-    A False takes the rounds of one check at `cost`, the dearest hash there is, whatever the hash.
+    A False takes the rounds of one check at `cost`, the highest of all accounts, whatever the hash.
     """
     import bcrypt
 
@@ -75,7 +75,7 @@ def matches(password: str, password_hash: str | None, cost: int = COST) -> bool:
             return True
         spent = cost_of(usable)
     except ValueError:
-        # The right shape and yet not a hash: the whole time must be spent all the same.
+        # It has the form of a hash and is none: the refusal must take the whole time all the same.
         bcrypt.checkpw(checked, _dummy(cost))
         return False
     # 2^c + (2^c + 2^(c+1) + ... + 2^(cost-1)) = 2^cost rounds.

@@ -47,5 +47,5 @@ def owner_of(key: str) -> str:
 
 
 def local(databases: tuple[str, ...]) -> Principal:
-    """The caller of a server that asks nobody who they are."""
+    """The caller of a server without authentication."""
     return Principal("local", "local", "local", databases)

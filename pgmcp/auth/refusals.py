@@ -30,14 +30,14 @@ _log = logging.getLogger("pgmcp.auth")
 
 @dataclass(slots=True)
 class _Tally:
-    """What one address had: lines, and by reason the refusals that were none."""
+    """The refusals of an address: how many lines, and the others counted by reason."""
 
     lines: int = 0
     counted: Counter[str] = field(default_factory=Counter)
 
 
 class Refusals:
-    """Decides which refusals are lines. `clock` is monotonic, in seconds."""
+    """Decides which refusals are lines in the log. `clock` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -83,7 +83,7 @@ class Refusals:
             _log.info("refused other addresses %s", _summary(others.counted))
 
     def _take(self, address: str, reason: str, *, lines: int) -> bool:
-        """Whether it is a line, when its address may have so many."""
+        """Count a refusal; True when it is a line, of which its address may have `lines`."""
         key = address_key(address)
         with self._tallies_lock:
             if not self._tallies:

@@ -23,7 +23,7 @@ _MAX_DECOMPOSED = 4 * NAME_MAX_CHARACTERS
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One account. `disabled_at` is when it was last disabled: no older session outlives that.
+    """A user account. `disabled_at` is when it was last disabled: older sessions end then.
 
     `entry` is what the file says, and `text` how it says it, None when that is not known or not in
     our layout.
@@ -80,14 +80,14 @@ class User:
 def normalize(name: str) -> str:
     """The form in which names are compared and stored: Unicode NFC.
 
-    A text that is too long for a name stays as it is, and so is nobody's: normalising takes time
-    in the square of a run of combining marks (31,000 of them 1.5 s, with the interpreter held).
+    A text that is too long for a name stays as it is, and so matches no account: normalising takes
+    time in the square of a run of combining marks (31,000: 1.5 s, with the interpreter held).
     """
     return unicodedata.normalize("NFC", name) if len(name) <= _MAX_DECOMPOSED else name
 
 
 def check_name(name: str) -> str:
-    """The name, normalised, if it may be one; UsageError."""
+    """The name in NFC; UsageError when it may not be a username."""
     normal = normalize(name)
     if not 1 <= len(normal) <= NAME_MAX_CHARACTERS:
         raise UsageError(f"a username has 1 to {NAME_MAX_CHARACTERS} characters")
@@ -97,7 +97,7 @@ def check_name(name: str) -> str:
 
 
 def check_password(password: str, name: str, min_length: int) -> str:
-    """The password, if it may be this user's; UsageError says why not and never shows it."""
+    """The password, if this user may have it; UsageError says why not and never shows it."""
     if len(password) < min_length:
         raise UsageError(f"the password has fewer than {min_length} characters")
     if len(password.encode(errors="surrogatepass")) > MAX_BYTES:

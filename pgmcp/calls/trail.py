@@ -1,4 +1,4 @@
-"""What one call did: filled on its way down by those who know, read once when it is over.
+"""What a call did: each layer notes what it knows, and observers read it once at the end.
 
 The rule: there is one trail for each call, and the audit, the metrics and the log all read it, so
 they cannot tell different stories. A parameter's value never gets here.
@@ -16,17 +16,17 @@ Outcome = Literal["ok", "refused", "ended", "error"]
 """`refused` by a gate; `ended` before it was done: cancelled, out of time, or its right lost."""
 
 OTHER = "other"
-"""A method, tool, resource or prompt that is none of ours."""
+"""The name of every method, tool, resource or prompt that this server does not have."""
 NOBODY = Principal("visitor", "nobody", "nobody")
 
 
 @dataclass(slots=True)
 class Trail:
-    """One call, from its request to its answer.
+    """A call, from its request to its answer.
 
     `method` and `name` (the tool, the resource's URI or the prompt) are names of ours: what a
-    client calls by another name is "other" here, so that nobody writes into our records.
-    `user` is the account that a login asked for, None when it is nobody's. `statements` are the
+    client calls by another name is "other" here, so that no client writes into our records.
+    `user` is the account that a login asked for, None when there is none. `statements` are the
     callers' SQL texts, each once; `rows` is how many rows went back. `gate` is which gate refused,
     "" when none did.
     """

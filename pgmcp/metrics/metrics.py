@@ -22,7 +22,7 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One line: what goes after the family's name, the labels by name, the value."""
+    """A line: what follows the family's name, the labels by name, the value."""
 
     value: float
     labels: Mapping[str, str]
@@ -31,7 +31,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """One metric with all of its samples."""
+    """A metric with all of its samples."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -50,12 +50,12 @@ class Counter:
         self._values_lock = threading.Lock()
 
     def add(self, *labels: str, amount: float = 1.0) -> None:
-        """Count one more."""
+        """Add `amount` to the number of these labels."""
         with self._values_lock:
             self._values[labels] = self._values.get(labels, 0.0) + amount
 
     def family(self) -> MetricFamily:
-        """What it stands at now."""
+        """The numbers now."""
         with self._values_lock:
             values = dict(self._values)
         samples = [
@@ -88,7 +88,7 @@ class Histogram:
             self._sums[labels] = self._sums.get(labels, 0.0) + value
 
     def family(self) -> MetricFamily:
-        """What it stands at now."""
+        """The numbers now."""
         with self._counts_lock:
             state = {labels: (list(c), self._sums[labels]) for labels, c in self._counts.items()}
         samples: list[Sample] = []
@@ -109,7 +109,7 @@ def gauge(name: str, help_text: str, *samples: Sample) -> MetricFamily:
 
 
 def value(number: float, **labels: str) -> Sample:
-    """One sample."""
+    """A sample without a suffix."""
     return Sample(number, labels)
 
 

@@ -1,1 +1,1 @@
-"""What a configuration comes to while it is served: the features, the front door, HTTP."""
+"""A configuration while it is served: its features, authentication, HTTP and its pages."""

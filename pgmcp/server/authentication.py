@@ -28,7 +28,7 @@ _log = logging.getLogger("pgmcp.server")
 
 
 class Authentication:
-    """Whom a server lets in. FileError when a file of credentials is no good."""
+    """The credentials of a server and the limits on them. FileError for files that are not good."""
 
     def __init__(
         self,

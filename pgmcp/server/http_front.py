@@ -1,4 +1,4 @@
-"""The HTTP side of a running server: its door, its certificate, its listening sockets.
+"""The HTTP side of a running server: authentication, certificate, listening sockets.
 
 The rule: a reload prepares whatever can fail first, and then swaps what cannot.
 """
@@ -49,7 +49,8 @@ class Prepared:
 
 
 class HttpFront:
-    """Serves over HTTP what it is given last. `listeners` are sockets that listen already.
+    """Serves over HTTP the service that it was given last. `listeners` are sockets that listen
+    already.
 
     `on_ended` is told the keys of credentials that are over, each with the reason.
     ConfigError, FileError.

@@ -18,7 +18,7 @@ from pgmcp.logs.log import dropped, fields
 from pgmcp.metrics.metrics import Counter, Histogram, MetricFamily, gauge, value
 
 if TYPE_CHECKING:
-    # Loaded by whoever makes one; over standard input there is no gate.
+    # Loaded by the module that makes one; over standard input there is no gate.
     from pgmcp.audit.audit import AuditLog
     from pgmcp.auth.logins import RequestLogins
     from pgmcp.calls.trail import Trail
@@ -30,7 +30,7 @@ _log = logging.getLogger("pgmcp.call")
 
 
 class Observation:
-    """What one server has seen. `log` may be replaced while it runs."""
+    """Counts, logs and audits the calls of a server. `log` may be replaced while it runs."""
 
     def __init__(self, log: Log, audit: AuditLog | None = None) -> None:
         self.log = log
@@ -202,7 +202,7 @@ class ObservedGate:
 class ObservedLogins:
     """Accounts that leave the account's name on the call's trail, and never the password.
 
-    People type passwords where the name belongs: what is nobody's name is left out.
+    People type passwords where the name belongs: a name without an account is left out.
     """
 
     logins: RequestLogins

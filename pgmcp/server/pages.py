@@ -1,4 +1,4 @@
-"""The pages beside MCP: /metrics for Prometheus, /ready for whoever decides where to send clients.
+"""The pages beside MCP: /metrics for Prometheus, /ready for load balancers.
 
 The rule: what the inside looks like is for those whom the operator named. A stranger learns whether
 the server is of use, and no more.
@@ -28,7 +28,7 @@ READY_PATH = "/ready"
 READY_SECONDS = 2.0
 """How long the databases have to answer."""
 FRESH_SECONDS = 1.0
-"""How long an answer is given again: strangers may ask, and must not keep the databases busy."""
+"""For so long an answer is repeated: strangers may ask, and must not keep the databases busy."""
 
 _NEVER = (float("-inf"), 0)
 _MIN_TOKEN_CHARACTERS = 16
@@ -38,7 +38,7 @@ _log = logging.getLogger("pgmcp.metrics")
 
 
 class MetricsPage:
-    """Numbers, for whoever has the token in the file; without a file for this machine only.
+    """Numbers, for clients with the token in the file; without a file for this machine only.
 
     A proxy on this machine passes strangers on: what a trusted one sends, or what looks forwarded,
     did not come from here. The file is read for each request, so a new token counts at once.
@@ -86,9 +86,9 @@ class MetricsPage:
 
 
 class ReadyPage:
-    """Whether every database answers; asked at most once in FRESH_SECONDS, whoever asks.
+    """Whether every database answers; they are asked at most once in FRESH_SECONDS.
 
-    `open_database` gives one for a call.
+    `open_database` opens the database of a name for a call.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class ReadyPage:
         self._open_database = open_database
         self._clock = clock
         self._answered = _NEVER
-        # Held while asking: whoever comes meanwhile gets the answer before, and holds up no thread.
+        # Held while asking: further requests get the answer before, and no thread waits.
         self._asking_lock = threading.Lock()
 
     def __call__(self, head: Head, peer: str) -> Response:  # noqa: ARG002

@@ -1,6 +1,6 @@
-"""What one configuration comes to: the features, the databases, and who may use them.
+"""A configuration, ready to answer: its features, its databases, and who may use them.
 
-The rule: a value, never changed. A reload makes another, and a call keeps the one it began with.
+The rule: a value, never changed. A reload makes another, and a call keeps that with which it began.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pgmcp.auth.logins import RequestLogins
 
 OPERATOR = "operator"
-"""Whose connections look at the databases on nobody's behalf."""
+"""The owner of connections that the server uses for itself."""
 _CALL_MARGIN_SECONDS = 5.0
 
 
@@ -54,7 +54,7 @@ def registry(config: Config) -> Registry:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The databases of one principal, within one call."""
+    """The databases of a principal, within a call."""
 
     databases: DatabaseSet
     principal: Principal
@@ -66,7 +66,7 @@ class Reach:
         return self.principal.databases
 
     def get(self, name: str | None = None) -> Database:
-        """One of them, the default without a name; ToolError when it is not there."""
+        """The database of that name, the default without a name; ToolError when there is none."""
         names = self.names()
         if not names:
             raise DatabaseRefusedError(
@@ -97,8 +97,8 @@ class Service:
     def of(
         cls, config: Config, databases: DatabaseSet, observer: Observer, model: Model | None
     ) -> Service:
-        """What a configuration comes to, with its databases and, where one is configured, the
-        model that is asked; `observer` is told of each call."""
+        """The service of a configuration, with its databases and the language model, None without
+        one; `observer` is told of each call."""
         features = registry(config)
         dispatcher = Dispatcher(features, server_version=pgmcp.__version__)
         observed = Observed(dispatcher, features, observer, clock=time.monotonic)
@@ -106,7 +106,7 @@ class Service:
 
     @property
     def everybody(self) -> Principal:
-        """The caller of a server that asks nobody who they are."""
+        """The caller of a server without authentication."""
         return local(tuple(database.name for database in self.config.databases))
 
     @property
@@ -133,7 +133,7 @@ class Service:
         address: str,
         accounts: RequestLogins | None = None,
     ) -> Context:
-        """What a feature gets for one call, which came from `address`."""
+        """The context of a call that came from `address`."""
         trail = Trail(call.request_id, principal, address)
         reach = Reach(self.databases, principal, call, trail)
         observed = None if accounts is None else ObservedLogins(accounts, trail)

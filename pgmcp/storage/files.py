@@ -25,7 +25,7 @@ except ImportError:  # PyYAML built without libyaml
     from yaml import SafeLoader as Loader  # type: ignore[assignment]
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Of the largest file, which is one of 300,000 tokens."""
+"""The size of the largest file that is read: 300,000 tokens."""
 _MAX_DEPTH = 32
 _TAG = "tag:yaml.org,2002:"
 

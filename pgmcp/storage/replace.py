@@ -33,7 +33,7 @@ def update(path: Path, change: Callable[[bytes | None], bytes | None]) -> bool:
 
 
 def rehearse(path: Path, change: Callable[[bytes | None], bytes | None]) -> None:
-    """Do and wait for all that `update` does, but for the last step: the file stays as it is."""
+    """Do all that `update` does, but for the last step: the file stays as it is. FileError."""
     _change(path, change, keep=False)
 
 
@@ -76,7 +76,8 @@ def _change(path: Path, change: Callable[[bytes | None], bytes | None], *, keep:
 
 def _write(target: Path, content: bytes, *, keep: bool) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
-    # Only the lock's holder gets here, so one that lies around belongs to a writer that died.
+    # Only the holder of the lock gets here: a temporary file that is there was left by a writer
+    # that died.
     temporary.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o600)
@@ -107,7 +108,7 @@ def _keep_owner(descriptor: int, target: Path) -> None:
     try:
         os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
     except OSError as error:
-        # EINVAL: an owner who is nobody in this user namespace.
+        # EINVAL: an owner that has no number in this user namespace.
         if not isinstance(error, PermissionError) and error.errno != errno.EINVAL:
             raise
         if model == target and wanted.st_uid != have.st_uid:
@@ -119,6 +120,7 @@ def _keep_owner(descriptor: int, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
+    """Write a folder's entries to the disk: after that a rename survives a power failure."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -130,7 +132,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock for one file; the system lets go of it when the process dies."""
+    """Hold the lock of a file; the system releases it when the process dies."""
     lock = target.with_name(f".{target.name}.lock")
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     try:
@@ -148,7 +150,7 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 def lock_within(descriptor: int, wait_seconds: float, retry_seconds: float) -> bool:
-    """Take the lock of an open file, trying again until the time is up; whether it was had."""
+    """Take the lock of an open file, trying again until the time is up; whether it was taken."""
     deadline = time.monotonic() + wait_seconds
     while not try_lock(descriptor):
         if time.monotonic() > deadline:

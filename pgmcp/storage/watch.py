@@ -1,4 +1,4 @@
-"""Noticing changed files by looking at them every 20 ms, and doing things from time to time.
+"""Watching files, by looking at them every 20 ms, and tasks that run every so many seconds.
 
 The rule: what is compared is what the path leads to (device, inode, size, both times), so symlinks,
 renames and edits that keep size and mtime are seen; and what could not be loaded is tried again.
@@ -46,7 +46,7 @@ class Signature:
         )
 
     def same_file(self, other: object) -> bool:
-        """Whether both are states of one file, which was then edited in place."""
+        """Whether both are states of the same file, which was edited in place."""
         return isinstance(other, Signature) and (self.device, self.inode) == (
             other.device,
             other.inode,
@@ -92,7 +92,7 @@ class Debounce:
         return True
 
     def allow_next(self) -> None:
-        """The load that was due last changed nothing: it holds up no other."""
+        """Let the next load be due at once: the last one changed nothing."""
         self._next_at = float("-inf")
 
     @property
@@ -102,7 +102,7 @@ class Debounce:
 
 
 class Retry:
-    """Decides when a state that could not be loaded is tried again, and what of that is news.
+    """Decides when a state that could not be loaded is tried again, and which failures are logged.
 
     A full disk or too many open files may pass; so may a certificate's not being valid yet.
     """
@@ -113,7 +113,7 @@ class Retry:
         self._reason: str | None = None
 
     def reset(self) -> None:
-        """There is a new state, or the old one is loaded."""
+        """Begin anew: there is a new state, or the state was loaded."""
         self._at, self._pause, self._reason = None, FIRST_RETRY_SECONDS, None
 
     def begin(self, now: float) -> None:
@@ -130,7 +130,7 @@ class Retry:
         return self._reason is not None
 
     def should_log(self, reason: str) -> bool:
-        """Whether this failure is another than the one before."""
+        """Whether this failure has another reason than the failure before."""
         before, self._reason = self._reason, reason
         return reason != before
 
@@ -171,7 +171,7 @@ class Watcher:
     def watch_together(
         self, paths: Sequence[Path], reload: Callable[[], object], area: str
     ) -> Unwatch:
-        """The same for files that are only good together; call what is returned to end it."""
+        """Watch files that belong together, as `watch` does; the function returned ends it."""
         paths = [path.absolute() for path in paths]
         name = ", ".join(map(str, paths))
         return self._add(name, lambda: tuple(map(Signature.of, paths)), reload, area)
@@ -211,6 +211,7 @@ class Watcher:
     ) -> Unwatch:
         watched = _Watched(name, look, Debounce(look()), Retry(), reload, _logger(area))
         with self._watched_lock:
+            # A new tuple: the watching thread goes on with the one that it began with.
             self._watched = (*self._watched, watched)
 
         def unwatch() -> None:
@@ -229,6 +230,7 @@ class Watcher:
                 self._reload(watched, now)
 
     def _reload(self, watched: _Watched, now: float) -> None:
+        # Before reading: a change while it is read is seen by the next look.
         watched.retry.begin(now)
         try:
             changed = watched.reload()
@@ -239,7 +241,7 @@ class Watcher:
         else:
             if changed is False:
                 watched.debounce.allow_next()
-            # Whoever read that it failed waits for this line.
+            # Also after a failure that was logged: an operator waits for this line.
             if changed is not False or watched.retry.failed:
                 watched.log.info("Reloaded %s", watched.name)
             watched.retry.reset()

@@ -47,11 +47,13 @@ class CredentialFile(Generic[T]):
         return files.read(self.path)
 
     def reload(self) -> tuple[T, T, bool]:
-        """Read the file; the value before, the value now, and whether somebody else changed it.
+        """Read the file. Returns the value before, the value now, and whether another process
+        changed the file.
 
         FileError, with the old value kept, when the file is missing, too open, or wrong.
         """
         with self._swap_lock:
+            # Numbered before reading: a reading that began earlier may see an older file.
             self._started += 1
             ticket = self._started
         refuse_if_others_can_write(self.path)
@@ -63,6 +65,7 @@ class CredentialFile(Generic[T]):
         value = self.parsed(data)
         with self._swap_lock:
             old = self.value
+            # A later reading was faster, and its file is newer.
             if ticket < self._applied:
                 return old, old, False
             # What this server wrote itself may be seen by the watcher before the writer is back.
@@ -83,7 +86,8 @@ class CredentialFile(Generic[T]):
         return self._parse(data, str(self.path), self.value)
 
     def remember(self, data: bytes, value: T) -> None:
-        """What `value` looks like as bytes, because it is about to be written."""
+        """Remember the bytes of `value`, which are about to be written. To be called under the lock
+        of the file: the watcher may see the new file before the writer goes on."""
         self._known, self._written = (data, value), data
 
     def apply(self, change: Callable[[T], T]) -> tuple[T, T]:
@@ -102,5 +106,5 @@ class CredentialFile(Generic[T]):
         return replace.update(self.path, lambda data: None if data is None else change(data))
 
     def rehearse(self, change: Callable[[bytes], bytes]) -> None:
-        """Spend what `rewrite` spends, disk included, and keep the file; FileError likewise."""
+        """Do the work of `rewrite`, disk included, and leave the file as it is; FileError."""
         replace.rehearse(self.path, lambda data: None if data is None else change(data))

@@ -35,7 +35,7 @@ class MemorySessionStore:
 
     def find(self, hashed: str) -> Session | None:
         """The session of that hash, None when there is none."""
-        # Without the lock: one look-up in a dict is one step.
+        # Without the lock: a look-up in a dict is atomic.
         return self._sessions.get(hashed)
 
     def sessions(self) -> Sequence[Session]:
@@ -51,7 +51,7 @@ class MemorySessionStore:
     def remove(self, reasons: Mapping[str, str]) -> bool:
         """Remove the sessions of these hashes, each for a reason; False when there is none."""
         with self._sessions_lock:
-            # Whoever pops a session is the only one who tells of it.
+            # Popped under the lock: of several removers one gets the session and tells of it.
             removed = [
                 (session, reason)
                 for hashed, reason in reasons.items()
@@ -90,7 +90,7 @@ class MemoryLimitStore:
             return self._ages(self._counter(key), self._clock(), window_seconds)
 
     def count(self, key: str, limit: int, window_seconds: float) -> Sequence[float]:
-        """The same, and count an attempt now if there were fewer than `limit`, in one step."""
+        """The ages, and count an attempt now if there are fewer than `limit`, in one step."""
         with self._times_lock:
             # One lock for looking and counting: of parallel attempts only `limit` are counted.
             counter, now = self._counter(key), self._clock()
@@ -112,7 +112,7 @@ class MemoryLimitStore:
                     del self._times[counter]
 
     def mark(self, key: str, seconds: float) -> bool:
-        """Whether `key` is not marked; it is marked then, for so many seconds."""
+        """Mark `key` for so many seconds; True when it was not marked."""
         with self._times_lock:
             counter, now = self._counter(key), self._clock()
             if now < self._marks.get(counter, now):
@@ -140,12 +140,12 @@ class MemoryLimitStore:
         return [now - counted for counted in own]
 
     def _counter(self, key: str) -> str:
-        """The counter of a key: its own while there is room, else one that it shares."""
+        """The name of a key's counter: its own while there is room, else a shared one."""
         if key in self._times:
             return key
-        # The salt keeps an attacker from choosing whose counter to share.
+        # The salt: an attacker cannot choose a key that shares the counter of a given address.
         hashed = hashlib.blake2b(key.encode(errors="replace"), key=self._salt, digest_size=4)
         shared = f"shared {int.from_bytes(hashed.digest()) % _SHARED_COUNTERS}"
-        # Room in the table must not give a fresh count to whom a shared one holds.
+        # A key that was counted under a shared counter stays there when the table has room again.
         full = len(self._times) >= self._max_keys
         return shared if full or shared in self._times else key

@@ -80,7 +80,7 @@ def parse_tokens(data: bytes, origin: str, known: Iterable[ApiToken] = ()) -> To
 
 
 def parse_document(data: bytes, origin: str) -> TokenFile:
-    """The same by YAML's parser, which takes any layout and says what is wrong with a file."""
+    """The tokens of a file in any layout, by YAML's parser; FileError says what is wrong."""
     document = parse_yaml(data, origin)
     if document.value is None:
         raise FileError(

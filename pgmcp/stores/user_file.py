@@ -93,7 +93,7 @@ def _entries(data: bytes, origin: str, known: Iterable[User]) -> dict[str, User]
 
 
 def parse_document(data: bytes, origin: str) -> UserFile:
-    """The same by YAML's parser, which takes any layout and says what is wrong with a file."""
+    """The users of a file in any layout, by YAML's parser; FileError says what is wrong."""
     document = parse_yaml(data, origin)
     hint = "A file without users says: users: {}"
     if document.value is None:
