@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Literal
 import pgmcp
 from pgmcp.auth.principal import owner_of
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Config, Database, Host
+from pgmcp.config.databases import Database
+from pgmcp.config.model import Config
+from pgmcp.config.values import Host
 from pgmcp.errors import PgmcpError, ToolError
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.logs import log

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pgmcp.cli import admin
+from pgmcp.cli import verb, verbs
 from pgmcp.cli.console import Console
-from pgmcp.config.model import Address, Auth, Config, Http, Tls
+from pgmcp.config.auth import Auth
+from pgmcp.config.http import Http
+from pgmcp.config.model import Config
+from pgmcp.config.tls import Tls
+from pgmcp.config.values import Address
 from tests.databases import unreachable
 
 NOW = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
@@ -56,16 +60,30 @@ class Outcome:
     err: str
 
 
+def sections_of(config: Config, names: Sequence[str]) -> dict[str, object]:
+    """What a verb gets that names these sections, from a configuration that is loaded already."""
+    listed = () if config.file is None else tuple(each.name for each in config.databases)
+    values = {
+        "audit": config.audit,
+        "auth": config.http.auth,
+        "config": config,
+        "database_names": listed,
+        "databases": config.databases,
+    }
+    return {name: values[name] for name in names}
+
+
 def run(
     config: Config,
-    verb: str,
+    name: str,
     options: Mapping[str, str | bool] | None = None,
     typed: str = "",
     now: datetime = NOW,
 ) -> Outcome:
-    """Run one verb in this process."""
+    """Run the verb of this name in this process."""
     out, err = io.StringIO(), io.StringIO()
-    given = {verb: True, **(options or {})}
+    (wanted,) = (each for each in verbs.find_all() if each.name == name)
     console = Console(io.StringIO(typed), out, err)
-    status = admin.run(verb, given, config, console, clock=lambda: now)
+    command = verb.Command({name: True, **(options or {})}, console, lambda: now)
+    status = verb.run(wanted, command, sections_of(config, wanted.sections))
     return Outcome(status, out.getvalue(), err.getvalue())

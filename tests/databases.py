@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.config.databases import Database
+from pgmcp.config.sslmode import Ssl
+from pgmcp.config.values import Host, Secret
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.pool.pool import Pool
 from pgmcp.pool.pools import Pools

@@ -14,7 +14,7 @@ from typing import Any
 
 from pgmcp.auth.principal import VISITOR, Principal
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Address
+from pgmcp.config.values import Address
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.mcp.dispatch import Answer
 from pgmcp.mcp.feature import Context

@@ -15,7 +15,7 @@ from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.chain import fingerprint
 from pgmcp.audit.read import read_key
 from pgmcp.calls.trail import Trail
-from pgmcp.config import model
+from pgmcp.config import audit as section
 from pgmcp.errors import AuditError
 from pgmcp.sql.text import MAX_TEXT_BYTES
 from tests.test_audit_file import full
@@ -27,7 +27,14 @@ CALLS = 100
 def opened(folder: Path, *, required: bool = True, sql: bool = False) -> AuditLog:
     file = folder / "audit.jsonl"
     return AuditLog(
-        model.Audit(file, required, sql, folder / "audit.jsonl.key", 1 << 26), version="1"
+        section.Audit(
+            file=file,
+            required=required,
+            sql=sql,
+            key_file=folder / "audit.jsonl.key",
+            max_bytes=1 << 26,
+        ),
+        version="1",
     )
 
 

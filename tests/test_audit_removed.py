@@ -12,7 +12,7 @@ import pytest
 from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.file import AuditFile
 from pgmcp.audit.read import chain_files, load_key, mark_of
-from pgmcp.config import model
+from pgmcp.config import audit as section
 from pgmcp.errors import PgmcpError
 from tests.admin_commands import configuration, run
 
@@ -51,9 +51,9 @@ def taken_from(made: Path, folder: Path, parts: tuple[str, ...]) -> Path:
     return path
 
 
-def settings(path: Path) -> model.Audit:
+def settings(path: Path) -> section.Audit:
     key = path.with_name("audit.jsonl.key")
-    return model.Audit(path, required=True, sql=False, key_file=key, max_bytes=1 << 20)
+    return section.Audit(file=path, required=True, sql=False, key_file=key, max_bytes=1 << 20)
 
 
 def status(path: Path, folder: Path) -> int:

@@ -189,8 +189,8 @@ def test_no_start_compiles_what_the_build_has_compiled(built: Path) -> None:
         f"sys.argv = ['x', '-help']; sys.path.insert(0, {str(built / NAME)!r})\n"
         "try: runpy.run_path(sys.path[0], run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "import pgmcp.app, pgmcp.config.model as model\n"
-        "print(model.Host('h', 1) == model.Host('h', 1), texts, file=sys.stderr)\n"
+        "import pgmcp.app, pgmcp.config.values as values\n"
+        "print(values.Host('h', 1) == values.Host('h', 1), texts, file=sys.stderr)\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import socket
@@ -15,16 +14,17 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pgmcp.cli import admin
-from pgmcp.cli.admin_check import file_findings, unseen_findings
-from pgmcp.cli.console import Console
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding, error, ok, render
 from pgmcp.cli.http_findings import address_findings, certificate_findings, subject_findings
+from pgmcp.cli.server_findings import file_findings, unseen_findings
 from pgmcp.config.load import load
-from pgmcp.config.model import Address, Config, Secret, Tls
+from pgmcp.config.model import Config
+from pgmcp.config.tls import Tls
+from pgmcp.config.values import Address, Secret
 from pgmcp.errors import FileError
 from pgmcp.transport.certificate import certificates
+from tests import admin_commands
 from tests.databases import settings_for, unreachable
 from tests.observing import run
 from tests.operated import operated
@@ -394,9 +394,8 @@ def test_the_verb_ends_with_1_when_something_would_not_work(
         }
         environ = {"HOME": str(tmp_path)} | {k: v for k, v in os.environ.items() if k == "PATH"}
         config = load(options, environ, tmp_path, None, system_file=tmp_path / "none")
-        out, err = io.StringIO(), io.StringIO()
-        status = admin.run(verb, options, config, Console(io.StringIO(), out, err))
-        return status, out.getvalue() + err.getvalue()
+        done = admin_commands.run(config, verb, options)
+        return done.status, done.out + done.err
 
     status, shown = do("check", postgres.port)
     assert status == 0, shown

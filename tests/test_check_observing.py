@@ -18,8 +18,8 @@ from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.read import mark_of
 from pgmcp.cli.finding import Finding
 from pgmcp.cli.observing_findings import audit_findings, log_findings, metrics_findings
-from pgmcp.config import model
-from pgmcp.config.model import Log
+from pgmcp.config import audit as section
+from pgmcp.config.log import Log
 from pgmcp.errors import PgmcpError
 from pgmcp.logs.log import configure, release
 from tests.observing import run
@@ -28,12 +28,14 @@ from tests.program import NOWHERE, write_config
 _NOBODY = 65534
 
 
-def settings(folder: Path, key_file: Path | None = None) -> model.Audit:
+def settings(folder: Path, key_file: Path | None = None) -> section.Audit:
     file = folder / "audit.jsonl"
-    return model.Audit(file, False, False, key_file or folder / "audit.jsonl.key", 1 << 20)
+    return section.Audit(
+        file=file, key_file=key_file or folder / "audit.jsonl.key", max_bytes=1 << 20
+    )
 
 
-def served(audit: model.Audit) -> str | None:
+def served(audit: section.Audit) -> str | None:
     """What the server says when it does not start; else its audit is begun and ended."""
     try:
         AuditLog(audit, version="1").stop()
@@ -83,89 +85,89 @@ def reachable(server_folder: Path) -> Path:
     return folder
 
 
-def nothing(audit: model.Audit) -> None:
+def nothing(audit: section.Audit) -> None:
     """The audit as it is before the first start."""
 
 
-def served_once(audit: model.Audit) -> None:
+def served_once(audit: section.Audit) -> None:
     assert served(audit) is None
 
 
-def key_lost(audit: model.Audit) -> None:
+def key_lost(audit: section.Audit) -> None:
     served_once(audit)
     audit.key_file.unlink()
 
 
-def another_key(audit: model.Audit) -> None:
+def another_key(audit: section.Audit) -> None:
     served_once(audit)
     audit.key_file.write_text("ab" * 32)
 
 
-def key_open(audit: model.Audit) -> None:
+def key_open(audit: section.Audit) -> None:
     served_once(audit)
     audit.key_file.chmod(0o644)
 
 
-def key_first(audit: model.Audit) -> None:
+def key_first(audit: section.Audit) -> None:
     audit.key_file.write_text("ab" * 32)
     audit.key_file.chmod(0o600)
 
 
-def no_key(audit: model.Audit) -> None:
+def no_key(audit: section.Audit) -> None:
     audit.key_file.write_text("secret")
 
 
-def renamed(audit: model.Audit) -> None:
+def renamed(audit: section.Audit) -> None:
     served_once(audit)
     audit.file.rename(f"{audit.file}.1")
 
 
-def renamed_and_key_lost(audit: model.Audit) -> None:
+def renamed_and_key_lost(audit: section.Audit) -> None:
     renamed(audit)
     audit.key_file.unlink()
 
 
-def renamed_and_key_and_mark_lost(audit: model.Audit) -> None:
+def renamed_and_key_and_mark_lost(audit: section.Audit) -> None:
     renamed_and_key_lost(audit)
     mark_of(audit.file).unlink()
 
 
-def mark_changed(audit: model.Audit) -> None:
+def mark_changed(audit: section.Audit) -> None:
     served_once(audit)
     mark_of(audit.file).write_text("4 x y\n")
 
 
-def cut_off(audit: model.Audit) -> None:
+def cut_off(audit: section.Audit) -> None:
     served_once(audit)
     lines = audit.file.read_bytes().splitlines(keepends=True)
     audit.file.write_bytes(b"".join(lines[:2]))
 
 
-def away(audit: model.Audit) -> None:
+def away(audit: section.Audit) -> None:
     served_once(audit)
     audit.file.rename(audit.file.with_name("earlier"))
 
 
-def unfinished(audit: model.Audit) -> None:
+def unfinished(audit: section.Audit) -> None:
     served_once(audit)
     with audit.file.open("ab") as stream:
         stream.write(b'{"seq":9')
 
 
-def changed(audit: model.Audit) -> None:
+def changed(audit: section.Audit) -> None:
     served_once(audit)
     audit.file.write_bytes(audit.file.read_bytes().replace(b'"stop"', b'"step"'))
 
 
-def a_folder(audit: model.Audit) -> None:
+def a_folder(audit: section.Audit) -> None:
     audit.file.mkdir()
 
 
-def a_link_to_nowhere(audit: model.Audit) -> None:
+def a_link_to_nowhere(audit: section.Audit) -> None:
     audit.file.symlink_to("none/audit.jsonl")
 
 
-def no_folder(audit: model.Audit) -> None:
+def no_folder(audit: section.Audit) -> None:
     audit.file.parent.rmdir()
 
 
@@ -193,7 +195,7 @@ def no_folder(audit: model.Audit) -> None:
     ],
 )
 def test_the_audit_is_judged_as_the_server_does_and_left_alone(
-    tmp_path: Path, prepare: Callable[[model.Audit], None], said: str
+    tmp_path: Path, prepare: Callable[[section.Audit], None], said: str
 ) -> None:
     folder = tmp_path / "audit"
     folder.mkdir()

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.config.load import load
-from pgmcp.config.model import Config, Features, Host, Secret
+from pgmcp.config.builtins import Features
+from pgmcp.config.load import load, load_sections
+from pgmcp.config.model import Config
+from pgmcp.config.values import Host, Secret
 from pgmcp.errors import ConfigError
 
 Load = Callable[..., Config]
@@ -77,7 +79,8 @@ def test_a_user_id_without_a_name_hinders_only_what_connects(
         raise KeyError
 
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    assert load({}, {}, tmp_path, None, system_file=tmp_path / "none").databases[0].user == ""
+    listed = load_sections(["auth"], {}, {}, tmp_path, system_file=tmp_path / "none")
+    assert list(listed) == ["auth"]
     with pytest.raises(ConfigError, match="which role to connect as"):
         start()
     assert start(PGUSER="ann").databases[0].user == "ann"

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmcp.config import template
+from pgmcp.config.builtins import Features
+from pgmcp.config.databases import KEYS as DATABASE_KEYS
 from pgmcp.config.key import Key
-from pgmcp.config.keys import DATABASE_KEYS, KEYS
 from pgmcp.config.load import load
-from pgmcp.config.model import Address, Config, Features
+from pgmcp.config.model import KEYS, Config
+from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError, FileError
 
 FEATURES = Features(

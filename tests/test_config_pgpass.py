@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgmcp.config import pgpass
-from pgmcp.config.model import Host, Secret
+from pgmcp.config.values import Host, Secret
 from pgmcp.errors import ConfigError
 
 

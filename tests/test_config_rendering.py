@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pgmcp.cli import flags
 from pgmcp.config import reference, template
-from pgmcp.config.keys import DATABASE_KEYS, KEYS
+from pgmcp.config.databases import KEYS as DATABASE_KEYS
+from pgmcp.config.model import KEYS
 
 
 def test_every_key_is_in_the_written_file_and_in_the_table() -> None:

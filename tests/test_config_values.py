@@ -9,7 +9,7 @@ import pytest
 from pgmcp.config import addresses, durations
 from pgmcp.config.kinds import BOOLEAN, DURATION, NETWORKS, PORTS, SECRET, TEXT, Kind, whole
 from pgmcp.config.layers import show
-from pgmcp.config.model import Address
+from pgmcp.config.values import Address
 
 
 @pytest.mark.parametrize(

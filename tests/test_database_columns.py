@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Secret
+from pgmcp.config.values import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import trees
 from pgmcp.gate.columns import ColumnRead, columns_read

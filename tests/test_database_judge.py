@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Secret
+from pgmcp.config.values import Secret
 from pgmcp.errors import DatabaseUnavailableError, StatementError, StatementRefusedError
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database

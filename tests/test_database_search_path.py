@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Secret
+from pgmcp.config.values import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import inspection, role
 from pgmcp.gate.databases import DatabaseSet

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Host, Secret
+from pgmcp.config.values import Host, Secret
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,

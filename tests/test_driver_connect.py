@@ -18,7 +18,8 @@ from typing import Any, get_args
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Host, Secret, Ssl, SslMode
+from pgmcp.config.sslmode import Ssl, SslMode
+from pgmcp.config.values import Host, Secret
 from pgmcp.errors import CallEndedError, DatabaseUnavailableError
 from pgmcp.net.wire import Wire, WireClosedError
 from pgmcp.postgres.driver import Connection

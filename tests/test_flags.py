@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.cli.flag_table import FLAGS
+from pgmcp.cli.flag_table import all_flags
 from pgmcp.cli.flags import parse, usage
 from pgmcp.errors import UsageError
 
@@ -93,7 +93,7 @@ def test_a_near_miss_is_told_the_flag() -> None:
 
 
 def test_no_abbreviation_of_any_flag_is_taken() -> None:
-    names = {flag.name for flag in FLAGS} | {"h"}
+    names = {flag.name for flag in all_flags().values()} | {"h"}
     for name in names:
         for length in range(1, len(name)):
             if name[:length] not in names:
@@ -137,7 +137,7 @@ def test_help_ends_the_reading(word: str) -> None:
 
 def test_the_usage_shows_every_flag() -> None:
     text = usage()
-    for flag in FLAGS:
+    for flag in all_flags().values():
         assert f"\n  -{flag.name} {flag.metavar}".rstrip() in text
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Address
+from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError
 from pgmcp.transport.call_queue import Turn
 from pgmcp.transport.connection import Wait

@@ -18,7 +18,8 @@ import trustme
 
 from pgmcp.calls.call import Call
 from pgmcp.catalog.catalogue import Catalogue, Column, Relation
-from pgmcp.config.model import Host, Llm, Secret, Url
+from pgmcp.config.llm import Llm
+from pgmcp.config.values import Host, Secret, Url
 from pgmcp.errors import CallEndedError, ModelError
 from pgmcp.llm.client import RESPONSE_BYTES, ModelEndpoint
 from tests.model_server import Behaviour, ModelServer, answering, http, model_server, openai, saying

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from pgmcp.config.addresses import parse_url
+from pgmcp.config.llm import Llm
 from pgmcp.config.load import load
-from pgmcp.config.model import Config, Host, Llm, Secret, Url
+from pgmcp.config.model import Config
+from pgmcp.config.values import Host, Secret, Url
 from pgmcp.errors import ConfigError
 
 Load = Callable[[str], Config]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmcp.config.model import Provider, Secret
+from pgmcp.config.llm import Provider
+from pgmcp.config.values import Secret
 from pgmcp.errors import ModelError
 from pgmcp.llm.providers import answer, request, target
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.config.model import Log
+from pgmcp.config.log import Log
 from pgmcp.errors import FileError
 from pgmcp.logs import log
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.config.model import Log
+from pgmcp.config.log import Log
 from pgmcp.errors import ConfigError
 from pgmcp.logs import log
 from pgmcp.logs.writer import LogWriter

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pgmcp.config.model import Host
+from pgmcp.config.values import Host
 from pgmcp.net.outbound import Outbound, OutboundRefusedError
 from tests.operated import operated, text_of, tool
 from tests.program import settings_of, write_config

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pgmcp.config.model import Tls
+from pgmcp.config.tls import Tls
 from pgmcp.errors import ConfigError
 from pgmcp.transport import pem
 from pgmcp.transport.tls import load
@@ -99,7 +99,7 @@ def test_without_files_in_memory_a_folder_is_needed_and_asked_for(
 def test_a_program_without_any_folder_to_write_to_loads_a_pair(tls: Tls, tmp_path: Path) -> None:
     """As `tempfile` sees it, which tries to write to each of its candidates."""
     script = (
-        "import sys, resource; from pathlib import Path; from pgmcp.config.model import Tls; "
+        "import sys, resource; from pathlib import Path; from pgmcp.config.tls import Tls; "
         "from pgmcp.transport.tls import load; import tempfile\n"
         "tempfile._candidate_tempdir_list = lambda: [sys.argv[3]]\n"
         "load(Tls(True, Path(sys.argv[1]), Path(sys.argv[2]), None))"

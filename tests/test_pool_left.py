@@ -12,7 +12,8 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.database_findings import database_findings
-from pgmcp.config.model import Database, Host
+from pgmcp.config.databases import Database
+from pgmcp.config.values import Host
 from pgmcp.errors import CallEndedError, ConnectionLostError, PoolTimeoutError, ToolError
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.postgres.left import DOUBT_SECONDS

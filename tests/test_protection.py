@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,6 +43,32 @@ def file(tmp_path: Path) -> Path:
     path.write_text("x")
     path.chmod(0o600)
     return path
+
+
+def as_users(
+    monkeypatch: pytest.MonkeyPatch, *users: tuple[str, int, int], **groups: tuple[int, list[str]]
+) -> None:
+    """Let the system know these users (name, uid, gid) and groups (gid, members) alone."""
+    import grp
+    import pwd
+
+    known = [SimpleNamespace(pw_name=n, pw_uid=uid, pw_gid=gid) for n, uid, gid in users]
+    by_gid = {
+        gid: SimpleNamespace(gr_name=name, gr_mem=members)
+        for name, (gid, members) in groups.items()
+    }
+    monkeypatch.setattr(pwd, "getpwuid", {user.pw_uid: user for user in known}.__getitem__)
+    monkeypatch.setattr(pwd, "getpwall", lambda: known)
+    monkeypatch.setattr(grp, "getgrgid", by_gid.__getitem__)
+
+
+@pytest.fixture(autouse=True)
+def no_private_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group of whoever runs the tests may be a private one, which is believed."""
+    import grp
+
+    staff = SimpleNamespace(gr_name="staff", gr_mem=[])
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: staff)
 
 
 def refusal(path: Path) -> PgmcpError | None:
@@ -91,6 +118,65 @@ def test_a_folder_in_which_others_can_rename_is_refused(
         assert f"{folder} has mode {mode:04o}" in error.message
         subprocess.run(error.hint.partition("run: ")[2], shell=True, check=True)
         assert refusal(path) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "members", "believed"),
+    [
+        ("ann", [], [], True),
+        ("ann", [], ["ann"], True),
+        ("ann", [("bob", OTHER + 1, OTHER + 1)], [], True),
+        ("ann", [("bob", OTHER + 1, OTHER)], [], False),  # it is his primary group too
+        ("ann", [], ["bob"], False),
+        ("ann", [], ["ann", "bob"], False),
+        ("staff", [], ["ann"], False),  # another name: a group for something
+    ],
+)
+def test_a_users_private_group_may_write_what_the_user_may(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    others: Sequence[tuple[str, int, int]],
+    members: list[str],
+    believed: bool,
+) -> None:
+    """Fedora's umask of 002 with user-private groups makes every folder in a home 0775."""
+    home = tmp_path / "home"
+    home.mkdir()
+    path = home / "c.yaml"
+    path.write_text("x")
+    uid, gid = home.stat().st_uid, home.stat().st_gid
+    if os.geteuid() == 0:
+        uid = gid = OTHER
+        for each in (home, path):
+            os.chown(each, uid, gid)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    shift = gid - OTHER
+    users = [(name, number, group + shift) for name, number, group in others]
+    as_users(monkeypatch, ("ann", uid, gid), *users, **{own: (gid, members)})
+    home.chmod(0o775)
+    path.chmod(0o664)
+    assert (refusal(path) is None) == believed
+    path.chmod(0o600)
+    assert (refusal(path) is None) == believed
+    path.chmod(0o666)
+    assert refusal(path) is not None
+    path.chmod(0o664)
+    home.chmod(0o777)
+    assert refusal(path) is not None
+
+
+@pytest.mark.parametrize("group", ["root", "unknown"])
+def test_the_group_of_root_and_one_without_a_name_are_others(
+    file: Path, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    status = file.stat()
+    gid = status.st_gid if group == "root" else status.st_gid + 1
+    as_users(monkeypatch, ("root", status.st_uid, status.st_gid), **{group: (gid, [])})
+    if group == "root" and status.st_uid != 0:
+        pytest.skip("only root has such a file")
+    file.chmod(0o660)
+    assert refusal(file) is not None
 
 
 def test_a_sticky_folder_is_where_everybody_has_files_of_their_own(file: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pgmcp.config.changes import changed_databases, changed_keys, taken_over
 from pgmcp.config.load import load
-from pgmcp.config.model import Tls
+from pgmcp.config.tls import Tls
 from pgmcp.errors import ConfigError
 from tests.admin_commands import configuration
 from tests.operated import operated, text_of, tool

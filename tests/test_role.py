@@ -9,7 +9,8 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.database_findings import database_findings
-from pgmcp.config.model import Database, Secret
+from pgmcp.config.databases import Database
+from pgmcp.config.values import Secret
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate import role
 from pgmcp.postgres.rows import Rows

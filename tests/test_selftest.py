@@ -10,8 +10,9 @@ import pytest
 
 from pgmcp.auth.principal import local
 from pgmcp.calls.call import Call
-from pgmcp.cli.admin_selftest import family_lines, summary
-from pgmcp.config.model import Database, Secret
+from pgmcp.cli.attempts import family_lines, summary
+from pgmcp.config.databases import Database
+from pgmcp.config.values import Secret
 from pgmcp.errors import ArgumentError
 from pgmcp.features import resources, tools
 from pgmcp.gate.databases import require_safe_role

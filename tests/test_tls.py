@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Tls
+from pgmcp.config.tls import Tls
 from pgmcp.errors import ConfigError
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.tls import ServerTls, load
@@ -258,7 +258,7 @@ def test_a_context_leaves_no_file_behind(tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
     script = (
-        "import sys; from pathlib import Path; from pgmcp.config.model import Tls; "
+        "import sys; from pathlib import Path; from pgmcp.config.tls import Tls; "
         "from pgmcp.transport.tls import load; "
         "load(Tls(True, Path(sys.argv[1]), Path(sys.argv[2]), None))"
     )

@@ -12,7 +12,9 @@ import pytest
 
 from pgmcp.auth.principal import Principal, local
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database, Secret, Ssl
+from pgmcp.config.databases import Database
+from pgmcp.config.sslmode import Ssl
+from pgmcp.config.values import Secret
 from pgmcp.errors import ToolError
 from pgmcp.features import resources
 from pgmcp.gate import port

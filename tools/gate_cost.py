@@ -13,7 +13,9 @@ from functools import partial
 from itertools import count
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database, Host, Secret, Ssl
+from pgmcp.config.databases import Database
+from pgmcp.config.sslmode import Ssl
+from pgmcp.config.values import Host, Secret
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.connector import Connector

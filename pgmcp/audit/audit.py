@@ -18,7 +18,7 @@ from pgmcp.audit.chain import fingerprint
 from pgmcp.audit.file import AuditFile
 from pgmcp.audit.read import begun, load_key
 from pgmcp.calls.trail import Trail
-from pgmcp.config import model
+from pgmcp.config import audit as section
 from pgmcp.errors import AuditError, ConfigError, FileError
 from pgmcp.sql.text import MAX_TEXT_BYTES
 
@@ -35,7 +35,7 @@ class AuditLog:
 
     def __init__(
         self,
-        settings: model.Audit,
+        settings: section.Audit,
         *,
         version: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),

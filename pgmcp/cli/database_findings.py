@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.errors import ToolError
 from pgmcp.gate import inspection, role
 from pgmcp.gate.databases import DatabaseSet, require_safe_role

@@ -1,23 +1,32 @@
 """The table of every flag.
 
-The rule: a flag that sets a configuration key is made from the key's row, so -help and the
-configuration cannot say different things.
+The rule: it is derived. A flag that sets a configuration key is made from the key, a verb and the
+flags that go with it from the verb, so -help, the configuration and the verbs cannot differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pgmcp.config import databases
 from pgmcp.config.key import Key
-from pgmcp.config.keys import DATABASE_KEYS, KEYS
+from pgmcp.config.model import KEYS
+
+if TYPE_CHECKING:
+    from pgmcp.cli.verb import Flag, Verb
+
+PROGRAM = "The program"
+"""The group that stands last in -help."""
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
-    """One flag. `metavar` stands for its value, "" for a boolean, which needs none.
+class Row:
+    """One flag in the table. `metavar` stands for its value, "" for a boolean.
 
-    `verb`: it says what to do instead of serving. `of`: the verbs it goes with, empty for all.
+    `group` is its heading in -help. `verb`: it says what to do instead of serving. `of`: the verbs
+    that it goes with, empty for all.
     """
 
     name: str
@@ -28,13 +37,67 @@ class Flag:
     of: tuple[str, ...] = ()
 
 
-_ON_USERS = ("update-user", "delete-user", "enable-user", "disable-user")
-_TOKENS = "API tokens"
-_USERS = "User accounts"
-_PROGRAM = "The program"
+Table = Mapping[str, Row]
+"""Rows by name, in the order of -help within each group."""
+
+_CONFIG = Row("config", PROGRAM, "The configuration file.", "FILE")
+_BUILT_IN = (
+    Row("version", PROGRAM, "Show the version.", verb=True),
+    Row("help", PROGRAM, "Show this text; -h does too.", verb=True),
+)
 
 
-def _of_key(group: str, key: Key) -> Flag:
+def serving_flags() -> Table:
+    """The flags that a start may have that serves, and -version and -help."""
+    return _table([*_settings(), _CONFIG, *_debug(), *_BUILT_IN])
+
+
+def flags_for(names: Iterable[str]) -> Table:
+    """Flags among which these are, if they are known at all. It loads as few verbs as it can."""
+    table = serving_flags()
+    unknown = [name for name in names if name not in table]
+    if not unknown:
+        return table
+    from pgmcp.cli import verbs
+
+    table = _with_verbs(verbs.find_likely(unknown))
+    return table if all(name in table for name in unknown) else all_flags()
+
+
+def all_flags() -> Table:
+    """Every flag. It loads the verbs."""
+    from pgmcp.cli import verbs
+
+    return _with_verbs(verbs.find_all())
+
+
+def _with_verbs(verbs: Sequence[Verb]) -> Table:
+    rows = list(_of_verbs(verbs))
+    others = [row for row in rows if row.group != PROGRAM]
+    program = [row for row in rows if row.group == PROGRAM]
+    return _table([*_settings(), *others, _CONFIG, *program, *_debug(), *_BUILT_IN])
+
+
+def _table(rows: Iterable[Row]) -> Table:
+    return {row.name: row for row in rows}
+
+
+def _settings() -> tuple[Row, ...]:
+    return (
+        *_of_keys("Serving", [key for key in KEYS if key.path.startswith("http.")]),
+        *_of_keys("The first database", databases.KEYS),
+    )
+
+
+def _debug() -> tuple[Row, ...]:
+    return _of_keys(PROGRAM, [key for key in KEYS if not key.path.startswith("http.")])
+
+
+def _of_keys(group: str, keys: Sequence[Key]) -> tuple[Row, ...]:
+    return tuple(_of_key(group, key) for key in keys if key.flag)
+
+
+def _of_key(group: str, key: Key) -> Row:
     off = "=false" if key.negated else ""
     note = f" ({key.env}{off})" if key.env else ""
     description = key.description
@@ -43,69 +106,16 @@ def _of_key(group: str, key: Key) -> Flag:
     elif key.kind.metavar and (key.default_note or key.default is not None):
         default = key.default_note.replace("`", "") or str(key.default)
         description = f"{description.removesuffix('.')}. Default: {default}."
-    return Flag(key.flag or "", group, description + note, key.kind.metavar)
+    return Row(key.flag or "", group, description + note, key.kind.metavar)
 
 
-def _of_keys(group: str, keys: Sequence[Key]) -> tuple[Flag, ...]:
-    return tuple(_of_key(group, key) for key in keys if key.flag)
-
-
-FLAGS: tuple[Flag, ...] = (
-    *_of_keys("Serving", [key for key in KEYS if key.path.startswith("http.")]),
-    *_of_keys("The first database", DATABASE_KEYS),
-    Flag("add-token", _TOKENS, "Make a token and show it once.", verb=True),
-    Flag("token-note", _TOKENS, "What the token is for.", "TEXT", of=("add-token",)),
-    Flag(
-        "token-expiry",
-        _TOKENS,
-        'How long it is valid: "12h", "30d", "2w", "1y" or "never".',
-        "DURATION",
-        of=("add-token",),
-    ),
-    Flag("token-database", _TOKENS, "The database it is bound to.", "NAME", of=("add-token",)),
-    Flag("list-tokens", _TOKENS, "List the tokens.", verb=True),
-    Flag(
-        "remove-token",
-        _TOKENS,
-        "Remove the token with this id, or with these first 8 or more characters of its hash.",
-        "ID",
-        verb=True,
-    ),
-    Flag("add-user", _USERS, "Add a user.", verb=True),
-    Flag("list-users", _USERS, "List the users.", verb=True),
-    Flag("update-user", _USERS, "Change a user's password or note.", verb=True),
-    Flag("delete-user", _USERS, "Delete a user, after asking.", verb=True),
-    Flag("enable-user", _USERS, "Let a disabled or locked user log in again.", verb=True),
-    Flag("disable-user", _USERS, "Keep a user from logging in.", verb=True),
-    Flag("username", _USERS, "The user's name.", "NAME", of=("add-user", *_ON_USERS)),
-    Flag(
-        "password",
-        _USERS,
-        "The password; - reads it from standard input, without a flag it is asked for.",
-        "PASSWORD",
-        of=("add-user", "update-user"),
-    ),
-    Flag("user-note", _USERS, "Who the user is.", "TEXT", of=("add-user", "update-user")),
-    Flag("yes", _USERS, "Delete without asking.", of=("delete-user",)),
-    Flag("config", _PROGRAM, "The configuration file.", "FILE"),
-    Flag(
-        "verify-audit",
-        _PROGRAM,
-        "Verify an audit: the files that were rotated away from this one, and this one.",
-        "FILE",
-        verb=True,
-    ),
-    Flag(
-        "audit-key",
-        _PROGRAM,
-        "The audit's key. Default: audit.key_file, else the one beside the audit.",
-        "FILE",
-        of=("verify-audit",),
-    ),
-    Flag("init", _PROGRAM, "Write a commented configuration file to start from.", verb=True),
-    Flag("check", _PROGRAM, "Check files, databases and roles, without serving.", verb=True),
-    Flag("self-test", _PROGRAM, "Try to do more than read, and show what stops it.", verb=True),
-    *_of_keys(_PROGRAM, [key for key in KEYS if key.path == "debug"]),
-    Flag("version", _PROGRAM, "Show the version.", verb=True),
-    Flag("help", _PROGRAM, "Show this text; -h does too.", verb=True),
-)
+def _of_verbs(verbs: Sequence[Verb]) -> Iterator[Row]:
+    """Each verb, and below the first one that has it each flag."""
+    shown: set[Flag] = set()
+    for verb in verbs:
+        yield Row(verb.name, verb.group, verb.description, verb.metavar, verb=True)
+        for flag in verb.flags:
+            if flag not in shown:
+                shown.add(flag)
+                of = tuple(other.name for other in verbs if flag in other.flags)
+                yield Row(flag.name, verb.group, flag.description, flag.metavar, of=of)

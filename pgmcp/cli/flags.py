@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from pgmcp.cli.flag_table import FLAGS, Flag
+from pgmcp.cli.flag_table import Row, Table, all_flags, flags_for
 from pgmcp.config.document import suggestion
 from pgmcp.errors import UsageError
 
-_BY_NAME = {flag.name: flag for flag in FLAGS}
 _BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
@@ -41,12 +40,15 @@ def parse(argv: Sequence[str]) -> Options:
     Raises UsageError for an unknown or incomplete flag, a stray word, and flags that do not go
     together. A flag given twice counts as given last; -help ends the reading, as in Go.
     """
-    given = vars(_parser().parse_args(list(_normalise(argv))))
-    values = {name: value for name, value in given.items() if value or not _BY_NAME[name].verb}
+    words = list(argv)
+    names = [word.lstrip("-").partition("=")[0] for word in words if word.startswith("-")]
+    table = flags_for(names)
+    given = vars(_parser(table).parse_args(list(_normalise(words, table))))
+    values = {name: value for name, value in given.items() if value or not table[name].verb}
     if "help" in values:
         return Options("help", {})
-    verb = _verb(values, given)
-    _refuse_strangers(verb, values)
+    verb = _verb(values, given, table)
+    _refuse_strangers(verb, values, table)
     return Options(verb, values)
 
 
@@ -62,17 +64,18 @@ def usage() -> str:
             96,
         ),
     ]
-    for group in dict.fromkeys(flag.group for flag in FLAGS):
+    rows = all_flags().values()
+    for group in dict.fromkeys(row.group for row in rows):
         lines += ["", f"{group}:"]
-        for flag in FLAGS:
-            if flag.group == group:
-                lines += _usage_lines(flag)
+        for row in rows:
+            if row.group == group:
+                lines += _usage_lines(row)
     return "\n".join(lines) + "\n"
 
 
-def _usage_lines(flag: Flag) -> Iterator[str]:
-    head = f"  -{flag.name} {flag.metavar}".rstrip()
-    body = textwrap.wrap(flag.description, 70, break_on_hyphens=False)
+def _usage_lines(row: Row) -> Iterator[str]:
+    head = f"  -{row.name} {row.metavar}".rstrip()
+    body = textwrap.wrap(row.description, 70, break_on_hyphens=False)
     if len(head) > 24:
         yield head
         head = ""
@@ -81,7 +84,7 @@ def _usage_lines(flag: Flag) -> Iterator[str]:
         head = ""
 
 
-def _normalise(argv: Sequence[str]) -> Iterator[str]:
+def _normalise(argv: Sequence[str], table: Table) -> Iterator[str]:
     """Go's spellings as `-name==value` (Go, package flag, "Command line flag syntax")."""
     words = iter(argv)
     for word in words:
@@ -91,7 +94,7 @@ def _normalise(argv: Sequence[str]) -> Iterator[str]:
             return
         if len(word) < 2 or not word.startswith("-"):
             raise UsageError(f"unexpected argument: {word!r}", _about_stray(word))
-        flag, value = _split(word)
+        flag, value = _split(word, table)
         if value is None:
             value = next(words, None) if flag.metavar else "true"
         if value is None:
@@ -101,14 +104,14 @@ def _normalise(argv: Sequence[str]) -> Iterator[str]:
             return
 
 
-def _split(word: str) -> tuple[Flag, str | None]:
+def _split(word: str, table: Table) -> tuple[Row, str | None]:
     """The flag of one word, and what stands behind its `=`."""
     name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
     if not name or name.startswith("-"):
         raise UsageError(f"not a flag: {word.partition('=')[0]!r}", "Write -name or --name.")
-    flag = _BY_NAME.get("help" if name == "h" else name)
+    flag = table.get("help" if name == "h" else name)
     if flag is None:
-        hint = suggestion(name, _BY_NAME).replace("you mean ", "you mean -")
+        hint = suggestion(name, table).replace("you mean ", "you mean -")
         raise UsageError(f"unknown flag: -{name}", hint if "-" in hint[:16] else "")
     return flag, value if equals else None
 
@@ -119,23 +122,25 @@ def _about_stray(word: str) -> str:
     return "Put a value that contains blanks in quotes."
 
 
-def _verb(values: Mapping[str, str | bool], given: Mapping[str, object]) -> str | None:
-    verbs = [name for name in values if _BY_NAME[name].verb]
+def _verb(
+    values: Mapping[str, str | bool], given: Mapping[str, object], table: Table
+) -> str | None:
+    verbs = [name for name in values if table[name].verb]
     if len(verbs) > 1:
         raise UsageError(
             f"-{verbs[0]} and -{verbs[1]} cannot go together", "Run one, then the other."
         )
     for name, value in given.items():
-        flag = _BY_NAME[name]
+        flag = table[name]
         if flag.verb and value == "":
             raise UsageError(f"empty value: -{name}", f"Write -{name} {flag.metavar}.")
     return verbs[0] if verbs else None
 
 
-def _refuse_strangers(verb: str | None, values: Mapping[str, str | bool]) -> None:
+def _refuse_strangers(verb: str | None, values: Mapping[str, str | bool], table: Table) -> None:
     """Refuse a flag of a verb that was not given: it would be ignored in silence."""
     for name in values:
-        of = _BY_NAME[name].of
+        of = table[name].of
         if of and verb not in of:
             owners = " or ".join(f"-{owner}" for owner in of)
             if verb is None:
@@ -150,9 +155,9 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument "))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(table: Table) -> argparse.ArgumentParser:
     parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for flag in FLAGS:
+    for flag in table.values():
         parser.add_argument(
             f"-{flag.name}", dest=flag.name, type=_text if flag.metavar else _boolean
         )

@@ -11,9 +11,10 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp.cli.exposure import OTHERS, exposure
-from pgmcp.cli.finding import Finding, error, ok, warning
-from pgmcp.config.model import Address, Http, Tls
+from pgmcp.cli.finding import OTHERS, Finding, error, exposure, ok, warning
+from pgmcp.config.http import Http
+from pgmcp.config.tls import Tls
+from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.files import read
 from pgmcp.stores.token_file import parse_tokens

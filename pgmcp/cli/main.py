@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgmcp.cli import flags
-    from pgmcp.config.model import Config, Features
+    from pgmcp.config.model import Config
 
 _SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
 _LOOK_SECONDS = 0.2
@@ -63,15 +63,9 @@ def _show_version() -> int:
 
 
 def _run(options: flags.Options) -> int:
-    # Imported here: each way of starting loads only what it needs.
-    if options.verb == "init":
-        return _administer("init", options.values, None)
-    from pgmcp.config.load import load
-
     if options.verb is not None:
-        features = _features() if options.verb in ("check", "self-test") else None
-        config = load(options.values, os.environ, program_dir(), features)
-        return _administer(options.verb, options.values, config)
+        return _run_verb(options.verb, options.values)
+    # Imported here: each way of starting loads only what it needs.
     import contextlib
     import gc
     import queue
@@ -79,6 +73,7 @@ def _run(options: flags.Options) -> int:
 
     gc.set_threshold(_GARBAGE_OBJECTS)
     from pgmcp.app import App, Command
+    from pgmcp.config.load import load
     from pgmcp.logs import log
     from pgmcp.server.service import known_features
     from pgmcp.transport import systemd
@@ -114,17 +109,28 @@ def _run(options: flags.Options) -> int:
         return app.serve_http(command, read)
 
 
-def _features() -> Features:
-    from pgmcp.server.service import known_features
-
-    return known_features()
-
-
-def _administer(verb: str, options: Mapping[str, str | bool], config: Config | None) -> int:
-    from pgmcp.cli import admin
+def _run_verb(name: str, options: Mapping[str, str | bool]) -> int:
+    from pgmcp.auth.times import utc_now
+    from pgmcp.cli import verb as verb_
+    from pgmcp.cli import verbs
     from pgmcp.cli.console import Console
 
-    return admin.run(verb, options, config, Console(sys.stdin, sys.stdout, sys.stderr))
+    verb = verbs.find(name)
+    command = verb_.Command(options, Console(sys.stdin, sys.stdout, sys.stderr), utc_now)
+    return verb_.run(verb, command, _sections(verb.sections, options))
+
+
+def _sections(names: Sequence[str], options: Mapping[str, str | bool]) -> Mapping[str, object]:
+    """The values of the sections that a verb names; `config` is all of them."""
+    if not names:
+        return {}
+    from pgmcp.config.load import load, load_sections
+
+    if "config" not in names:
+        return load_sections(names, options, os.environ, program_dir())
+    from pgmcp.server.service import known_features
+
+    return {"config": load(options, os.environ, program_dir(), known_features())}
 
 
 def _on_stop(tell: Callable[[int], object]) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pgmcp.audit.chain import KEY_BYTES
 from pgmcp.audit.read import begun, chain_files, end_of, load_mark, read_key
-from pgmcp.cli.exposure import OTHERS, exposure
-from pgmcp.cli.finding import Finding, error, ok, warning
-from pgmcp.config.model import Audit, Config
+from pgmcp.cli.finding import OTHERS, Finding, error, exposure, ok, warning
+from pgmcp.config.audit import Audit
+from pgmcp.config.model import Config
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.files import os_error
 from pgmcp.storage.protection import refuse_if_others_can_write
@@ -124,12 +124,12 @@ def _prospect(file: Path, there: bool, newest: int) -> str:
 
 def _key_of_mode(path: Path) -> Iterator[Finding]:
     """The key's mode: the server tightens it, and does not start when it may not."""
-    found = path.stat()
-    foreign = hasattr(os, "geteuid") and os.geteuid() not in (0, found.st_uid)
-    if found.st_mode & OTHERS and foreign:
+    status = path.stat()
+    foreign = hasattr(os, "geteuid") and os.geteuid() not in (0, status.st_uid)
+    if status.st_mode & OTHERS and foreign:
         yield error(
             "audit key",
-            f"{path} has mode {found.st_mode & 0o777:04o}, and belongs to somebody else: the "
+            f"{path} has mode {status.st_mode & 0o777:04o}, and belongs to somebody else: the "
             "server cannot take it from others, and does not start",
             f"Give it to the server's user, and: chmod 600 {path}",
         )

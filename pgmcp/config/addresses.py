@@ -10,7 +10,7 @@ import re
 from urllib.parse import urlsplit
 
 from pgmcp.config import authority
-from pgmcp.config.model import Address, Host, Url
+from pgmcp.config.values import Address, Host, Url
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})", re.ASCII)
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*", re.ASCII)
@@ -73,12 +73,12 @@ def parse_host_name(text: str) -> str:
     if not text.isascii():
         raise ValueError(f"{text!r} is to be written in ASCII, as browsers send it (xn--…)")
     bare = text if text.count(":") < 2 or text.startswith("[") else f"[{text}]"
-    found = authority.parse(bare)
-    if found is None:
+    name = authority.parse(bare)
+    if name is None:
         raise ValueError(f"{text!r} is not a host name or an address")
-    if found.port:
-        parse_port(found.port)
-    return f"{found.host}:{found.port}" if found.port else found.host
+    if name.port:
+        parse_port(name.port)
+    return f"{name.host}:{name.port}" if name.port else name.host
 
 
 def parse_url(text: str) -> Url:

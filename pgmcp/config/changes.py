@@ -1,6 +1,7 @@
 """What a running server can take over from a newer configuration, and what needs a restart.
 
-The rule: what needs a restart is named and stays as it was; nothing is half taken over.
+The rule: what needs a restart is named and stays as it was; nothing is half taken over. A key says
+itself, where it is declared, that it needs one.
 """
 
 from __future__ import annotations
@@ -9,37 +10,41 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pgmcp.config.model import Config, Database
+from pgmcp.config.databases import Database
+from pgmcp.config.model import Config
 from pgmcp.errors import ConfigError
 
-RESTART = (
-    "http.enabled",
-    "http.address",
-    "http.tls.enabled",
-    "http.auth.enabled",
-    "http.auth.token_file",
-    "http.auth.user_file",
-    "audit",
-)
 _NOT_SETTINGS = ("file", "sources", "databases")
 
 
 def taken_over(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
     """`wanted`, but for what can only be had by a restart, and the names of those keys.
 
-    ConfigError for a file that holds nothing any more, or is gone: half saved, it is no wish.
+    ConfigError for a file that holds nothing any more, or is gone: it was saved half, and says
+    nothing about what is wanted.
     """
     if _has_settings(running) and not _has_settings(wanted):
         raise ConfigError(
             f"{running.file}: holds no setting any more",
             "Write it again. To run on defaults, restart without it.",
         )
-    stays = tuple(path for path in RESTART if _get(running, path) != _get(wanted, path))
+    stays = tuple(path for path in restarts() if _get(running, path) != _get(wanted, path))
     if "http.tls.enabled" in stays:  # certificates belong to it: there may be none in `wanted`
         wanted = _set(wanted, "http.tls", running.http.tls)
     for path in stays:
         wanted = _set(wanted, path, _get(running, path))
     return wanted, stays
+
+
+def restarts(cls: type = Config, at: str = "") -> Iterator[str]:
+    """The keys, and whole sections, that need a restart, as paths in a configuration."""
+    for field in dataclasses.fields(cls):
+        path = f"{at}{field.name}"
+        keys = field.metadata.get("keys", ())
+        if field.metadata.get("restart") or any(key.restart for key in keys):
+            yield path
+        elif "section" in field.metadata:
+            yield from restarts(field.metadata["section"], f"{path}.")
 
 
 def changed_keys(before: Config, after: Config) -> tuple[str, ...]:

@@ -1,64 +1,178 @@
-"""From the settings of one `databases` entry to a Database, with libpq's defaults.
+"""The section `databases`: one entry for each database, with libpq's defaults.
 
-The rule: what libpq would do with the same words is what happens here; where libpq would quietly
-check less than was asked for, this refuses.
+The rule: what libpq would do with the same words is what happens here.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from pgmcp.config import pgpass
-from pgmcp.config.document import flatten, type_name
-from pgmcp.config.keys import DATABASE_KEYS
-from pgmcp.config.layers import Inputs, Layer, Setting, Settings, resolve
-from pgmcp.config.model import Database, Host, Secret, Ssl
-from pgmcp.errors import ConfigError
+from pgmcp.config import pgpass, sslmode
+from pgmcp.config.key import Key, key, keys_of, made_of
+from pgmcp.config.kinds import (
+    BOOLEAN,
+    DURATION,
+    HOSTS,
+    NAME,
+    NAMES,
+    PATH,
+    PORTS,
+    SECRET,
+    TEXT,
+    choice,
+    whole,
+)
+from pgmcp.config.layers import Inputs, Settings, fill
+from pgmcp.config.sslmode import Ssl
+from pgmcp.config.values import Host, Secret
 
-_PATHS = [key.path for key in DATABASE_KEYS]
-_VERIFYING = ("verify-ca", "verify-full")
+SessionAttrs = Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
 
 
-def entries(listed: object, inputs: Inputs) -> list[dict[str, Setting]]:
-    """The settings of every entry of `databases`; without a list, of one named `default`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """One configured database. `passwords` are already looked up, one for each of `hosts`.
 
-    The flags and PGEDGE_DB_* count for the first entry, libpq's variables without a list only.
+    `hosts` are tried in order. `available_to_users` reserves it for those users; empty: for all.
+    `trusted_functions` are `schema.name` of functions that a read may call unseen.
     """
-    if listed is not None and not isinstance(listed, list):
-        raise ConfigError(
-            f"{inputs.file}: databases must be a list, not {type_name(listed)}",
-            'Begin every database with a dash: "- name: main".',
+
+    name: str = key(
+        "default", NAME, "What tokens and tools call this database; unique in the list."
+    )
+    hosts: tuple[Host, ...] = made_of(
+        Key(
+            "host",
+            HOSTS,
+            "localhost",
+            "A name, an address or a socket directory, or several separated by commas, tried in "
+            "order.",
+            env="PGEDGE_DB_HOST",
+            flag="db-host",
+            libpq_env="PGHOST",
+        ),
+        Key(
+            "port",
+            PORTS,
+            5432,
+            "The port, or one for each host, separated by commas.",
+            env="PGEDGE_DB_PORT",
+            flag="db-port",
+            libpq_env="PGPORT",
+        ),
+    )
+    database: str = key(
+        None,
+        TEXT,
+        "The database's name on the server.",
+        required=True,
+        env="PGEDGE_DB_NAME",
+        flag="db-name",
+        libpq_env="PGDATABASE",
+        default_note="the user's name",
+    )
+    user: str = key(
+        None,
+        TEXT,
+        "The role to connect as; best one that may only read.",
+        required=True,
+        env="PGEDGE_DB_USER",
+        flag="db-user",
+        libpq_env="PGUSER",
+        default_note="the operating system's user",
+    )
+    passwords: tuple[Secret | None, ...] = made_of(
+        Key(
+            "password",
+            SECRET,
+            None,
+            "The role's password.",
+            env="PGEDGE_DB_PASSWORD",
+            flag="db-password",
+            libpq_env="PGPASSWORD",
+            default_note="looked up in `~/.pgpass`",
+        ),
+        Key(
+            "password_file",
+            PATH,
+            None,
+            "A file that holds the password and nothing else; only its owner may read it.",
+        ),
+    )
+    ssl: Ssl = made_of(*sslmode.KEYS)
+    available_to_users: tuple[str, ...] = key(
+        (), NAMES, "The users this database is reserved for; empty for everybody."
+    )
+    pool_max_conns: int = key(
+        4, whole(1, 1000), "The most connections one token or user holds to it."
+    )
+    pool_min_conns: int = key(0, whole(0, 1000), "Connections of a pool that stay open when idle.")
+    pool_max_conn_idle_seconds: float = key(
+        "30m", DURATION, "How long an idle connection is kept.", name="pool_max_conn_idle_time"
+    )
+    pool_max_conn_lifetime_seconds: float = key(
+        "1h", DURATION, "How old a connection may become.", name="pool_max_conn_lifetime"
+    )
+    connect_timeout_seconds: float = key(
+        "10s", DURATION, "How long connecting to one host may take.", name="connect_timeout"
+    )
+    statement_timeout_seconds: float = key(
+        "30s",
+        DURATION,
+        "How long a statement may run; the role's own holds if shorter.",
+        name="statement_timeout",
+    )
+    lock_timeout_seconds: float = key(
+        "5s",
+        DURATION,
+        "How long one statement may wait for a lock; as above.",
+        name="lock_timeout",
+    )
+    max_result_bytes: int = key(
+        8 * 1024 * 1024, whole(1024, 1024 * 1024 * 1024), "Where a result is cut, in bytes."
+    )
+    trusted_functions: tuple[str, ...] = key(
+        (),
+        NAMES,
+        "Functions, as schema.name, that a read may call although pgmcp cannot vouch for them.",
+    )
+    require_safe_role: bool = key(
+        False,
+        BOOLEAN,
+        "Refuse to serve this database to a role that could do more than read.",
+    )
+    target_session_attrs: SessionAttrs = key(
+        "any",
+        choice(*get_args(SessionAttrs)),
+        "Which of several hosts is acceptable, as in libpq: any, read-write, read-only, primary, "
+        "standby or prefer-standby.",
+    )
+
+    @property
+    def label(self) -> str:
+        """`user@host:port/database`, for people; never the password."""
+        hosts = ",".join(
+            f"[{h.host}]:{h.port}" if ":" in h.host else f"{h.host}:{h.port}" for h in self.hosts
         )
-    if not listed:
-        return [resolve(DATABASE_KEYS, {}, inputs, prefix="databases[0].", libpq=True)]
-    assert inputs.file is not None
-    plain = replace(inputs, options={}, environ={})
-    found = []
-    for index, node in enumerate(listed):
-        prefix = f"databases[{index}]."
-        section = flatten(node, _PATHS, inputs.file, prefix)
-        if section.get("name") in (None, ""):
-            raise ConfigError(
-                f"{inputs.file}: {prefix}name is missing", "Give every database a name of its own."
-            )
-        found.append(resolve(DATABASE_KEYS, section, plain if index else inputs, prefix=prefix))
-    _refuse_duplicates(found)
-    return found
+        return f"{self.user}@{hosts}/{self.database}"
 
 
-def build(
-    settings: Settings, inputs: Inputs, *, connects: bool = True
-) -> tuple[Database, dict[str, str]]:
-    """A Database, and the sources of its settings. It reads password files and no other.
+KEYS = keys_of(Database)
+"""The keys of one entry, by their paths in it."""
 
-    A command that does not connect needs no role to connect as.
+
+def build(settings: Settings, inputs: Inputs) -> tuple[Database, dict[str, str]]:
+    """A database from the settings of its entry, and the sources of these settings.
+
+    It reads the password files and no other. ConfigError for what cannot be served.
     """
     _check_pool(settings)
     user = settings["user"].value or _system_user(inputs.environ)
-    if connects and not user:
+    if not user:
         settings["user"].refuse(
             "nobody says which role to connect as", "Set it, or PGEDGE_DB_USER."
         )
@@ -67,41 +181,16 @@ def build(
     passwords, password_source = _passwords(settings, inputs, hosts, database, user)
     sources = {setting.label: setting.source for setting in settings.values()}
     sources[settings["password"].label] = password_source
-    return (
-        Database(
-            name=settings["name"].value,
-            hosts=hosts,
-            database=database,
-            user=user,
-            passwords=passwords,
-            ssl=_ssl(settings, inputs.home),
-            available_to_users=settings["available_to_users"].value,
-            pool_max_conns=settings["pool_max_conns"].value,
-            pool_min_conns=settings["pool_min_conns"].value,
-            pool_max_conn_idle_seconds=settings["pool_max_conn_idle_time"].value,
-            connect_timeout_seconds=settings["connect_timeout"].value,
-            statement_timeout_seconds=settings["statement_timeout"].value,
-            target_session_attrs=settings["target_session_attrs"].value,
-            pool_max_conn_lifetime_seconds=settings["pool_max_conn_lifetime"].value,
-            lock_timeout_seconds=settings["lock_timeout"].value,
-            max_result_bytes=settings["max_result_bytes"].value,
-            trusted_functions=settings["trusted_functions"].value,
-            require_safe_role=settings["require_safe_role"].value,
-        ),
-        sources,
+    built = fill(
+        Database,
+        settings,
+        hosts=hosts,
+        database=database,
+        user=user,
+        passwords=passwords,
+        ssl=sslmode.build(settings, inputs.home),
     )
-
-
-def _refuse_duplicates(found: Sequence[Settings]) -> None:
-    names: dict[str, str] = {}
-    for settings in found:
-        name = settings["name"]
-        if name.value in names:
-            name.refuse(
-                f"the name {name.value!r} is taken by {names[name.value]}",
-                "Give every database a name of its own.",
-            )
-        names[name.value] = name.label
+    return built, sources
 
 
 def _check_pool(settings: Settings) -> None:
@@ -138,8 +227,8 @@ def _passwords(
         return (password.value,) * len(hosts), password.source
     store = _pgpass_file(inputs)
     lines = pgpass.read(store) if store is not None else []
-    found = tuple(pgpass.find(lines, host, database, user) for host in hosts)
-    return found, str(store) if any(found) else "default"
+    passwords = tuple(pgpass.find(lines, host, database, user) for host in hosts)
+    return passwords, str(store) if any(passwords) else "default"
 
 
 def _pgpass_file(inputs: Inputs) -> Path | None:
@@ -147,62 +236,6 @@ def _pgpass_file(inputs: Inputs) -> Path | None:
     if named and "\0" not in named:
         return inputs.cwd / named
     return None if inputs.home is None else inputs.home / ".pgpass"
-
-
-def _ssl(settings: Settings, home: Path | None) -> Ssl:
-    mode, root = settings["sslmode"], settings["sslrootcert"]
-    chosen = mode.value
-    if root.value == "system":
-        # libpq: with the machine's own roots anybody's certificate would pass, but for its name.
-        if mode.layer is not Layer.DEFAULT and chosen != "verify-full":
-            root.refuse(
-                f"system cannot go with sslmode {chosen} ({mode.source})",
-                "Set sslmode to verify-full.",
-            )
-        return Ssl("verify-full", None, *_client_certificate(settings))
-    if root.value is not None and chosen in ("disable", "allow", "prefer"):
-        root.refuse(
-            f"sslmode {chosen} ({mode.source}) would not check the server against it",
-            "Set sslmode to verify-full, or remove sslrootcert.",
-        )
-    root_cert = root.value or _default_root(home)
-    if chosen == "require" and root_cert is not None:
-        chosen = "verify-ca"  # libpq, "Client Verification of Server Certificates"
-    if chosen in _VERIFYING and root_cert is None:
-        mode.refuse(
-            f"{chosen} needs root certificates",
-            "Name them with sslrootcert, or set sslrootcert to system.",
-        )
-    if root.value is not None:
-        _require_file(root)
-    return Ssl(chosen, root_cert if chosen in _VERIFYING else None, *_client_certificate(settings))
-
-
-def _client_certificate(settings: Settings) -> tuple[Path | None, Path | None]:
-    cert, key = settings["sslcert"], settings["sslkey"]
-    for setting, other in ((cert, key), (key, cert)):
-        if setting.value is not None and other.value is None:
-            setting.refuse(f"{other.label} is missing", "Give both or neither.")
-        if setting.value is not None:
-            _require_file(setting)
-    return cert.value, key.value
-
-
-def _require_file(setting: Setting) -> None:
-    try:
-        is_file = setting.value.is_file()
-    except OSError:
-        is_file = False
-    if not is_file:
-        setting.refuse(f"there is no file {setting.value}", "Check the path.")
-
-
-def _default_root(home: Path | None) -> Path | None:
-    root = None if home is None else home / ".postgresql" / "root.crt"
-    try:
-        return root if root is not None and root.is_file() else None
-    except OSError:
-        return None
 
 
 def _system_user(environ: Mapping[str, str]) -> str:

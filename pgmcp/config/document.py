@@ -1,7 +1,7 @@
 """The configuration file: found, read, and flattened to dotted keys.
 
-The rule: a key that nobody knows is an error, because a setting that is silently ignored is worse
-than a start that fails.
+The rule: an unknown key is an error, because a setting that is silently ignored is worse than a
+start that fails.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pgmcp.config.keys import FILE_NAME
+from pgmcp.config.needed import EVERYTHING, Needed, holds_needed, may_be_needed, warn
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.protection import refuse_if_others_can_write
 
+FILE_NAME = "pgedge-postgres-mcp.yaml"
 SYSTEM_FILE = Path("/etc/pgedge") / FILE_NAME
 _MAX_BYTES = 1 << 20
 
@@ -70,19 +71,26 @@ def warn_if_exposed(file: Path) -> None:
         )
 
 
-def flatten(node: object, known: Iterable[str], file: Path, prefix: str = "") -> dict[str, object]:
+def flatten(
+    node: object,
+    known: Iterable[str],
+    file: Path,
+    prefix: str = "",
+    needed: Needed = EVERYTHING,
+) -> dict[str, object]:
     """The leaves of a document by dotted path.
 
     `known` are the paths of leaves; one that ends in `.NAME` takes any last part.
-    `prefix` goes before a path in messages only.
+    `prefix` goes before a path in messages only. ConfigError for an unknown key, a warning where
+    it can only be meant for a key that is not `needed`.
     """
-    return _Shape(frozenset(known), file, prefix).walk(node, "")
+    return _Shape(frozenset(known), file, prefix, needed).walk(node, "")
 
 
 class _Shape:
     """The keys that a document, or a part of it, may have."""
 
-    def __init__(self, leaves: frozenset[str], file: Path, prefix: str) -> None:
+    def __init__(self, leaves: frozenset[str], file: Path, prefix: str, needed: Needed) -> None:
         self._leaves = leaves
         self._sections = {
             ".".join(parts[:depth])
@@ -91,31 +99,29 @@ class _Shape:
         }
         self._file = file
         self._prefix = prefix
+        self._needed = needed
 
     def walk(self, node: object, at: str) -> dict[str, object]:
+        """The leaves below the section `at`, "" for the whole document."""
         if node is None:
             return {}
         if not isinstance(node, dict):
-            what = self._prefix + at or "the file"
-            raise ConfigError(
-                f"{self._file}: {what.rstrip('.')} must be a section of keys, "
-                f"not {type_name(node)}",
-                f"Known keys: {', '.join(self._siblings(at))}.",
-            )
-        found: dict[str, object] = {}
+            self._refuse_value(node, at)
+            return {}
+        leaves: dict[str, object] = {}
         for name, value in node.items():
             path = f"{at}.{name}" if at else str(name)
             if f"{at}.NAME" in self._leaves and isinstance(name, str):
-                found[path] = value
+                leaves[path] = value
             elif not isinstance(name, str) or "." in name:
-                self._refuse(at, str(name)[:60])
+                self._refuse_name(at, str(name)[:60])
             elif path in self._leaves:
-                found[path] = value
+                leaves[path] = value
             elif path in self._sections:
-                found.update(self.walk(value, path))
+                leaves.update(self.walk(value, path))
             else:
-                self._refuse(at, name)
-        return found
+                self._refuse_name(at, name)
+        return leaves
 
     def _siblings(self, at: str) -> list[str]:
         inside = f"{at}." if at else ""
@@ -123,15 +129,28 @@ class _Shape:
         names = [path.removeprefix(inside) for path in paths if path.startswith(inside)]
         return [name for name in names if "." not in name]
 
-    def _refuse(self, at: str, name: str) -> None:
+    def _refuse_value(self, node: object, at: str) -> None:
+        what = self._prefix + at or "the file"
+        error = ConfigError(
+            f"{self._file}: {what.rstrip('.')} must be a section of keys, not {type_name(node)}",
+            f"Known keys: {', '.join(self._siblings(at))}.",
+        )
+        if holds_needed(self._needed, at):
+            raise error
+        warn(error)
+
+    def _refuse_name(self, at: str, name: str) -> None:
         path = self._prefix + (f"{at}.{name}" if at else name)
-        raise ConfigError(
+        error = ConfigError(
             f"{self._file}: unknown key {path!r}", suggestion(name, self._siblings(at))
         )
+        if may_be_needed(self._needed, at, name, self._leaves):
+            raise error
+        warn(error)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What the writer of a name that nobody knows may have meant."""
+    """A hint for an unknown name: the nearest known one, else all of them."""
     import difflib  # here: no other start needs it
 
     known = sorted(known)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pgmcp.config import addresses, durations
-from pgmcp.config.model import Secret
+from pgmcp.config.values import Secret
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True} | {
     "false": False,
@@ -148,6 +148,18 @@ def whole(lowest: int, highest: int) -> Kind:
         return check(int(text))
 
     return Kind("number", "NUMBER", f"Write a whole number, {lowest} to {highest}.", check, parse)
+
+
+def minutes(lowest: int, highest: int) -> Kind:
+    """A whole number of minutes within bounds, both included; its value is in seconds."""
+    number = whole(lowest, highest)
+    return Kind(
+        number.name,
+        number.metavar,
+        number.expects,
+        lambda value: number.of_yaml(value) * 60.0,
+        lambda text: number.of_text(text) * 60.0,
+    )
 
 
 def choice(*words: str) -> Kind:

@@ -5,13 +5,15 @@ The rule: a value keeps its source from here on, and no error is raised without 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pgmcp.config.key import Key
+from pgmcp.config.needed import EVERYTHING, Needed, is_needed, warn
 from pgmcp.errors import ConfigError
 
 
@@ -54,6 +56,7 @@ class Setting:
 
 
 Settings = Mapping[str, Setting]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,54 @@ def resolve(
     *,
     prefix: str = "",
     libpq: bool = False,
+    needed: Needed = EVERYTHING,
 ) -> dict[str, Setting]:
-    """The setting of every key, by its path. `section` holds what the file says.
+    """The setting of every key, by its path. `section` holds what the file says, by path.
 
-    `prefix` goes before the path in messages and sources; `libpq` lets libpq's variables count.
+    A key that ends in NAME has a setting for each name in the file. `prefix` goes before the path
+    in messages and sources; `libpq` lets libpq's variables count. ConfigError for a bad value;
+    of a key that is not `needed` it is a warning, and the key has no setting.
     """
-    return {key.path: _setting(key, section, inputs, prefix, libpq) for key in keys}
+    settings = {}
+    for key in keys:
+        for each in _with_name(key, section):
+            try:
+                settings[each.path] = _setting(each, section, inputs, prefix, libpq)
+            except ConfigError as error:
+                if is_needed(needed, each.path):
+                    raise
+                warn(error)
+    return settings
+
+
+def fill(cls: type[T], settings: Settings, prefix: str = "", **given: object) -> T:
+    """A section's dataclass. A field has the value of its key, unless it is `given`.
+
+    `prefix` goes before the names of the keys in `settings`.
+    """
+    values: dict[str, object] = dict(given)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name not in values:
+            (key,) = field.metadata["keys"]
+            values[field.name] = settings[f"{prefix}{key.path or field.name}"].value
+    return cls(**values)
+
+
+def named(settings: Settings, stem: str) -> Iterator[tuple[str, Setting]]:
+    """The names that stand behind `stem` (`builtins.tools.`), each with its setting."""
+    for path, setting in settings.items():
+        if path.startswith(stem):
+            yield path.removeprefix(stem), setting
+
+
+def _with_name(key: Key, section: Mapping[str, object]) -> Iterator[Key]:
+    if not key.path.endswith(".NAME"):
+        yield key
+        return
+    stem = key.path.removesuffix("NAME")
+    for path in section:
+        if path.startswith(stem):
+            yield dataclasses.replace(key, path=path)
 
 
 def _setting(

@@ -1,6 +1,6 @@
 """Passwords from files: libpq's ~/.pgpass, and a file that holds one password.
 
-The rule: a file that others can read is never believed (libpq, "The Password File").
+The rule: a file that others can read is not used (libpq, "The Password File").
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgmcp.config.model import Host, Secret
+from pgmcp.config.values import Host, Secret
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.protection import refuse_if_others_can_write
 
@@ -68,7 +68,8 @@ def find(entries: Sequence[Entry], host: Host, database: str, user: str) -> Secr
 
 
 def read(file: Path) -> list[Entry]:
-    """The entries of a password file; none, with a warning, when libpq would not use it."""
+    """The entries of a password file, none when it is not there; a file that libpq would not use
+    is logged, and has none."""
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from pgmcp.config import databases
 from pgmcp.config.key import Key
-from pgmcp.config.keys import DATABASE_KEYS, KEYS
+from pgmcp.config.model import KEYS
 
 _HEAD = ["Key", "Kind", "Default", "Environment", "Flag", "Meaning"]
 
@@ -18,7 +19,7 @@ def render_table_markdown() -> str:
     """One row for each key, the keys of a database's entry as `databases[].KEY`."""
     rows = [_HEAD, ["---"] * len(_HEAD)]
     rows += [list(_cells(key, key.path)) for key in KEYS]
-    rows += [list(_cells(key, f"databases[].{key.path}")) for key in DATABASE_KEYS]
+    rows += [list(_cells(key, f"databases[].{key.path}")) for key in databases.KEYS]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

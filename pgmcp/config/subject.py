@@ -43,7 +43,7 @@ def canonical(text: str) -> str:
 
 
 def of_certificate(name: PeerName) -> str:
-    """The canonical text of a certificate's subject; RFC 4514 begins with the innermost part."""
+    """The canonical text of a certificate's subject, innermost part first (RFC 4514)."""
     parts = [
         "+".join(sorted(f"{_type(kind)}={_escape(value)}" for kind, value in part))
         for part in reversed(name)
@@ -89,11 +89,11 @@ def _unescape(text: str) -> str:
     if not text or text.startswith("#"):
         raise ValueError("a part of the subject has no plain value")
     while position < len(text):
-        found = _ESCAPED.match(text, position)
-        if found is not None:
-            code = found[1]
+        escaped = _ESCAPED.match(text, position)
+        if escaped is not None:
+            code = escaped[1]
             data += bytes.fromhex(code) if len(code) == 2 else code.encode()
-            position = found.end()
+            position = escaped.end()
         elif text[position] in _SPECIAL:
             raise ValueError(f"{text[position]!r} must be escaped with a backslash")
         else:

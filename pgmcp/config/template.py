@@ -10,8 +10,9 @@ import json
 import textwrap
 from collections.abc import Iterator
 
+from pgmcp.config import databases
 from pgmcp.config.key import Default, Key
-from pgmcp.config.keys import DATABASE_KEYS, KEYS
+from pgmcp.config.model import KEYS
 
 _HEAD = """\
 # The configuration of pgedge-postgres-mcp.
@@ -38,7 +39,7 @@ def render() -> str:
         section = parts
         lines += _setting(key, key.example or name, "  " * len(parts))
     lines += ["", *_DATABASES.splitlines()]
-    for position, key in enumerate(DATABASE_KEYS):
+    for position, key in enumerate(databases.KEYS):
         lines += _setting(key, key.path, "  ", "  " if position else "- ")
     return "\n".join(lines) + "\n"
 
@@ -52,10 +53,10 @@ def _headers(before: list[str], after: list[str]) -> Iterator[str]:
         yield f"{'  ' * depth}{after[depth]}:"
 
 
-def _shared(one: list[str], other: list[str]) -> int:
+def _shared(before: list[str], after: list[str]) -> int:
     """How many parts two section paths have in common at their start."""
     count = 0
-    while count < min(len(one), len(other)) and one[count] == other[count]:
+    while count < min(len(before), len(after)) and before[count] == after[count]:
         count += 1
     return count
 

@@ -15,7 +15,7 @@ from pgmcp.calls.call import Call
 from pgmcp.catalog import read as catalog_read
 from pgmcp.catalog.cache import CatalogueCache
 from pgmcp.catalog.catalogue import Catalogue
-from pgmcp.config import model
+from pgmcp.config import databases
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
@@ -64,7 +64,7 @@ class ReadOnlyDatabase:
 
     def __init__(
         self,
-        settings: model.Database,
+        settings: databases.Database,
         pool: Callable[[], Pool],
         judge: Judge,
         catalogues: CatalogueCache,

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.errors import ToolError
 from pgmcp.pool.pools import Pools, Source
 

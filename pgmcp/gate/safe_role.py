@@ -6,7 +6,7 @@ The rule: a role of which it is not known that it can only read is refused.
 from __future__ import annotations
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate.role import powers, powers_sql, trusted_parameter
 from pgmcp.postgres.driver import Connection

@@ -18,7 +18,8 @@ from typing import Any
 
 from pgmcp.calls.call import Call
 from pgmcp.catalog.catalogue import Catalogue
-from pgmcp.config.model import Host, Llm
+from pgmcp.config.llm import Llm
+from pgmcp.config.values import Host
 from pgmcp.errors import ModelError
 from pgmcp.llm import prompt, providers
 from pgmcp.llm.turns import Turns

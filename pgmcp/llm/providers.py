@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from pgmcp.config.model import Provider, Secret
+from pgmcp.config.llm import Provider
+from pgmcp.config.values import Secret
 from pgmcp.errors import ModelError
 from pgmcp.rpc import jsonrpc
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pgmcp.config.model import Log
+from pgmcp.config.log import Log
 from pgmcp.errors import ConfigError, FileError, visible
 from pgmcp.logs.lines import REQUEST, JsonFormatter, TextFormatter, quote
 from pgmcp.logs.writer import LogWriter

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from pgmcp.config.model import Host
+from pgmcp.config.values import Host
 
 Hosts = Callable[[], Iterable[Host]]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.errors import (
     ConnectionLostError,
     DatabaseUnavailableError,

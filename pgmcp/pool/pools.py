@@ -6,6 +6,7 @@ goes for code as well: what asks a database is loaded with the first call that d
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -13,7 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database, Host
+from pgmcp.config.databases import Database
+from pgmcp.config.values import Host
 from pgmcp.errors import PoolClosedError
 from pgmcp.pool.slots import Slots
 
@@ -48,7 +50,7 @@ class Source:
 
 
 class Pools:
-    """Connections for everybody, at most `max_connections_total` at a time.
+    """Connections for everybody, at most `max_connections_total` at a time, None for no such limit.
 
     `admit` is asked whether a new connection may be used. `on_found` is told where a host is before
     it is connected to.
@@ -59,14 +61,15 @@ class Pools:
         databases: Sequence[Database],
         admit: Admit,
         *,
-        max_connections_total: int = 50,
+        max_connections_total: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_found: Found = lambda _host, _addresses: None,
     ) -> None:
         self._admit = admit
         self._clock = clock
         self._on_found = on_found
-        self._slots = Slots(max_connections_total, clock)
+        most = sys.maxsize if max_connections_total is None else max_connections_total
+        self._slots = Slots(most, clock)
         self._pools: dict[tuple[str, Source], Pool] = {}
         self.sources: Mapping[str, Source] = {d.name: self._source(d) for d in databases}
         """By name, those of the current configuration in its order."""

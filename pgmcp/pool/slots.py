@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pgmcp.calls.shares import Places
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.postgres.left import Left, LeftBackends
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pgmcp.config.model import Host, Ssl
+from pgmcp.config.sslmode import Ssl
+from pgmcp.config.values import Host
 from pgmcp.net.wire import Wire, WireClosedError
 from pgmcp.postgres.messages import SSL_REQUEST
 

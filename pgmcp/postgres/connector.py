@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database, Host, Secret
+from pgmcp.config.databases import Database
+from pgmcp.config.values import Host, Secret
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,

@@ -19,7 +19,7 @@ from pg8000.exceptions import InterfaceError
 from scramp import ScramException
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.net.wire import WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.postgres.address import Endpoint, TlsSettings, UnreachableError, open_wire, reach
 from pgmcp.postgres.driver import NO_ENCODING, STARTUP_ERRORS, Connection

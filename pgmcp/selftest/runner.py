@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Database
+from pgmcp.config.databases import Database
 from pgmcp.errors import ArgumentError, AuthError, RpcError, ToolError
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database as Port

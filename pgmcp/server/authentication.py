@@ -16,7 +16,8 @@ from pgmcp.auth.logins import Logins
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.times import utc_now
-from pgmcp.config.model import Auth, Config
+from pgmcp.config.auth import Auth
+from pgmcp.config.model import Config
 from pgmcp.server.observation import Observation, ObservedGate
 from pgmcp.storage.watch import Watcher
 from pgmcp.stores.files import FileTokenStore, FileUserStore

@@ -15,7 +15,9 @@ import pgmcp
 from pgmcp.auth.open_gate import OpenGate
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Address, Config, Tls
+from pgmcp.config.model import Config
+from pgmcp.config.tls import Tls
+from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.server import NAME

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pgmcp.auth.principal import LOGIN_TOOL, Principal
-from pgmcp.config.model import Log
+from pgmcp.config.log import Log
 from pgmcp.errors import PgmcpError, TooManyAttemptsError, UnauthorizedError
 from pgmcp.logs.log import dropped, fields
 from pgmcp.metrics.metrics import Counter, Histogram, MetricFamily, gauge, value

@@ -13,7 +13,8 @@ import pgmcp
 from pgmcp.auth.principal import Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
-from pgmcp.config.model import Config, Features
+from pgmcp.config.builtins import Features
+from pgmcp.config.model import Config
 from pgmcp.errors import DatabaseRefusedError
 from pgmcp.features import prompts, resources, tools
 from pgmcp.gate.databases import DatabaseSet

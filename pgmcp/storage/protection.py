@@ -1,8 +1,8 @@
 """Who could change a file that this program believes: its configuration and its credentials.
 
 The rule: only root and the user that the program runs as may be able to write such a file, or to
-put another in its place through one of the folders and links that lead to it. Access lists beyond
-the mode are not looked at, and on Windows nothing is.
+put another in its place through one of the folders and links that lead to it. A user's private
+group is that user. Access lists beyond the mode are not looked at, and on Windows nothing is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from pgmcp.errors import FileError
 
 _MOST_LINKS = 40  # as the kernel has it
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def refuse_if_others_can_write(path: Path) -> None:
@@ -41,7 +40,7 @@ def refuse_if_others_can_write(path: Path) -> None:
             link = " -h" if stat.S_ISLNK(status.st_mode) else ""
             raise _refusal(path, step, f"belongs to {owner}", f"chown{link} {own}")
         sticky = folder and bool(mode & stat.S_ISVTX)
-        writable = bool(mode & _OTHERS_WRITE) and not stat.S_ISLNK(status.st_mode)
+        writable = _others_write(status)
         if writable and not sticky:
             raise _refusal(path, step, f"has mode {mode:04o}", "chmod go-w")
         shared = writable
@@ -83,6 +82,34 @@ def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
         target = (at / part).readlink()
         at = Path(target.anchor) if target.is_absolute() else at
         parts.extend(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+
+
+def _others_write(status: os.stat_result) -> bool:
+    """Whether the mode lets anybody but the owner write; that of a link says nothing."""
+    if stat.S_ISLNK(status.st_mode):
+        return False
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    group = bool(status.st_mode & stat.S_IWGRP)
+    return group and not _is_private_group(status.st_gid, status.st_uid)
+
+
+def _is_private_group(gid: int, uid: int) -> bool:
+    """Whether a group is its user's alone: of the same name, and nobody else is in it.
+
+    With such groups a umask of 002 is usual (Fedora), so that what the user makes is writable by
+    the group. As in Debian's OpenSSH (StrictModes). Not for root, whose group has other uses.
+    """
+    import grp  # here: there are none on Windows
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    if uid == 0 or group.gr_name != user.pw_name or set(group.gr_mem) - {user.pw_name}:
+        return False
+    return all(other.pw_uid == uid for other in pwd.getpwall() if other.pw_gid == gid)
 
 
 def _is_trusted(owner: int, *, strict: bool) -> bool:

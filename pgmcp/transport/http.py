@@ -19,7 +19,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 from pgmcp.calls.call import Call
-from pgmcp.config.model import Address
+from pgmcp.config.values import Address
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.budget import Budget
 from pgmcp.transport.call_queue import CallQueue, Turn

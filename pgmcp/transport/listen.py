@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 
-from pgmcp.config.model import Address
+from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError
 
 

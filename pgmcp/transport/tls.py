@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgmcp.config.model import Tls
+from pgmcp.config.tls import Tls
 from pgmcp.errors import ConfigError
 from pgmcp.transport import pem
 from pgmcp.transport.certificate import Certificate, certificates

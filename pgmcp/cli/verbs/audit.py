@@ -14,42 +14,44 @@ from typing import BinaryIO
 
 from pgmcp.audit.read import Standing, lines_of, read_key, standing
 from pgmcp.audit.verify import Verification
-from pgmcp.cli.command import Command
+from pgmcp.cli.flag_table import PROGRAM
+from pgmcp.cli.verb import Command, Flag, Verb
+from pgmcp.config.audit import Audit
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.files import os_error
 from pgmcp.storage.regular_file import read_regular
 
-VERB = "verify-audit"
+_VERB = "verify-audit"
 
 
-def verify(command: Command) -> int:
+def verify_audit(command: Command, audit: Audit | None) -> int:
     """Check the files that were rotated away from FILE, oldest first, and FILE. FileError when
     something is wrong or in doubt.
 
     Nothing is changed. A server may go on writing: what it writes meanwhile is not looked at.
     """
-    given = Path(command.text(VERB) or "")
+    given = Path(command.text(_VERB) or "")
     path = Path(os.path.realpath(given))
     if not path.exists() and not any(path.parent.glob(f"{_literal(path.name)}.[0-9]*")):
         raise ConfigError(f"{given}: there is no such file", "Name the audit's newest file.")
-    key = read_key(_key_file(command, given))
-    with _standing(path, key) as found:
-        checked = Verification(key, found.mark)
-        whole = all(_check(checked, file, None, 0) for file in found.rotated)
-        if whole and found.newest is not None:
-            whole = _check(checked, path, found.newest, found.size)
+    key = read_key(_key_file(command, audit, given))
+    with _opened(path, key) as files:
+        checked = Verification(key, files.mark)
+        whole = all(_check(checked, file, None, 0) for file in files.rotated)
+        if whole and files.newest is not None:
+            whole = _check(checked, path, files.newest, files.size)
         if whole:
             checked.end()
-    for note in _notes(checked, found, path):
+    for note in _notes(checked, files, path):
         command.console.say(f"Note: {note}")
     for doubt in checked.doubts:
         command.console.say(f"Doubt: {doubt}")
     if checked.problem is not None:
         vouched = f"{checked.records} records before it are whole." if checked.records else ""
         raise FileError(checked.problem, vouched)
-    files = len(found.rotated) + (found.newest is not None)
+    number = len(files.rotated) + (files.newest is not None)
     last = checked.head.seq if checked.head else 0
-    said = f"records {checked.first} to {last} in {files} file{'' if files == 1 else 's'}"
+    said = f"records {checked.first} to {last} in {number} file{'' if number == 1 else 's'}"
     if checked.doubts:
         raise FileError(
             f"{said} are as they were written, and others may be missing: {checked.doubts[0]}",
@@ -60,16 +62,16 @@ def verify(command: Command) -> int:
 
 
 @contextmanager
-def _standing(path: Path, key: bytes) -> Iterator[Standing]:
+def _opened(path: Path, key: bytes) -> Iterator[Standing]:
     try:
-        found = standing(path, key)
+        files = standing(path, key)
     except OSError as error:
         raise os_error(Path(error.filename or path), error) from error
     try:
-        yield found
+        yield files
     finally:
-        if found.newest is not None:
-            found.newest.close()
+        if files.newest is not None:
+            files.newest.close()
 
 
 def _check(checked: Verification, path: Path, stream: BinaryIO | None, size: int) -> bool:
@@ -82,9 +84,9 @@ def _check(checked: Verification, path: Path, stream: BinaryIO | None, size: int
         raise os_error(path, error) from error
 
 
-def _notes(checked: Verification, found: Standing, path: Path) -> Iterator[str]:
+def _notes(checked: Verification, files: Standing, path: Path) -> Iterator[str]:
     yield from checked.notes
-    for other in found.others:
+    for other in files.others:
         yield f"{other.name} holds no record, and is not looked at"
     if checked.unstopped:
         first, more = checked.unstopped[0], len(checked.unstopped) - 1
@@ -96,7 +98,7 @@ def _notes(checked: Verification, found: Standing, path: Path) -> Iterator[str]:
         return
     if checked.first != 1:
         yield f"the files with the records before {checked.first} are not here"
-    if found.newest is None:
+    if files.newest is None:
         yield f"{path.name} is not here: the next record makes it"
     if checked.last_event != "stop":
         yield "the last record is no stop: the server runs, was killed, or the end was cut off"
@@ -107,15 +109,33 @@ def _literal(name: str) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
-def _key_file(command: Command, path: Path) -> Path:
+def _key_file(command: Command, audit: Audit | None, path: Path) -> Path:
     """The one that is named, else the configuration's for this audit, else the one beside it, or
     beside the file that it was rotated away from."""
     given = command.text("audit-key")
     if given:
         return Path(given)
-    settings = command.loaded.audit
-    if settings is not None and path.absolute().name.startswith(settings.file.name):
-        return settings.key_file
+    if audit is not None and path.absolute().name.startswith(audit.file.name):
+        return audit.key_file
     beside = path.with_name(f"{path.name}.key")
     newest = path.with_name(f"{path.name.rpartition('.')[0]}.key")
     return newest if newest.exists() and not beside.exists() else beside
+
+
+VERBS = (
+    Verb(
+        _VERB,
+        PROGRAM,
+        "Verify an audit: the files that were rotated away from this one, and this one.",
+        verify_audit,
+        ("audit",),
+        (
+            Flag(
+                "audit-key",
+                "The audit's key. Default: audit.key_file, else the one beside the audit.",
+                "FILE",
+            ),
+        ),
+        "FILE",
+    ),
+)

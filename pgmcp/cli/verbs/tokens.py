@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from pgmcp.auth.times import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import ApiToken, new_secret, new_token
-from pgmcp.cli.command import Command
+from pgmcp.cli.verb import Command, Flag, Verb
+from pgmcp.config.auth import Auth
 from pgmcp.errors import UsageError
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.stores.token_file import TokenFile, missing_token_file, parse_tokens
 
+_GROUP = "API tokens"
 _SHOWN_HASH = 12
 
 
-def add_token(command: Command) -> int:
-    """Make a token and show it, this once."""
-    note, database, expires_at = _answers(command)
+def add_token(command: Command, auth: Auth, database_names: Sequence[str]) -> int:
+    """Make a token and show it, this once. `database_names` are those it may be bound to."""
+    note, database, expires_at = _answers(command, database_names)
     secret = new_secret()
     made: list[ApiToken] = []
 
@@ -31,7 +33,7 @@ def add_token(command: Command) -> int:
         made[:] = [token]
         return known.added(token).dump()
 
-    path = command.loaded.http.auth.token_file
+    path = auth.token_file
     refuse_if_others_can_write(path)
     replace.update(path, change)
     token = made[0]
@@ -46,9 +48,9 @@ def add_token(command: Command) -> int:
     return 0
 
 
-def list_tokens(command: Command) -> int:
+def list_tokens(command: Command, auth: Auth) -> int:
     """Show every token, never its secret."""
-    tokens = _read(command.loaded.http.auth.token_file).tokens
+    tokens = _read(auth.token_file).tokens
     now = command.clock()
     say = command.console.say
     say("API Tokens:", "===========", "")
@@ -63,9 +65,9 @@ def list_tokens(command: Command) -> int:
     return 0
 
 
-def remove_token(command: Command) -> int:
+def remove_token(command: Command, auth: Auth) -> int:
     """Remove a token by its id or the beginning of its hash."""
-    path = command.loaded.http.auth.token_file
+    path = auth.token_file
     wanted = command.text("remove-token") or ""
     removed: list[ApiToken] = []
 
@@ -82,13 +84,6 @@ def remove_token(command: Command) -> int:
     note = removed[0].note
     command.console.say(f"Token removed: {removed[0].id}" + (f" ({note})" if note else ""))
     return 0
-
-
-VERBS: Mapping[str, Callable[[Command], int]] = {
-    "add-token": add_token,
-    "list-tokens": list_tokens,
-    "remove-token": remove_token,
-}
 
 
 def _read(path: Path) -> TokenFile:
@@ -108,13 +103,12 @@ def _hash_line(token: ApiToken) -> str:
     return f"Hash (first {_SHOWN_HASH} chars): {token.hash[:_SHOWN_HASH]}..."
 
 
-def _answers(command: Command) -> tuple[str, str | None, datetime | None]:
+def _answers(command: Command, names: Sequence[str]) -> tuple[str, str | None, datetime | None]:
     """Note, database and expiry, each from its flag or by asking.
 
     A note and an expiry on the command line are "all details": then nothing is asked, and without
     -token-database the token uses the default one.
     """
-    names = _database_names(command)
     note, expiry = command.text("token-note"), command.text("token-expiry")
     given = command.text("token-database")
     interactive = note is None or expiry is None
@@ -127,12 +121,6 @@ def _answers(command: Command) -> tuple[str, str | None, datetime | None]:
     if expiry is None:
         expires_at = _ask_expiry(command)
     return note, database, expires_at
-
-
-def _database_names(command: Command) -> tuple[str, ...]:
-    config = command.loaded
-    # Without a file there is nothing to bind to: the one database is whatever the server is given.
-    return () if config.file is None else tuple(database.name for database in config.databases)
 
 
 def _chosen(answer: str, names: Sequence[str]) -> str | None:
@@ -172,3 +160,32 @@ def _ask_expiry(command: Command) -> datetime | None:
             return parse_expiry(answer, command.clock())
         except UsageError as error:
             command.console.warn(*error.for_operator().split("\n"))
+
+
+VERBS = (
+    Verb(
+        "add-token",
+        _GROUP,
+        "Make a token and show it once.",
+        add_token,
+        ("auth", "database_names"),
+        (
+            Flag("token-note", "What the token is for.", "TEXT"),
+            Flag(
+                "token-expiry",
+                'How long it is valid: "12h", "30d", "2w", "1y" or "never".',
+                "DURATION",
+            ),
+            Flag("token-database", "The database it is bound to.", "NAME"),
+        ),
+    ),
+    Verb("list-tokens", _GROUP, "List the tokens.", list_tokens, ("auth",)),
+    Verb(
+        "remove-token",
+        _GROUP,
+        "Remove the token with this id, or with these first 8 or more characters of its hash.",
+        remove_token,
+        ("auth",),
+        metavar="ID",
+    ),
+)

@@ -1,4 +1,4 @@
-"""`-check`: what would work and what would not, without serving.
+"""What `-check` finds out about a configuration: each part of it that serving would use.
 
 The rule: each part returns findings and prints nothing; what is not "ok" says what to do next, once
 for all that have the same remedy.
@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pgmcp.cli.command import Command
 from pgmcp.cli.database_findings import database_findings
-from pgmcp.cli.exposure import exposure
-from pgmcp.cli.finding import Finding, error, ok, render, warning
+from pgmcp.cli.finding import Finding, error, exposure, ok, warning
 from pgmcp.cli.http_findings import (
     address_findings,
     certificate_findings,
@@ -31,19 +29,10 @@ from pgmcp.stores.user_file import parse_users
 _SEEN_WITH = "give -check the flags that the server is started with, such as -http or -tls"
 
 
-def check(command: Command) -> int:
-    """Look at everything that the configuration names; 1 when something would not work."""
-    config = command.loaded
-    findings: list[Finding] = []
-    for part in _parts(config, command.clock()):
-        for finding in part:
-            findings.append(finding)
-            for line in render(finding):
-                command.console.say(line)
-    wrong = sum(finding.status == "error" for finding in findings)
-    doubtful = sum(finding.status == "warning" for finding in findings)
-    command.console.say("", f"{len(findings)} checks: {wrong} errors, {doubtful} warnings")
-    return 1 if wrong else 0
+def all_findings(config: Config, now: datetime) -> Iterator[Finding]:
+    """Everything that can be found out; `now` is compared with the dates of what expires."""
+    for part in _parts(config, now):
+        yield from part
 
 
 def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:

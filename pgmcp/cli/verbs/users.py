@@ -1,4 +1,4 @@
-"""The commands for user accounts, in the words of the authentication guide.
+"""The verbs for user accounts, in the words of the authentication guide.
 
 The rule: passwords are asked and hashed before the file is locked, and never shown.
 """
@@ -6,27 +6,30 @@ The rule: passwords are asked and hashed before the file is locked, and never sh
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from pgmcp.auth.passwords import hash_password
 from pgmcp.auth.users import User, check_name, check_password, new_user
-from pgmcp.cli.command import Command
+from pgmcp.cli.verb import Command, Flag, Verb
+from pgmcp.config.auth import Auth
 from pgmcp.errors import UsageError, visible
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 
+_GROUP = "User accounts"
 _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
 
 
-def add_user(command: Command) -> int:
+def add_user(command: Command, auth: Auth) -> int:
     """Make an account."""
     name = check_name(_username(command))
-    if name in _read(command).users:
+    if name in _read(auth).users:
         raise _taken(name)
     asked = "username" not in command.options or "password" not in command.options
-    password_hash = hash_password(_password(command, name, "Password"))
+    password_hash = hash_password(_password(command, auth, name, "Password"))
     note = command.text("user-note")
     if note is None:
         note = command.console.ask("Note (optional)", "-user-note") if asked else ""
@@ -36,18 +39,18 @@ def add_user(command: Command) -> int:
             raise _taken(name)
         return users.with_user(new_user(name, password_hash, note, command.clock()))
 
-    _update(command, change)
+    _update(auth, change)
     command.console.say(f"User created successfully: {name}")
     return 0
 
 
-def update_user(command: Command) -> int:
+def update_user(command: Command, auth: Auth) -> int:
     """Change a password, a note, or both; without either flag, ask for the password."""
-    user = _read(command).find(_username(command))
+    user = _read(auth).find(_username(command))
     note = command.text("user-note")
     password_hash: str | None = None
     if "password" in command.options or note is None:
-        password_hash = hash_password(_password(command, user.name, "New password"))
+        password_hash = hash_password(_password(command, auth, user.name, "New password"))
 
     def change(users: UserFile) -> UserFile:
         changed = users.find(user.name)
@@ -57,36 +60,36 @@ def update_user(command: Command) -> int:
             changed = changed.with_annotation(note)
         return users.with_user(changed)
 
-    _update(command, change)
+    _update(auth, change)
     command.console.say(f"User updated: {user.name}")
     return 0
 
 
-def delete_user(command: Command) -> int:
+def delete_user(command: Command, auth: Auth) -> int:
     """Delete an account after a clear yes."""
-    user = _read(command).find(_username(command))
+    user = _read(auth).find(_username(command))
     question = f"Delete user {user.name}?"
     if not command.options.get("yes") and not command.console.confirm(question):
         command.console.warn("Nothing was deleted.")
         return 1
-    _update(command, lambda users: users.without(users.find(user.name).name))
+    _update(auth, lambda users: users.without(users.find(user.name).name))
     command.console.say(f"User deleted: {user.name}")
     return 0
 
 
-def enable_user(command: Command) -> int:
+def enable_user(command: Command, auth: Auth) -> int:
     """Let a disabled or locked account log in again."""
-    return _switch(command, User.with_enabled, "enabled")
+    return _switch(command, auth, User.with_enabled, "enabled")
 
 
-def disable_user(command: Command) -> int:
+def disable_user(command: Command, auth: Auth) -> int:
     """Keep an account from logging in, and end its sessions."""
-    return _switch(command, lambda user: user.with_disabled(command.clock()), "disabled")
+    return _switch(command, auth, lambda user: user.with_disabled(command.clock()), "disabled")
 
 
-def list_users(command: Command) -> int:
+def list_users(command: Command, auth: Auth) -> int:
     """The guide's table; times are UTC."""
-    users = sorted(_read(command).users.values(), key=lambda user: user.name)
+    users = sorted(_read(auth).users.values(), key=lambda user: user.name)
     # A name is needed whole, to be typed after -username.
     name_width = max([_NAME_WIDTH, *(_width(visible(user.name)) for user in users)])
     total = name_width + _CREATED_WIDTH + _LOGIN_WIDTH + _STATUS_WIDTH + _NOTE_WIDTH + 4
@@ -115,38 +118,25 @@ def list_users(command: Command) -> int:
     return 0
 
 
-VERBS: Mapping[str, Callable[[Command], int]] = {
-    "add-user": add_user,
-    "update-user": update_user,
-    "delete-user": delete_user,
-    "enable-user": enable_user,
-    "disable-user": disable_user,
-    "list-users": list_users,
-}
-
-
-def _switch(command: Command, change: Callable[[User], User], done: str) -> int:
+def _switch(command: Command, auth: Auth, change: Callable[[User], User], done: str) -> int:
     name = _username(command)
-    _update(command, lambda users: users.with_user(change(users.find(name))))
+    _update(auth, lambda users: users.with_user(change(users.find(name))))
     command.console.say(f"User {done}: {name}")
     return 0
 
 
-def _parse(command: Command, data: bytes | None) -> UserFile:
-    path = command.loaded.http.auth.user_file
+def _parse(path: Path, data: bytes | None) -> UserFile:
     return parse_users(data, str(path)) if data and data.strip() else NO_USERS
 
 
-def _read(command: Command) -> UserFile:
-    path = command.loaded.http.auth.user_file
-    refuse_if_others_can_write(path)
-    return _parse(command, files.read(path))
+def _read(auth: Auth) -> UserFile:
+    refuse_if_others_can_write(auth.user_file)
+    return _parse(auth.user_file, files.read(auth.user_file))
 
 
-def _update(command: Command, change: Callable[[UserFile], UserFile]) -> None:
-    path = command.loaded.http.auth.user_file
-    refuse_if_others_can_write(path)
-    replace.update(path, lambda data: change(_parse(command, data)).dump())
+def _update(auth: Auth, change: Callable[[UserFile], UserFile]) -> None:
+    refuse_if_others_can_write(auth.user_file)
+    replace.update(auth.user_file, lambda data: change(_parse(auth.user_file, data)).dump())
 
 
 def _username(command: Command) -> str:
@@ -154,9 +144,9 @@ def _username(command: Command) -> str:
     return command.console.ask("Username", "-username") if given is None else given
 
 
-def _password(command: Command, name: str, question: str) -> str:
+def _password(command: Command, auth: Auth, name: str, question: str) -> str:
     """A password that may be this user's, from the flag, standard input, or asked for twice."""
-    min_length = command.loaded.http.auth.password_min_length
+    min_length = auth.password_min_length
     given = command.text("password")
     console = command.console
     if given == "-":
@@ -207,3 +197,34 @@ def _cut(text: str, width: int) -> str:
             break
         kept += character
     return f"{kept}..."
+
+
+_USERNAME = Flag("username", "The user's name.", "NAME")
+_PASSWORD = Flag(
+    "password",
+    "The password; - reads it from standard input, without a flag it is asked for.",
+    "PASSWORD",
+)
+_NOTE = Flag("user-note", "Who the user is.", "TEXT")
+
+VERBS = tuple(
+    Verb(name, _GROUP, description, run, ("auth",), flags)
+    for name, description, run, flags in (
+        ("add-user", "Add a user.", add_user, (_USERNAME, _PASSWORD, _NOTE)),
+        ("list-users", "List the users.", list_users, ()),
+        (
+            "update-user",
+            "Change a user's password or note.",
+            update_user,
+            (_USERNAME, _PASSWORD, _NOTE),
+        ),
+        (
+            "delete-user",
+            "Delete a user, after asking.",
+            delete_user,
+            (_USERNAME, Flag("yes", "Delete without asking.")),
+        ),
+        ("enable-user", "Let a disabled or locked user log in again.", enable_user, (_USERNAME,)),
+        ("disable-user", "Keep a user from logging in.", disable_user, (_USERNAME,)),
+    )
+)

@@ -1,6 +1,6 @@
-"""`-self-test`: attempts to do more than read, made against the configured databases.
+"""What `-self-test` does with one database, and how it reports it.
 
-The rule: it says of each attempt what stopped it, and ends with 1 if anything did not.
+The rule: each attempt is shown with what stopped it.
 """
 
 from __future__ import annotations
@@ -10,36 +10,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pgmcp.auth.principal import local
-from pgmcp.cli.command import Command
-from pgmcp.config.model import Database
-from pgmcp.errors import ConfigError
+from pgmcp.cli.console import Console
+from pgmcp.config.databases import Database
 from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
 from pgmcp.selftest.attempt import AttemptFamily
 from pgmcp.selftest.runner import Ending, OneDatabase, Result, run
 
 _WIDTH = 72
-_ADVICE = (
-    "Something got through. What it did is above; what it made is named pgmcp_self_test and can be",
-    "dropped. Until it is understood, give pgmcp a role that can only read: -check shows the SQL.",
-    "Please report it as a defect, with the line above and the version of PostgreSQL.",
-)
 
 
-def self_test(command: Command) -> int:
-    """Try everything on every database; 0 when all of it was stopped or did no harm."""
-    databases = command.loaded.databases
-    if not databases:
-        raise ConfigError("there is no database to test", "Configure one, or give -db-… flags.")
-    through = sum(_test(command, database) for database in databases)
-    if through:
-        command.console.warn(*_ADVICE)
-    return 1 if through else 0
-
-
-def _test(command: Command, database: Database) -> int:
+def attempt_all(database: Database, console: Console) -> int:
     """Test one database, with one connection for the attempts; how many got through."""
-    say = command.console.say
+    say = console.say
     say(f"{database.name} ({database.label})")
     known = {tool.name: tool for tool in tools.ALL}
     endings: list[Ending] = []

@@ -1,0 +1,87 @@
+"""The section `http`: whether and where MCP is served over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pgmcp.config.auth import Auth
+from pgmcp.config.key import key, section
+from pgmcp.config.kinds import ADDRESS, BOOLEAN, HOST_NAMES, NETWORKS
+from pgmcp.config.layers import Layer, Settings, fill
+from pgmcp.config.tls import Tls
+from pgmcp.config.values import Address
+
+PREFIX = "http."
+_ADDRESS = ":8080"
+_LOOPBACK = f"127.0.0.1{_ADDRESS}"
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """The HTTP side. `trusted_proxies` are networks in CIDR form; `allowed_hosts` are hosts, some
+    with `:port`, as `authority.parse` spells them."""
+
+    enabled: bool = key(
+        False,
+        BOOLEAN,
+        "Serve MCP over HTTP; without it, over standard input and output.",
+        env="PGEDGE_HTTP_ENABLED",
+        flag="http",
+        restart=True,
+    )
+    address: Address = key(
+        _ADDRESS,
+        ADDRESS,
+        "Where to listen: host:port, or :port for every interface.",
+        env="PGEDGE_HTTP_ADDRESS",
+        flag="addr",
+        default_note=f"`{_ADDRESS}`; `{_LOOPBACK}` without authentication",
+        restart=True,
+    )
+    trusted_proxies: tuple[str, ...] = key(
+        (),
+        NETWORKS,
+        "Proxies, as addresses or networks, whose X-Forwarded-For header is believed.",
+    )
+    allowed_hosts: tuple[str, ...] = key(
+        (),
+        HOST_NAMES,
+        "The names that clients may call the server by (the Host header); needed with "
+        "http.trusted_proxies. Names of this machine are allowed where it listens on loopback.",
+        env="PGEDGE_HTTP_ALLOWED_HOSTS",
+    )
+    tls: Tls = section(Tls)
+    auth: Auth = section(Auth)
+
+
+def effective_address(settings: Settings) -> Settings:
+    """The settings, with the address of this machine alone where nobody is asked who they are.
+
+    An address that was given stays. Needs the settings of `http` and `http.auth`.
+    """
+    address = settings["http.address"]
+    if settings["http.auth.enabled"].value or address.layer is not Layer.DEFAULT:
+        return settings
+    here = replace(
+        address, value=ADDRESS.of_text(_LOOPBACK), source="default without authentication"
+    )
+    return {**settings, address.label: here}
+
+
+def build(settings: Settings, tls: Tls, auth: Auth) -> Http:
+    """The section's value. ConfigError for a proxy without names, and for idle flags."""
+    http = fill(Http, settings, PREFIX, tls=tls, auth=auth)
+    if http.enabled and http.trusted_proxies and not http.allowed_hosts:
+        settings["http.trusted_proxies"].refuse(
+            "http.allowed_hosts is missing: a browser on a proxy's machine has the proxy's address,"
+            " so the names that clients call have to be known",
+            "List the names that clients call the proxy by, such as\n"
+            '  allowed_hosts: ["mcp.example.com"]\n'
+            "beside it, or set PGEDGE_HTTP_ALLOWED_HOSTS=mcp.example.com.",
+        )
+    if not http.enabled:
+        for path in ("http.address", "http.tls.enabled"):
+            setting = settings[path]
+            if setting.layer is Layer.FLAG and setting.value is not False:
+                setting.refuse("it has no effect without the HTTP server", "Add -http.")
+    return http
