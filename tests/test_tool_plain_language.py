@@ -105,6 +105,31 @@ def test_a_changed_table_is_understood_as_it_is_now(
     assert "0 rows" in ask(context, "show all planets")
 
 
+def test_a_literal_that_no_row_holds_is_answered_with_the_values_near_it(context: Context) -> None:
+    head = head_of(ask(context, "users whose name is Anne"))
+    assert 'Note: no row of users has name "Anne"; near it: "Ann"' in head
+    count = head_of(ask(context, "how many users whose name is Bobb"))
+    assert 'near it: "Bob"' in count
+    assert "near it" not in head_of(ask(context, "users whose name is Zebulon"))
+    assert "no row of users has name" in head_of(ask(context, "users whose name is Zebulon"))
+
+
+def test_an_empty_answer_about_a_value_that_is_there_is_not_explained(context: Context) -> None:
+    result = ask(context, "users whose name is bob and who joined in 2020")
+    assert "0 rows" in result
+    assert "Note:" not in result
+    assert "Note:" not in ask(context, "users whose name is Ann")
+
+
+def test_a_value_near_a_literal_stays_on_one_line(
+    context: Context, postgres: Server, database: str
+) -> None:
+    postgres.psql("insert into users values (9, E'Max\\nSQL: x', true, null)", database)
+    head = head_of(ask(context, "users whose name is Max"))
+    assert "near it" in head
+    assert "\nSQL: x" not in head
+
+
 class Scribe:
     """A model that answers everything with one statement."""
 

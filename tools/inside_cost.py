@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from pgmcp.catalog.catalogue import Catalogue, Column, Relation
-from pgmcp.language.lexicon import Lexicon
-from pgmcp.language.understand import understand
+from pgmcp.language import facade
 from pgmcp.postgres.rows import ResultColumn, Rows, Value
 from pgmcp.render import tsv
 
@@ -30,12 +29,12 @@ def measure() -> Iterator[tuple[str, float, float]]:
         b"\n".join(b"\t".join(value or b"" for value in row) for row in rows).decode()
 
     yield "1,000 rows of 6 as TSV, beside a bare join", *_best(lambda: tsv.render(answer), joined)
-    lexicon = Lexicon.of(_thousand_tables())
+    lexicon = facade.Lexicon.of(_thousand_tables())
     today = date(2025, 3, 15)
     yield (
         "a question among 1,000 tables, beside splitting it 1,000 times",
         *_best(
-            lambda: understand(_QUESTION, lexicon, today=today),
+            lambda: facade.translate(_QUESTION, lexicon, today=today, read_values=lambda _: ()),
             lambda: [_QUESTION.split() for _ in range(1000)],
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgmcp.catalog.catalogue import Column
-from pgmcp.language import words
+from pgmcp.language import naming, words
 from pgmcp.language.lexicon import stripped
 from pgmcp.language.match import values
 from pgmcp.language.question import (
@@ -23,8 +23,8 @@ from pgmcp.language.question import (
     TableRef,
     columns_of,
 )
-from pgmcp.language.reading import Found, Reading, accept, remembered, starts
-from pgmcp.language.tokens import split_name, stems
+from pgmcp.language.reading import Parses, Reading, accept, remembered, starts
+from pgmcp.language.stemming import split_name, stems
 
 _LETTER_TYPES = frozenset({"character(1)", "character varying(1)", '"char"'})
 _STATUS_LIKE = frozenset(
@@ -33,32 +33,35 @@ _STATUS_LIKE = frozenset(
 
 
 @remembered
-def adjective(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
+def adjective(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
     """ "active", "not cancelled", "unpaid", "Berlin": one word or value, perhaps negated."""
-    found: Found[Condition] = []
+    parses: Parses[Condition] = []
     for p in [*accept(reading, i, "not"), i]:
         plain = _plain_adjective(reading, p, table)
-        found.extend((negated(one) if p != i else one, end, cost) for one, end, cost in plain)
-    return found
+        parses.extend(
+            (negated(condition) if p != i else condition, end, cost)
+            for condition, end, cost in plain
+        )
+    return parses
 
 
-def _plain_adjective(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
-    found: Found[Condition] = []
+def _plain_adjective(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+    parses: Parses[Condition] = []
     for (column, value), end, cost in values(reading, i, table):
-        found.append((OneOf(column, (value,)), end, cost))
+        parses.append((OneOf(column, (value,)), end, cost))
     for p in starts(reading, i):
         for end in range(p + 1, min(p + 3, len(reading.tokens)) + 1):
             chunk = reading.tokens[p:end]
             if any(token.kind != "word" for token in chunk):
                 break
             lower = " ".join(token.lower for token in chunk)
-            found.extend((one, end, 0) for one in _facts(reading, table, lower))
-    return found
+            parses.extend((condition, end, 0) for condition in _facts(reading, table, lower))
+    return parses
 
 
 def _facts(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition]:
     """What flags and times of the table say about "paid", "unpaid", "inactive", …"""
-    said = list(_stated(reading, table, lower))
+    stated = list(_stated(reading, table, lower))
     opposites = [words.OPPOSITES[lower]] if lower in words.OPPOSITES else []
     opposites += [
         lower.removeprefix(prefix)
@@ -66,16 +69,16 @@ def _facts(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition]
         if lower.startswith(prefix) and len(lower) > len(prefix) + 2
     ]
     for opposite in dict.fromkeys(opposites):
-        said.extend(negated(one) for one in _stated(reading, table, opposite))
-    if not said and lower in words.NOT_DELETED:
-        said = [Missing(name) for name in _deletions(reading, table)]
-        if not said:
+        stated.extend(negated(condition) for condition in _stated(reading, table, opposite))
+    if not stated and lower in words.NOT_DELETED:
+        stated = [Missing(name) for name in _deletions(reading, table)]
+        if not stated:
             return
-    if said:
+    if stated:
         for column in reading.lexicon.value_columns(table):
             if _STATUS_LIKE & set(split_name(column.column)):
                 reading.wanted[column] = None
-    yield from dict.fromkeys(said)
+    yield from dict.fromkeys(stated)
 
 
 def _stated(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition]:
@@ -89,7 +92,7 @@ def _stated(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition
         elif (
             is_date(column)
             and column.nullable
-            and name[-1] in words.FACT_PARTS
+            and name[-1] in naming.FACT_PARTS
             and key == stripped(name)
         ):
             yield Not(Missing(column.name))
@@ -104,7 +107,7 @@ def _letter(reading: Reading, table: TableRef, column: Column) -> Iterator[str]:
     if listed is None:
         reading.wanted[ref] = None
         return
-    for pair in words.FLAG_LETTERS:
+    for pair in naming.FLAG_LETTERS:
         if pair[0] in listed and set(listed) <= set(pair):
             yield pair[0]
 
@@ -113,21 +116,21 @@ def _deletions(reading: Reading, table: TableRef) -> list[str]:
     return [
         column.name
         for column in reading.lexicon.relations[table].columns
-        if column.name in words.DELETED_COLUMNS
+        if column.name in naming.DELETED_COLUMNS
     ]
 
 
 @remembered
-def adjectives(reading: Reading, i: int, table: TableRef) -> Found[Condition]:
+def adjectives(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
     """Adjectives in a row: "paid or shipped", "active and verified", "not cancelled"."""
-    found = list(adjective(reading, i, table))
+    parses = list(adjective(reading, i, table))
     for first, j, cost in adjective(reading, i, table):
         for p in accept(reading, j, "or"):
             for rest, end, more in adjectives(reading, p, table):
-                one = either(first, rest, said_not=bool(accept(reading, i, "not")))
-                if one is not None:
-                    found.append((one, end, cost + more))
-    return found
+                condition = either(first, rest, first_negated=bool(accept(reading, i, "not")))
+                if condition is not None:
+                    parses.append((condition, end, cost + more))
+    return parses
 
 
 def negated(condition: Condition) -> Condition:
@@ -135,14 +138,14 @@ def negated(condition: Condition) -> Condition:
     return condition.of if isinstance(condition, Not) else Not(condition)
 
 
-def either(first: Condition, second: Condition, *, said_not: bool = False) -> Condition | None:
+def either(first: Condition, second: Condition, *, first_negated: bool = False) -> Condition | None:
     """One or the other; None when a "not" in front could mean both or the first alone.
 
-    `said_not`: the first begins with the word, so "not paid or due" is not "unpaid or due".
+    `first_negated`: the first begins with the word, so "not paid or due" is not "unpaid or due".
     """
     negative = isinstance(first, Not)
     same = columns_of(first) == columns_of(second) != frozenset()
-    if said_not and not (isinstance(first, Not) and isinstance(first.of, OneOf)):
+    if first_negated and not (isinstance(first, Not) and isinstance(first.of, OneOf)):
         return None
     if negative and isinstance(first, Not) and not isinstance(first.of, Missing | Flag):
         inner = either(first.of, second) if same and not isinstance(second, Not) else None

@@ -11,63 +11,88 @@ from datetime import MINYEAR, date, timedelta
 
 from pgmcp.language import words
 from pgmcp.language.match import number
-from pgmcp.language.reading import Found, Reading, remembered, starts, word
+from pgmcp.language.reading import Parses, Reading, remembered, starts, word
 
 Range = tuple[date | None, date | None]
 """From the first day to before the second; None is open."""
 
 
 @remembered
-def period(reading: Reading, i: int) -> Found[Range]:
+def period(reading: Reading, i: int) -> Parses[Range]:
     """A phrase of time, its preposition included: "since 2024", "last week", "before March 1"."""
-    found: Found[Range] = []
+    return [
+        *_within(reading, i),
+        *_from_on(reading, i),
+        *_up_to(reading, i),
+        *_bounded(reading, i),
+        *_older_than(reading, i),
+    ]
+
+
+def _within(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
+    """ "in March 2024", "last week", "2024 or later"."""
     for p in (i, *word(reading, i, "in", "on", "during", "of", "from", "for", "within", "made in")):
         for (start, end), q, named in _span(reading, p):
             if p != i or named:
-                found.append(((start, end), q, 0))
+                yield (start, end), q, 0
             for r in word(
                 reading, q, "on", "onwards", "onward", "and later", "or later", "and after"
             ):
-                found.append(((start, None), r, 0))
+                yield (start, None), r, 0
+
+
+def _from_on(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
+    """ "since 2024", "after 2024"."""
     for p in word(
         reading, i, "since", "starting", "as of", "beginning", "not before", "starting from"
     ):
-        found += [((start, None), q, 0) for (start, _), q, _ in _span(reading, p)]
+        yield from (((start, None), q, 0) for (start, _), q, _ in _span(reading, p))
     for p in word(reading, i, "after", "later than"):
-        found += [((end, None), q, 0) for (_, end), q, _ in _span(reading, p)]
+        yield from (((end, None), q, 0) for (_, end), q, _ in _span(reading, p))
+
+
+def _up_to(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
+    """ "before 2024", "until 3 May"; "until 2024" is not understood: with or without that year?"""
     for p in word(reading, i, "before", "prior to", "earlier than", "older than"):
-        found += [((None, start), q, 0) for (start, _), q, _ in _span(reading, p)]
+        yield from (((None, start), q, 0) for (start, _), q, _ in _span(reading, p))
     for p in word(reading, i, "until", "till", "up to", "through", "not after"):
-        found += [
-            ((None, end), q, 0) for (start, end), q, _ in _span(reading, p) if _one(start, end)
-        ]
+        for (start, end), q, _ in _span(reading, p):
+            if _is_one_day(start, end):
+                yield (None, end), q, 0
         for q in word(reading, p, "the end of", "end of"):
-            found += [((None, end), r, 0) for (_, end), r, _ in _span(reading, q)]
+            yield from (((None, end), r, 0) for (_, end), r, _ in _span(reading, q))
+
+
+def _bounded(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
+    """ "between 2022 and 2024", "from May to July 2024"."""
     for p in word(reading, i, "between", "from"):
         for (start, first_end), q, _ in _span(reading, p):
             for r in word(reading, q, "and", "to", "until", "till", "through"):
                 for (second, end), s, _ in _span(reading, r):
                     if start < second and first_end <= end:
-                        found.append(((start, end), s, 0))
-        found += _shared_year(reading, p)
+                        yield (start, end), s, 0
+        yield from _shared_year(reading, p)
+
+
+def _older_than(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
+    """ "older than 30 days", "more than 2 weeks ago"."""
     for p in word(reading, i, "older than", "more than"):
-        for days, q, unit, count in _counted(reading, p):
+        for q, unit, count in _counted(reading, p):
             past = word(reading, q, "ago", "old")
-            for r in past or [q]:
-                if days and (past or reading.tokens[p - 2].lower == "older"):
-                    found.append(((None, _back(reading.today, unit, count)), r, 0))
-    return found
+            if past or reading.tokens[p - 2].lower == "older":
+                for r in past or [q]:
+                    yield (None, _back(reading.today, unit, count)), r, 0
 
 
 def yearless(reading: Reading, start: int, end: int) -> bool:
     """Whether these tokens name a month, and no year."""
-    said = reading.tokens[start:end]
-    return any(token.lower in words.MONTHS for token in said) and not any(
-        token.kind == "number" and len(token.text) == 4 for token in said
+    span = reading.tokens[start:end]
+    return any(token.lower in words.MONTHS for token in span) and not any(
+        token.kind == "number" and len(token.text) == 4 for token in span
     )
 
 
-def _one(start: date, end: date) -> bool:
+def _is_one_day(start: date, end: date) -> bool:
     return end - start == timedelta(days=1)
 
 
@@ -89,32 +114,32 @@ def _shared_year(reading: Reading, p: int) -> Iterator[tuple[Range, int, int]]:
 @remembered
 def _span(reading: Reading, i: int) -> list[tuple[tuple[date, date], int, bool]]:
     """A stretch of days without preposition; the flag says that it can stand without one."""
-    found: list[tuple[tuple[date, date], int, bool]] = []
+    spans: list[tuple[tuple[date, date], int, bool]] = []
     today = reading.today
     for p in starts(reading, i):
         if p >= len(reading.tokens):
             continue
         token = reading.tokens[p]
         if token.kind == "date":
-            found += [((day, day + timedelta(days=1)), p + 1, True) for day in _iso(token.text)]
+            spans += [((day, day + timedelta(days=1)), p + 1, True) for day in _iso(token.text)]
         elif token.kind == "number" and len(token.text) == 4 and "1900" <= token.text <= "2100":
             year = int(token.text)
-            found.append(((date(year, 1, 1), date(year + 1, 1, 1)), p + 1, True))
+            spans.append(((date(year, 1, 1), date(year + 1, 1, 1)), p + 1, True))
         elif token.lower in ("today", "yesterday", "tomorrow"):
             shift = {"today": 0, "yesterday": -1, "tomorrow": 1}[token.lower]
             day = today + timedelta(days=shift)
-            found.append(((day, day + timedelta(days=1)), p + 1, True))
-        found += _relative(reading, p)
-        found += _month(reading, p)
-        found += _quarter(reading, p)
+            spans.append(((day, day + timedelta(days=1)), p + 1, True))
+        spans += _relative(reading, p)
+        spans += _month(reading, p)
+        spans += _quarter(reading, p)
         for q in word(reading, p, "beginning of", "start of", "year", "month of"):
             head = reading.tokens[p].lower
             for (start, end), r, _ in _span(reading, q):
                 if head in ("beginning", "start"):
-                    found.append(((start, start + timedelta(days=1)), r, False))
+                    spans.append(((start, start + timedelta(days=1)), r, False))
                 elif head == "month" or (end - start).days > 364:
-                    found.append(((start, end), r, True))
-    return found
+                    spans.append(((start, end), r, True))
+    return spans
 
 
 def _iso(text: str) -> list[date]:
@@ -126,37 +151,53 @@ def _iso(text: str) -> list[date]:
 
 
 def _relative(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
-    tokens, today = reading.tokens, reading.today
-    head = tokens[p].lower
-    if head in ("this", "current", "last", "previous", "next", "past") and p + 1 < len(tokens):
-        unit = words.UNITS.get(tokens[p + 1].lower)
-        if unit and not tokens[p + 1].lower.endswith("s") and unit != "day":
-            if head == "past":
-                yield (_back(today, unit, 1), today + timedelta(days=1)), p + 2, True
-            elif head != "last" or p == 0 or tokens[p - 1].lower != "the":
-                # "the last year" may be the one up to today.
-                shift = {"this": 0, "current": 0, "next": 1}.get(head, -1)
-                start = _shift(floor(today, unit), unit, shift)
-                yield (start, _shift(start, unit, 1)), p + 2, True
-        for _, q, unit, count in _counted(reading, p + 1):
-            if head in ("last", "past", "previous") and q > p + 2:
-                yield (_back(today, unit, count), today + timedelta(days=1)), q, True
-            elif head == "next":
-                yield (today, _shift(today, unit, count) + timedelta(days=1)), q, True
-    for _, q, unit, count in _counted(reading, p):
+    """ "this month", "last 3 weeks", "2 days ago"."""
+    if reading.tokens[p].lower in _HEADS and p + 1 < len(reading.tokens):
+        yield from _calendar_unit(reading, p)
+        yield from _last_units(reading, p)
+    for q, unit, count in _counted(reading, p):
         for r in word(reading, q, "ago"):
             if unit == "day":
-                day = _back(today, unit, count)
+                day = _back(reading.today, unit, count)
                 yield (day, day + timedelta(days=1)), r, True
 
 
-def _counted(reading: Reading, p: int) -> Iterator[tuple[bool, int, str, int]]:
-    """ "30 days": (True, end, unit, count)."""
+_HEADS = ("this", "current", "last", "previous", "next", "past")
+
+
+def _calendar_unit(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    """ "this month", "last year", "past week"."""
+    tokens, today = reading.tokens, reading.today
+    head, unit_word = tokens[p].lower, tokens[p + 1].lower
+    unit = words.UNITS.get(unit_word)
+    if not unit or unit_word.endswith("s") or unit == "day":
+        return
+    if head == "past":
+        yield (_back(today, unit, 1), today + timedelta(days=1)), p + 2, True
+    elif head != "last" or p == 0 or tokens[p - 1].lower != "the":
+        # "the last year" may be the one up to today.
+        shift = {"this": 0, "current": 0, "next": 1}.get(head, -1)
+        start = _shift(floor(today, unit), unit, shift)
+        yield (start, _shift(start, unit, 1)), p + 2, True
+
+
+def _last_units(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    """ "last 3 weeks", "next 2 days"."""
+    head, today = reading.tokens[p].lower, reading.today
+    for q, unit, count in _counted(reading, p + 1):
+        if head in ("last", "past", "previous") and q > p + 2:
+            yield (_back(today, unit, count), today + timedelta(days=1)), q, True
+        elif head == "next":
+            yield (today, _shift(today, unit, count) + timedelta(days=1)), q, True
+
+
+def _counted(reading: Reading, p: int) -> Iterator[tuple[int, str, int]]:
+    """ "30 days": (end, unit, count)."""
     for text, q in number(reading, p):
         if q < len(reading.tokens) and text.isdecimal() and 0 < int(text) < 1_000:
             unit = words.UNITS.get(reading.tokens[q].lower)
             if unit:
-                yield True, q + 1, unit, int(text)
+                yield q + 1, unit, int(text)
 
 
 def _month(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
@@ -184,11 +225,11 @@ def _one_day(
     today: date, year: int | None, month: int, day: int, end: int
 ) -> Iterator[tuple[tuple[date, date], int, bool]]:
     try:
-        found = date(year, month, day) if year else _latest(today, month, day)
+        the_day = date(year, month, day) if year else _latest(today, month, day)
     except ValueError:
         return
-    if found:
-        yield (found, found + timedelta(days=1)), end, True
+    if the_day:
+        yield (the_day, the_day + timedelta(days=1)), end, True
 
 
 def _year(lower: list[str], at: int) -> tuple[int | None, int]:
@@ -209,11 +250,11 @@ def _latest(today: date, month: int, day: int) -> date | None:
     """The most recent such day that is not in the future."""
     for year in (today.year, today.year - 1):
         try:
-            found = date(year, month, day)
+            candidate = date(year, month, day)
         except ValueError:
             return None
-        if found <= today:
-            return found
+        if candidate <= today:
+            return candidate
     return None
 
 

@@ -6,14 +6,15 @@ The rule: it names what was understood and what was not, and never guesses an an
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from itertools import islice
 
 from pgmcp.catalog.catalogue import Relation
 from pgmcp.language.lexicon import Lexicon
-from pgmcp.language.question import Declined, TableRef
+from pgmcp.language.question import Declined, Question, TableRef
 from pgmcp.language.render import to_sql
 from pgmcp.language.statement import quoted
-from pgmcp.language.tokens import split_name, stem
+from pgmcp.language.stemming import split_name, stem
 
 _MAX_TABLES = 4
 _MAX_COLUMNS = 40
@@ -26,16 +27,14 @@ def explain_declined(declined: Declined, lexicon: Lexicon) -> str:
     if declined.unplaced:
         lines.append("No place for: " + ", ".join(f"“{word}”" for word in declined.unplaced))
         lines.extend(_closest(declined, lexicon))
+    if declined.nearly:
+        left_out, question = declined.nearly
+        lines.append(f"Everything but “{left_out}” fits this, which was not run:")
+        lines.extend(_sql_lines(question, lexicon))
     if declined.readings:
         lines.append("It could mean any of these:")
-        for reading in declined.readings[:_MAX_READINGS]:
-            statement = to_sql(reading, lexicon)
-            lines.append("  " + statement.text.replace("\n", "\n  "))
-            if statement.params:
-                listed = ", ".join(
-                    f"${n} = {value!r}" for n, value in enumerate(statement.params, 1)
-                )
-                lines.append(f"    with {listed}")
+        for question in declined.readings[:_MAX_READINGS]:
+            lines.extend(_sql_lines(question, lexicon))
     lines.extend(f"Note: {note}." for note in declined.notes[:4])
     tables = _likely(declined, lexicon)
     if tables:
@@ -46,6 +45,15 @@ def explain_declined(declined: Declined, lexicon: Lexicon) -> str:
         lines.append("The tables here: " + (", ".join(names) or "none"))
     lines.append("Ask again in other words, or send the SQL.")
     return "\n".join(lines)
+
+
+def _sql_lines(question: Question, lexicon: Lexicon) -> Iterator[str]:
+    """The SQL of a question, indented, and its parameters."""
+    statement = to_sql(question, lexicon)
+    yield "  " + statement.text.replace("\n", "\n  ")
+    if statement.params:
+        listed = ", ".join(f"${n} = {value!r}" for n, value in enumerate(statement.params, 1))
+        yield f"    with {listed}"
 
 
 def _likely(declined: Declined, lexicon: Lexicon) -> tuple[TableRef, ...]:
@@ -80,15 +88,29 @@ def _closest(declined: Declined, lexicon: Lexicon) -> list[str]:
                 f"column {ref.table}.{pool[part]}"
                 for part in difflib.get_close_matches(word.lower(), pool, n=2, cutoff=0.7)
             ]
-            for name, values in lexicon.known_values(ref).items():
+            for name, values in _known_values(declined, ref, lexicon).items():
                 folded = {value.lower(): value for value in values}
                 near += [
-                    f"value {folded[one]!r} of {ref.table}.{name}"
-                    for one in difflib.get_close_matches(word.lower(), folded, n=2, cutoff=0.7)
+                    f"value {folded[near_value]!r} of {ref.table}.{name}"
+                    for near_value in difflib.get_close_matches(
+                        word.lower(), folded, n=2, cutoff=0.7
+                    )
                 ]
         if near:
             lines.append(f"Closest to “{word}”: " + ", ".join(dict.fromkeys(near)))
     return lines
+
+
+def _known_values(
+    declined: Declined, ref: TableRef, lexicon: Lexicon
+) -> dict[str, tuple[str, ...]]:
+    """The values of a table's columns that the catalogue holds or that were read."""
+    read = {
+        column.column: values
+        for column, values in declined.stored
+        if (column.schema, column.table) == ref
+    }
+    return {**lexicon.known_values(ref), **read}
 
 
 def _definition(relation: Relation, lexicon: Lexicon) -> str:
@@ -107,12 +129,14 @@ def _definition(relation: Relation, lexicon: Lexicon) -> str:
             if column.name in key.columns
         ]
         if column.name in known:
-            notes.append("values such as " + ", ".join(repr(one) for one in known[column.name][:6]))
+            notes.append(
+                "values such as " + ", ".join(repr(value) for value in known[column.name][:6])
+            )
         if column.comment:
             notes.append(column.comment)
-        said = f"  -- {'; '.join(notes)}" if notes else ""
+        remark = f"  -- {'; '.join(notes)}" if notes else ""
         null = "" if column.nullable else " not null"
-        lines.append(f"  {quoted(column.name)} {column.type}{null}{said}")
+        lines.append(f"  {quoted(column.name)} {column.type}{null}{remark}")
     if len(relation.columns) > _MAX_COLUMNS:
         lines.append(f"  … and {len(relation.columns) - _MAX_COLUMNS} columns more")
     return "\n".join(lines)

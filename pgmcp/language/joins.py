@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgmcp.catalog.catalogue import Catalogue, Relation
-from pgmcp.language import words
+from pgmcp.language import naming
 from pgmcp.language.question import Hop, Path, TableRef
-from pgmcp.language.tokens import stem, stems
+from pgmcp.language.stemming import stems
 
 MAX_HOPS = 3
 _SEARCHED = 2000  # steps before a graph counts as too dense to be sure of anything
@@ -28,16 +28,18 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class JoinPaths:
     """Every way from one table to another; `path` when there is exactly one to take."""
 
     path: Path | None = None
-    others: tuple[Path, ...] = ()
+    candidates: tuple[Path, ...] = ()
 
 
 def graph_of(catalogue: Catalogue) -> Graph:
     """The graph of a catalogue. Keys to tables that are not in it are left out."""
-    relations = {TableRef(one.schema, one.name): one for one in catalogue.relations}
+    relations = {
+        TableRef(relation.schema, relation.name): relation for relation in catalogue.relations
+    }
     hops: dict[TableRef, list[Hop]] = {}
     bridges = set()
     nouns = {ref: noun(ref.table) for ref in relations}
@@ -61,15 +63,15 @@ def graph_of(catalogue: Catalogue) -> Graph:
 def noun(table: str) -> tuple[str, ...]:
     """The stems of a table's name, a prefix such as `tbl_` or an ending `_tbl` taken off."""
     parts = stems(table)
-    if len(parts) > 1 and parts[0] in words.TABLE_PREFIXES:
+    if len(parts) > 1 and parts[0] in naming.TABLE_PREFIXES:
         return parts[1:]
-    return parts[:-1] if len(parts) > 1 and parts[-1] in words.TABLE_ENDINGS else parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] in naming.TABLE_ENDINGS else parts
 
 
 def role_of(columns: tuple[str, ...]) -> tuple[str, ...]:
     """What a key's last column calls its target: `(manager,)` of `manager_id`."""
     parts = stems(columns[-1])
-    kept = tuple(part for part in parts if part not in words.KEY_PARTS)
+    kept = tuple(part for part in parts if part not in naming.KEY_PARTS)
     return kept or parts
 
 
@@ -87,7 +89,7 @@ def _is_bridge(relation: Relation) -> bool:
     return not rest
 
 
-def ways(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -> Ways:
+def join_paths(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -> JoinPaths:
     """The path from `start` to `goal`; `plural`: the goal was named in the plural."""
     direct = tuple((hop,) for hop in graph.hops.get(start, ()) if hop.target == goal)
     bridged = tuple(
@@ -99,23 +101,23 @@ def ways(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -> Ways
     )
     if direct:
         if bridged:
-            return Ways(None, direct + bridged)
+            return JoinPaths(None, direct + bridged)
         if len(direct) == 1 and start != goal:
-            return Ways(direct[0])
+            return JoinPaths(direct[0])
         plain = [path for path in direct if _is_plain(graph, path[0], plural)]
         if len(plain) == 1 and _has_rival(graph, plain[0][0], direct):
             plain = []
         if len(plain) == 1 and start != goal:
-            return Ways(plain[0])
-        return Ways(None, direct)
+            return JoinPaths(plain[0])
+        return JoinPaths(None, direct)
     if start == goal:
-        return Ways(None, bridged)
+        return JoinPaths(None, bridged)
     if len(bridged) == 1:
-        return Ways(bridged[0])
-    found = _search(graph, start, goal)
-    if found is not None and len(found) == 1:
-        return Ways(found[0])
-    return Ways(None, tuple(found or ()))
+        return JoinPaths(bridged[0])
+    paths = _search(graph, start, goal)
+    if paths is not None and len(paths) == 1:
+        return JoinPaths(paths[0])
+    return JoinPaths(None, tuple(paths or ()))
 
 
 def _is_plain(graph: Graph, hop: Hop, plural: bool) -> bool:
@@ -142,7 +144,7 @@ def _names(role: tuple[str, ...], table: tuple[str, ...]) -> bool:
 
 def _search(graph: Graph, start: TableRef, goal: TableRef) -> list[Path] | None:
     """All paths of up to MAX_HOPS steps that do not go up to a table and down again; None: many."""
-    found: list[Path] = []
+    paths: list[Path] = []
     open_paths: list[Path] = [(hop,) for hop in graph.hops.get(start, ()) if hop.target != start]
     steps = 0
     while open_paths:
@@ -152,7 +154,7 @@ def _search(graph: Graph, start: TableRef, goal: TableRef) -> list[Path] | None:
             return None
         last = path[-1]
         if last.target == goal:
-            found.append(path)
+            paths.append(path)
             continue
         if len(path) == MAX_HOPS:
             continue
@@ -163,7 +165,7 @@ def _search(graph: Graph, start: TableRef, goal: TableRef) -> list[Path] | None:
             for hop in graph.hops.get(last.target, ())
             if hop.target not in seen and (last.to_many or not hop.to_many)
         )
-    return found
+    return paths
 
 
 def describe(path: Path) -> str:
@@ -174,8 +176,3 @@ def describe(path: Path) -> str:
         key = pair[1] if hop.to_many else pair[0]
         steps.append(f"{hop.target.table} ({key})")
     return " -> ".join(steps)
-
-
-def is_plural(word: str) -> bool:
-    """Whether a word has a plural's form."""
-    return word in words.IRREGULAR or (word.endswith("s") and stem(word) != word)

@@ -6,16 +6,17 @@ equals is not done here. Built once per catalogue; a table's columns when it is 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pgmcp.catalog.catalogue import Catalogue, Column, Relation
-from pgmcp.language import words
+from pgmcp.language import naming, words
 from pgmcp.language.joins import Graph, graph_of, noun
 from pgmcp.language.question import ColumnRef, TableRef
-from pgmcp.language.tokens import split_name, stem, stems
+from pgmcp.language.stemming import split_name, stem, stems
 
 Key = tuple[str, ...]
 _T = TypeVar("_T")
@@ -48,7 +49,9 @@ class Lexicon:
     @classmethod
     def of(cls, catalogue: Catalogue) -> Lexicon:
         """The lexicon of a catalogue: 3 s for 20,000 tables, so keep it with the catalogue."""
-        relations = {TableRef(one.schema, one.name): one for one in catalogue.relations}
+        relations = {
+            TableRef(relation.schema, relation.name): relation for relation in catalogue.relations
+        }
         entries: dict[Key, list[tuple[int, TableRef]]] = {}
         for ref, relation in relations.items():
             if relation.partition_of is None:
@@ -57,7 +60,7 @@ class Lexicon:
         return cls(
             catalogue,
             relations,
-            {key: _best(found) for key, found in entries.items()},
+            {key: _best(ranked) for key, ranked in entries.items()},
             frozenset(ref.schema for ref in relations) | frozenset(catalogue.schema_comments),
             graph_of(catalogue),
         )
@@ -70,14 +73,20 @@ class Lexicon:
             relation = self.relations[table]
             for column in relation.columns:
                 for key, rank in _column_keys(relation, column).items():
-                    entries.setdefault(key, []).append((rank, column.name))
-            known = {key: _best(found) for key, found in entries.items()}
+                    comment = _comment_key(column.comment, 4)
+                    if rank == NAME or key == comment or not self._names_table(key):
+                        entries.setdefault(key, []).append((rank, column.name))
+            known = {key: _best(ranked) for key, ranked in entries.items()}
             self._columns[table] = known
         return known
 
+    def _names_table(self, key: Key) -> bool:
+        """Whether a word is a table's name, so that it is not a fragment of a column's."""
+        return self.tables.get(key, (PART, ()))[0] == NAME
+
     def column(self, table: TableRef, name: str) -> Column:
         """A column's value in the catalogue."""
-        return next(one for one in self.relations[table].columns if one.name == name)
+        return next(column for column in self.relations[table].columns if column.name == name)
 
     def is_key(self, table: TableRef, name: str) -> bool:
         """Whether a column is part of the primary key or of a foreign key."""
@@ -92,8 +101,31 @@ class Lexicon:
         names = {column.name for column in relation.columns if column.category == "S"}
         own = tuple(f"{relation.name.rstrip('s')}_{part}" for part in ("name", "title"))
         rank, spelt = self.columns(table).get(("name",), (NAME, ()))
-        likely = (*words.LABELS, *own, *(spelt if rank < PART and len(spelt) == 1 else ()))
+        likely = (*naming.LABELS, *own, *(spelt if rank < PART and len(spelt) == 1 else ()))
+        if any(naming.PERSON_NAMES & {"_".join(split_name(name))} for name in names):
+            names -= {"title"}  # a person's title is no name
         return next((name for name in likely if name in names), None)
+
+    def shown_columns(self, table: TableRef) -> tuple[str, ...]:
+        """The columns that a row is shown with: no secrets, no pictures or other bytes.
+
+        All of them when nothing would be left.
+        """
+        relation = self.relations[table]
+        listed = tuple(column.name for column in relation.columns if not _is_hidden(column))
+        return listed or tuple(column.name for column in relation.columns)
+
+    def name_parts(self, table: TableRef) -> tuple[str, ...]:
+        """The columns of text that hold a name or a part of one: `first_name`, `company_name`."""
+        return tuple(
+            column.name
+            for column in self.relations[table].columns
+            if column.category == "S"
+            and (
+                "name" in split_name(column.name)
+                or "_".join(split_name(column.name)) in naming.PERSON_NAMES
+            )
+        )
 
     def known_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
         """The values of columns that the catalogue itself holds."""
@@ -127,7 +159,7 @@ class Lexicon:
                 column.category == "S"
                 and column.name not in known
                 and column.name not in alone
-                and not words.LONG_TEXT & set(split_name(column.name))
+                and not naming.LONG_TEXT & set(split_name(column.name))
             ):
                 yield ColumnRef(table.schema, table.table, column.name)
 
@@ -137,7 +169,7 @@ def checked_values(relation: Relation, column: Column) -> tuple[str, ...]:
     name = re.compile(rf'(?<![\w"]){re.escape(column.name)}(?![\w"])|"{re.escape(column.name)}"')
     for check in relation.checks:
         bare = _QUOTED.sub("", check)
-        others = (one.name for one in relation.columns if one.name != column.name)
+        others = (other.name for other in relation.columns if other.name != column.name)
         if (
             name.search(bare)
             and ("ANY" in bare or " IN " in bare or bare.count("=") >= 1)
@@ -146,6 +178,15 @@ def checked_values(relation: Relation, column: Column) -> tuple[str, ...]:
         ):
             return tuple(value.replace("''", "'") for value in _QUOTED.findall(check))
     return ()
+
+
+def _is_hidden(column: Column) -> bool:
+    parts = split_name(column.name)
+    secret = bool(naming.SECRETS & set(parts)) or any(
+        first in naming.SECRET_KEYS and second == "key"
+        for first, second in itertools.pairwise(parts)
+    )
+    return column.type == "bytea" or (secret and column.category in "SU")
 
 
 def _table_keys(ref: TableRef, relation: Relation) -> dict[Key, int]:
@@ -162,6 +203,7 @@ def _table_keys(ref: TableRef, relation: Relation) -> dict[Key, int]:
 
 
 def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
+    """The phrases that can mean a column, each with its rank."""
     full = stems(column.name)
     keys: dict[Key, int] = {full: NAME, (stem("".join(split_name(column.name))),): NAME}
     refers = any(column.name in key.columns for key in relation.foreign_keys)
@@ -171,30 +213,44 @@ def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
         if key and key != own and not (refers and key != _comment_key(column.comment, 4)):
             keys.setdefault(key, ALIAS)
     for key in list(keys):
-        spelt = spelt_out(key)
-        if spelt:
-            keys.setdefault(spelt, ALIAS)
-        if len(key) == 2 and key[1] == "year":
-            verb = key[0] + ("d" if key[0].endswith("e") else "ed")
-            keys.setdefault((verb,), ALIAS)
-            keys.setdefault(key[:1], ALIAS)
-        if column.category == "N" and key[-1].endswith("e"):
-            keys.setdefault((*key[:-1], key[-1] + "d"), ALIAS)
-        if column.category == "D" and len(key) == 1 and key == stripped(full) != full:
-            keys.setdefault((key[0] + ("d" if key[0].endswith("e") else "ed"),), ALIAS)
-        if column.category == "D" and key == stripped(full) != full:
-            keys.setdefault((*key, "date"), ALIAS)
-        if key[0] in words.BIRTH:
-            keys.setdefault(("born",), ALIAS)
+        for alias in _aliases(key, column.category, stripped(full) if key != full else ()):
+            keys.setdefault(alias, ALIAS)
+    if set(full) & {"msrp", "rrp", "srp"}:
+        keys.setdefault(("price",), PART)
     last = stripped(full)[-1:] or full[-1:]
-    if not refers and last[0] not in words.KEY_PARTS:
+    if not refers and last[0] not in naming.KEY_PARTS:
         keys.setdefault(last, PART)
     return keys
 
 
+def _aliases(key: Key, category: str, without_kind: Key) -> Iterator[Key]:
+    """Other ways to say a column's name. `without_kind`: the name less `_at`, () when it has none.
+
+    `release_year` is also "released", `ship_date` "shipped" and "ship date".
+    """
+    spelt = spelt_out(key)
+    if spelt:
+        yield spelt
+    if len(key) == 2 and key[1] == "year":
+        yield from (_past(key[:1]), key[:1])
+    if category == "N" and key[-1].endswith("e"):
+        yield _past(key)
+    if category == "D" and key == without_kind:
+        if len(key) == 1:
+            yield _past(key)
+        yield (*key, "date")
+    if key[0] in naming.BIRTH:
+        yield ("born",)
+
+
+def _past(key: Key) -> Key:
+    """The participle of a name's last word: `hired` of `hire`."""
+    return (*key[:-1], key[-1] + ("d" if key[-1].endswith("e") else "ed"))
+
+
 def stripped(key: Key) -> Key:
     """A column's stems without what only says its kind: `is_`, `_at`, `_minutes`."""
-    if len(key) > 1 and key[0] in words.FLAG_PARTS:
+    if len(key) > 1 and key[0] in naming.FLAG_PARTS:
         key = key[1:]
     if len(key) > 1 and key[-1] in _ENDINGS:
         key = key[:-1]
@@ -206,7 +262,7 @@ _UNIT_STEMS = frozenset(
 )
 
 
-_ENDINGS = words.FACT_PARTS | words.KIND_PARTS | _UNIT_STEMS
+_ENDINGS = naming.FACT_PARTS | naming.KIND_PARTS | _UNIT_STEMS
 
 
 def _comment_key(comment: str | None, longest: int) -> Key:
@@ -219,11 +275,13 @@ def _comment_key(comment: str | None, longest: int) -> Key:
 
 def spelt_out(key: Key) -> Key:
     """A name with its abbreviations as words, () where it has none."""
-    if not any(part in words.ABBREVIATIONS for part in key):
+    if not any(part in naming.ABBREVIATIONS for part in key):
         return ()
-    return stems(" ".join(words.ABBREVIATIONS.get(part, part) for part in key))
+    return stems(" ".join(naming.ABBREVIATIONS.get(part, part) for part in key))
 
 
-def _best(found: list[tuple[int, _T]]) -> tuple[int, tuple[_T, ...]]:
-    rank = min(one for one, _ in found)
-    return rank, tuple(dict.fromkeys(value for one, value in found if one == rank))
+def _best(ranked: list[tuple[int, _T]]) -> tuple[int, tuple[_T, ...]]:
+    rank = min(rank_of_value for rank_of_value, _ in ranked)
+    return rank, tuple(
+        dict.fromkeys(value for rank_of_value, value in ranked if rank_of_value == rank)
+    )

@@ -5,31 +5,32 @@ The rule: every candidate is returned, with what the phrase cost to believe; non
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from pgmcp.language import words
-from pgmcp.language.joins import describe, is_plural, ways
+from pgmcp.language.joins import describe, join_paths
 from pgmcp.language.lexicon import Lexicon, spelt_out
 from pgmcp.language.question import ColumnRef, Hop, Path, TableRef
 from pgmcp.language.reading import (
     _LONGEST,
-    Found,
+    Parses,
     Reading,
+    accept,
     known_words,
     maybe,
     remembered,
     starts,
     word,
 )
-from pgmcp.language.tokens import MAX_CACHED_CHARS, stem
+from pgmcp.language.stemming import MAX_CACHED_CHARS, is_plural, stem
 
 
 @remembered
 def _spans(reading: Reading, i: int) -> list[tuple[tuple[str, ...], int, int]]:
     """The stems of the phrases that begin at `i`, the longest first: (stems, start, end)."""
-    found: list[tuple[tuple[str, ...], int, int]] = []
+    spans: list[tuple[tuple[str, ...], int, int]] = []
     for p in starts(reading, i):
         here = []
         key: tuple[str, ...] = ()
@@ -39,18 +40,18 @@ def _spans(reading: Reading, i: int) -> list[tuple[tuple[str, ...], int, int]]:
                 break
             key = (*key, *token.parts)
             here.append((key, p, end))
-        found.extend(reversed(here))
-    return found
+        spans.extend(reversed(here))
+    return spans
 
 
 @remembered
-def tables(reading: Reading, i: int) -> Found[TableRef]:
+def tables(reading: Reading, i: int) -> Parses[TableRef]:
     """The tables that a phrase at `i` names."""
-    found: Found[TableRef] = []
+    parses: Parses[TableRef] = []
     for key, _, end in _spans(reading, i):
         for rank, refs in _lookup(reading.lexicon, key):
-            found.extend((ref, end, rank) for ref in _by_path(reading, refs))
-    return _in_schema(reading, found)
+            parses.extend((ref, end, rank) for ref in _by_path(reading, refs))
+    return _in_schema(reading, parses)
 
 
 def _lookup(lexicon: Lexicon, key: tuple[str, ...]) -> Iterator[tuple[int, tuple[TableRef, ...]]]:
@@ -71,29 +72,55 @@ def _by_path(reading: Reading, refs: tuple[TableRef, ...]) -> tuple[TableRef, ..
     """Of tables of one name, the one that the bare name finds."""
     if len({ref.table for ref in refs}) == 1:
         relations = reading.lexicon.relations
-        found = tuple(ref for ref in refs if relations[ref].on_search_path)
-        if len(found) == 1:
-            return found
+        visible = tuple(ref for ref in refs if relations[ref].on_search_path)
+        if len(visible) == 1:
+            return visible
     return refs
 
 
-def _in_schema(reading: Reading, found: Found[TableRef]) -> Found[TableRef]:
+def _in_schema(reading: Reading, parses: Parses[TableRef]) -> Parses[TableRef]:
     """Add the readings "T in schema S"; a schema that was named picks among all of that name."""
-    more: Found[TableRef] = []
-    for ref, end, cost in found:
-        for named, after in _schema_after(reading, end):
+    more: Parses[TableRef] = []
+    for ref, end, cost in parses:
+        for named, start, after, plain in _schema_after(reading, end):
             for other in reading.lexicon.relations:
                 if other.schema == named and other.table == ref.table:
-                    more.append((other, after, cost))
-    return list(dict.fromkeys([*more, *found]))
+                    value = not plain and _is_value(reading, start, other)
+                    more.append((other, after, cost + (CLAUSE if value else 0)))
+    return list(dict.fromkeys([*more, *parses]))
 
 
-def _schema_after(reading: Reading, i: int) -> Iterator[tuple[str, int]]:
+CLAUSE = 2
+"""What a clause costs: one clause that says it all is a plainer reading than two."""
+
+
+def _is_value(reading: Reading, i: int, table: TableRef) -> bool:
+    """Whether a schema's name at `i` is also a value of the table, so that both can be meant."""
+    for column in reading.lexicon.value_columns(table):
+        if column not in reading.values:
+            reading.wanted[column] = None
+    return bool(values(reading, i, table))
+
+
+def _schema_after(reading: Reading, i: int) -> Iterator[tuple[str, int, int, bool]]:
+    """ "in archive": (schema, start, end, whether the text says "schema")."""
     for p in word(reading, i, "in", "from", "of"):
         for q in maybe(reading, p, "schema"):
             for name, end in schemas(reading, q):
                 for last in maybe(reading, end, "schema"):
-                    yield name, last
+                    yield name, q, last, q != p or last != end
+
+
+def begins_with_schema(reading: Reading, i: int, end: int, table: TableRef) -> bool:
+    """Whether the table's name from `i` to `end` begins with its schema's, as a word of its own.
+
+    The values of the table are wanted then: the word may be one of them.
+    """
+    for name, after in schemas(reading, i):
+        if name == table.schema and after < end:
+            _is_value(reading, i, table)
+            return True
+    return False
 
 
 def schemas(reading: Reading, i: int) -> list[tuple[str, int]]:
@@ -108,24 +135,24 @@ def schemas(reading: Reading, i: int) -> list[tuple[str, int]]:
 
 
 @remembered
-def columns(reading: Reading, i: int, table: TableRef) -> Found[str]:
+def columns(reading: Reading, i: int, table: TableRef) -> Parses[str]:
     """The columns of a table that a phrase at `i` names."""
     known = reading.lexicon.columns(table)
-    found: Found[str] = []
+    parses: Parses[str] = []
     for key, _, end in _spans(reading, i):
         for candidate in (key, ("".join(key),) if len(key) > 1 else key):
             if candidate in known:
                 rank, names = known[candidate]
-                found.extend((name, end, rank) for name in names)
+                parses.extend((name, end, rank) for name in names)
                 break
-    return found
+    return parses
 
 
 @remembered
-def related(reading: Reading, i: int, table: TableRef) -> Found[Path]:
+def related(reading: Reading, i: int, table: TableRef) -> Parses[Path]:
     """The ways from a table to what a phrase at `i` names: another table, or a key's role."""
     graph = reading.lexicon.graph
-    found: Found[Path] = []
+    parses: Parses[Path] = []
     for key, _, end in _spans(reading, i):
         roles = [
             hop
@@ -137,24 +164,24 @@ def related(reading: Reading, i: int, table: TableRef) -> Found[Path]:
             for hop in graph.hops.get(table, ())
             if not hop.to_many and _comment_says(reading.lexicon, table, hop.on[0][0], key)
         ]
-        found.extend(
+        parses.extend(
             ((hop,), end, 0)
             for hop in dict.fromkeys(roles + comments)
             if not (is_plural(reading.tokens[end - 1].lower) and _shared(reading, hop))
         )
     for ref, end, cost in tables(reading, i):
-        if any(end == other and path[-1].target == ref for path, other, _ in found):
+        if any(end == other and path[-1].target == ref for path, other, _ in parses):
             continue
         plural = is_plural(reading.tokens[end - 1].lower)
-        way = ways(graph, table, ref, plural=plural)
-        if way.path is not None:
-            found.append((way.path, end, cost + len(way.path) - 1))
-        elif way.others:
-            listed = tuple(dict.fromkeys(describe(path) for path in way.others[:4]))
+        joins = join_paths(graph, table, ref, plural=plural)
+        if joins.path is not None:
+            parses.append((joins.path, end, cost + len(joins.path) - 1))
+        elif joins.candidates:
+            listed = tuple(dict.fromkeys(describe(path) for path in joins.candidates[:4]))
             if len(listed) > 1:  # a key from a table to itself is one, seen from both ends
                 note = f"{table.table} and {ref.table} are related in more than one way"
                 reading.notes[f"{note}: {'; '.join(listed)}"] = None
-    return found
+    return parses
 
 
 def _shared(reading: Reading, hop: Hop) -> bool:
@@ -199,31 +226,31 @@ _short_key = lru_cache(maxsize=4096)(_key)
 
 
 @remembered
-def values(reading: Reading, i: int, table: TableRef) -> Found[tuple[str, str]]:
+def values(reading: Reading, i: int, table: TableRef) -> Parses[tuple[str, str]]:
     """The (column, value) pairs of a table that a phrase at `i` names, as stored."""
     index: Any = values_of(reading, table)
-    found: Found[tuple[str, str]] = []
+    parses: Parses[tuple[str, str]] = []
     if not index:
-        return found
+        return parses
     for p in starts(reading, i):
         for end in range(min(p + _LONGEST, len(reading.tokens)), p, -1):
             chunk = reading.tokens[p:end]
             key = tuple(part for token in chunk for part in value_key(token.lower))
-            found.extend((pair, end, 0) for pair in index.get(key, ()))
-    return found
+            parses.extend((pair, end, 0) for pair in index.get(key, ()))
+    return parses
 
 
 def number(reading: Reading, i: int) -> list[tuple[str, int]]:
     """A number in digits or words."""
-    found = []
+    numbers = []
     for p in starts(reading, i):
         if p < len(reading.tokens):
             token = reading.tokens[p]
             if token.kind == "number":
-                found.append((token.text, p + 1))
+                numbers.append((token.text, p + 1))
             elif token.kind == "word" and token.lower in words.NUMBERS:
-                found.append((str(words.NUMBERS[token.lower]), p + 1))
-    return found
+                numbers.append((str(words.NUMBERS[token.lower]), p + 1))
+    return numbers
 
 
 def is_count(text: str) -> bool:
@@ -249,3 +276,19 @@ def literal(reading: Reading, i: int, *, loose: bool = True) -> list[tuple[str, 
     if loose and tokens[i].kind in ("word", "number") and tokens[i].lower not in known_words():
         return [(tokens[i].text, i + 1, False)]
     return []
+
+
+def item_list(
+    reading: Reading, p: int, item: Callable[[Reading, int], Iterable[tuple[str, int]]]
+) -> Iterator[tuple[list[str], int]]:
+    """One or more items: "a", "a or b", "a, b and c", "(a, b)"."""
+    if p < len(reading.tokens) and reading.tokens[p].lower == "(":
+        for listed, end in item_list(reading, p + 1, item):
+            if end < len(reading.tokens) and reading.tokens[end].lower == ")":
+                yield listed, end + 1
+        return
+    for first, q in item(reading, p):
+        yield [first], q
+        for r in accept(reading, q, "or", "and"):
+            for rest, end in item_list(reading, r, item):
+                yield [first, *rest], end

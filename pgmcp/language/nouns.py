@@ -6,26 +6,25 @@ costs, so that both readings never tie.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pgmcp.language.adjectives import adjectives, either, is_date, negated
+from pgmcp.language import words
+from pgmcp.language.adjectives import adjectives, either, negated
+from pgmcp.language.apposition import apposition
 from pgmcp.language.conditions import OPERATORS, comparison, moment, own_date, presence
-from pgmcp.language.dates import period
-from pgmcp.language.joins import is_plural
+from pgmcp.language.dates import period, yearless
+from pgmcp.language.exceptions import difference, joined, misplaced_dates
 from pgmcp.language.lexicon import NAME
-from pgmcp.language.match import is_count, literal, number, related, tables, values
+from pgmcp.language.match import CLAUSE, begins_with_schema, is_count, number, related, tables
 from pgmcp.language.phrase import Phrase, also, contradicts, mixed, nested, to_many
 from pgmcp.language.places import excepted, own_column, placed, related_values
 from pgmcp.language.question import (
     All,
     Any,
-    Compare,
     Condition,
-    Missing,
     Not,
-    OneOf,
     Operator,
     Path,
     Period,
@@ -34,22 +33,20 @@ from pgmcp.language.question import (
     both,
     columns_of,
 )
-from pgmcp.language.reading import Found, Reading, accept, maybe, remembered, starts, word
-from pgmcp.language.tokens import is_uuid
+from pgmcp.language.reading import Parses, Reading, accept, maybe, remembered, starts, word
+from pgmcp.language.stemming import is_plural
 
 MAX_DEPTH = 2
 
 _REACH = 9  # words that may stand before a noun
-
-_CLAUSE = 2  # one clause that says it all is a plainer reading than two
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
     """What only a request's subject can have: more modifiers before it, more clauses behind."""
 
-    modifiers: Callable[[Reading, int, Phrase], Found[Phrase]]
-    clauses: Callable[[Reading, int, Phrase], Found[Phrase]]
+    modifiers: Callable[[Reading, int, Phrase], Parses[Phrase]]
+    clauses: Callable[[Reading, int, Phrase], Parses[Phrase]]
     settle: Callable[[Phrase], Phrase | None]
 
 
@@ -60,42 +57,56 @@ def noun_phrase(
     source: TableRef | None = None,
     depth: int = 0,
     extension: Extension | None = None,
-) -> Found[tuple[Phrase, Path]]:
+) -> Parses[tuple[Phrase, Path]]:
     """The phrases that begin at `i`; seen from `source`, with the path that leads there."""
-    found: Found[tuple[Phrase, Path]] = []
+    parses: Parses[tuple[Phrase, Path]] = []
     # "active users" where a view is called so: its name is plainer than a condition on users.
-    whole = [end for _, end, rank in tables(reading, i) if rank == NAME]
+    # "public documents" is not: the word may be a schema's name or a flag of documents.
+    whole = [
+        end
+        for ref, end, rank in tables(reading, i)
+        if rank == NAME and not begins_with_schema(reading, i, end, ref)
+    ]
     for k in range(i, min(i + _REACH, len(reading.tokens))):
         if starts(reading, k) != (k,):
             continue
-        heads: list[tuple[TableRef, Path, int, int]] = []
-        if source is None:
-            heads = [(ref, (), end, cost) for ref, end, cost in tables(reading, k)]
-        elif k < len(reading.tokens):
-            heads = [
-                (path[-1].target, path, end, cost)
-                for path, end, cost in related(reading, k, source)
-            ]
-        for ref, path, end, rank in heads:
-            cost = rank + (end in whole and k not in starts(reading, i))
+        for path, table, end, rank in _heads(reading, k, source):
             if depth == MAX_DEPTH and not _close(reading, path):
                 continue
-            plural = is_plural(reading.tokens[end - 1].lower)
-            for before, at, more in _before(reading, i, ref, extension):
-                if k not in starts(reading, at):
-                    continue
-                timeless = source is not None and not to_many(path)
-                phrase = replace(before, plural=plural, timeless=timeless)
-                settled = extension.settle(phrase) if extension else phrase
-                if settled is None:
-                    continue
+            cost = rank + (end in whole and k not in starts(reading, i))
+            timeless = source is not None and not to_many(path)
+            head = Phrase(table, plural=is_plural(reading.tokens[end - 1].lower), timeless=timeless)
+            for phrase, more in _preceded(reading, i, k, head, extension):
                 for after in maybe(reading, end, "table", "records"):
-                    extra = 0 if after == end else 1
-                    found.extend(
-                        ((one, path), stop, cost + more + most + extra)
-                        for one, stop, most in _behind(reading, after, settled, depth, extension)
+                    total = cost + more + (after != end)
+                    parses.extend(
+                        ((whole_phrase, path), stop, total + most)
+                        for whole_phrase, stop, most in _behind(
+                            reading, after, phrase, depth, extension
+                        )
                     )
-    return found
+    return parses
+
+
+def _heads(
+    reading: Reading, k: int, source: TableRef | None
+) -> list[tuple[Path, TableRef, int, int]]:
+    """The nouns at `k`: (path from `source`, table, end, rank)."""
+    if source is None:
+        return [((), ref, end, rank) for ref, end, rank in tables(reading, k)]
+    return [(path, path[-1].target, end, rank) for path, end, rank in related(reading, k, source)]
+
+
+def _preceded(
+    reading: Reading, i: int, k: int, head: Phrase, extension: Extension | None
+) -> Iterator[tuple[Phrase, int]]:
+    """The noun at `k` with the modifiers that fill the text from `i` to there: (phrase, cost)."""
+    for before, at, cost in _before(reading, i, head.table, extension):
+        if k in starts(reading, at):
+            phrase = replace(before, plural=head.plural, timeless=head.timeless)
+            settled = extension.settle(phrase) if extension else phrase
+            if settled is not None:
+                yield settled, cost
 
 
 def _close(reading: Reading, path: Path) -> bool:
@@ -106,267 +117,265 @@ def _close(reading: Reading, path: Path) -> bool:
 @remembered
 def _before(
     reading: Reading, i: int, table: TableRef, extension: Extension | None
-) -> Found[Phrase]:
+) -> Parses[Phrase]:
     """Every run of modifiers that begins at `i`, the empty one first."""
-    found: Found[Phrase] = [(Phrase(table), i, 0)]
-    seen = set(found)
-    for phrase, p, cost in found:
+    parses: Parses[Phrase] = [(Phrase(table), i, 0)]
+    seen = set(parses)
+    for phrase, p, cost in parses:
         if p - i > _REACH:
             continue
-        for one, end, more in _modifier(reading, p, phrase, extension):
-            state = (one, end, cost + more)
+        for modified, end, more in _modifier(reading, p, phrase, extension):
+            state = (modified, end, cost + more)
             if state not in seen:
                 seen.add(state)
-                found.append(state)
-    return found
+                parses.append(state)
+    return parses
 
 
 def _modifier(
     reading: Reading, p: int, phrase: Phrase, extension: Extension | None
-) -> Found[Phrase]:
-    found: Found[Phrase] = []
+) -> Parses[Phrase]:
+    parses: Parses[Phrase] = []
     table = phrase.table
     joined = accept(reading, p, "and") if phrase.where else []
     for q in [p, *joined]:
-        for one, end, cost in adjectives(reading, q, table):
-            if not contradicts(phrase.where, one):
-                ends = [end, *own_column(reading, end, table, one)]
-                found.extend((also(phrase, one), last, cost) for last in ends)
+        for condition, end, cost in adjectives(reading, q, table):
+            if not contradicts(phrase.where, condition):
+                ends = [end, *own_column(reading, end, table, condition)]
+                parses.extend((also(phrase, condition), last, cost) for last in ends)
     for end in accept(reading, p, "table"):
-        found.append((phrase, end, 1))
+        parses.append((phrase, end, 1))
+    parses.extend((phrase, end, 0) for end in _both_of(reading, p))
     for (start, stop), q, cost in period(reading, p):
         for end in word(reading, q, "'s"):
             name = own_date(reading, table)
             if name is not None:
-                found.append((also(phrase, Period(name, start, stop)), end, cost))
-    for path, one, end in related_values(reading, p, table):
-        found.append((also(phrase, Related(path, one)), end, 1))
+                parses.append((also(phrase, Period(name, start, stop)), end, cost))
+    for path, condition, end in related_values(reading, p, table):
+        parses.append((also(phrase, Related(path, condition)), end, 1))
     if extension is not None:
-        found.extend(extension.modifiers(reading, p, phrase))
-    return found
+        parses.extend(extension.modifiers(reading, p, phrase))
+    return parses
+
+
+def _both_of(reading: Reading, p: int) -> list[int]:
+    """The positions behind "both", where "and" follows soon: conditions in a row are all meant."""
+    return [
+        end
+        for end in word(reading, p, "both")
+        if any(token.lower == "and" for token in reading.tokens[end : end + 4])
+    ]
 
 
 def _behind(
     reading: Reading, i: int, phrase: Phrase, depth: int, extension: Extension | None
-) -> Found[Phrase]:
+) -> Parses[Phrase]:
     """The phrase with every run of clauses behind it, the empty one first."""
-    found: Found[Phrase] = [(phrase, i, 0)]
-    for said, end in _apposition(reading, i, phrase, depth):
-        found.append((also(phrase, said), end, 0))
-    seen = set(found)
-    for one, p, cost in found:
+    parses: Parses[Phrase] = [(phrase, i, 0)]
+    for condition, end in apposition(reading, i, phrase, depth):
+        parses.append((also(phrase, condition), end, 0))
+    seen = set(parses)
+    for followed, p, cost in parses:
         if p >= len(reading.tokens):
             continue
-        for state in follow(reading, p, one, depth, extension):
+        for state in follow(reading, p, followed, depth, extension):
             following = (state[0], state[1], cost + state[2])
             if following not in seen:
                 seen.add(following)
-                found.append(following)
-    return found
+                parses.append(following)
+    return parses
 
 
 @remembered
 def follow(
     reading: Reading, p: int, phrase: Phrase, depth: int, extension: Extension | None
-) -> Found[Phrase]:
+) -> Parses[Phrase]:
     """One more clause: a condition or, with an extension, what that knows."""
-    found: Found[Phrase] = []
+    parses: Parses[Phrase] = []
     if not phrase.beside:
-        found.extend(_conditions(reading, p, phrase, depth))
+        parses.extend(_conditions(reading, p, phrase, depth))
     if extension is not None:
-        found.extend(extension.clauses(reading, p, phrase))
-    return found
+        parses.extend(extension.clauses(reading, p, phrase))
+    return parses
 
 
-def _conditions(reading: Reading, p: int, phrase: Phrase, depth: int) -> Found[Phrase]:
-    found: Found[Phrase] = []
-    passed_on = 1 if phrase.measures or any(nested(one) for one in phrase.where) else 0
-    dated = _dated(reading, p, phrase)
+def _conditions(reading: Reading, p: int, phrase: Phrase, depth: int) -> Parses[Phrase]:
+    parses: Parses[Phrase] = []
+    passed_on = 1 if phrase.measures or any(nested(candidate) for candidate in phrase.where) else 0
+    dated = misplaced_dates(reading, p, phrase)
     for q in [p, *accept(reading, p, "but")]:
-        if q != p and (not phrase.where or any(mixed(one) for one in phrase.where)):
+        if q != p and (not phrase.where or any(mixed(candidate) for candidate in phrase.where)):
             continue
-        for one, end, cost in clause(reading, q, phrase.table, depth, phrase.timeless):
-            if q == p and passed_on and nested(one):
+        for candidate, end, cost in clause(reading, q, phrase.table, depth, phrase.timeless):
+            if q == p and passed_on and nested(candidate):
                 continue  # "A of B of C" is about B of C, or it is about nothing
-            if (one, end) not in dated and not contradicts(phrase.where, one):
-                found.append((also(phrase, one), end, cost + passed_on + _CLAUSE))
-    return found
-
-
-def _dated(reading: Reading, p: int, phrase: Phrase) -> frozenset[tuple[Condition, int]]:
-    """The dates at `p` that name no column, where another date was spoken of before.
-
-    "users without orders since May" is about the orders, even where these have no plain date;
-    "delivered orders since May" may be about the delivery.
-    """
-    spoken = bool(phrase.measures)
-    for one in phrase.where:
-        inner = one.of if isinstance(one, Not) else one
-        if isinstance(inner, Related) and to_many(inner.path):
-            columns = reading.lexicon.relations[inner.path[-1].target].columns
-            spoken = spoken or any(is_date(column) for column in columns)
-        elif isinstance(inner, Missing):
-            column = reading.lexicon.column(phrase.table, inner.column)
-            spoken = spoken or is_date(column)
-    if not spoken:
-        return frozenset()
-    ends = [q for conj in maybe(reading, p, "but") for q in maybe(reading, conj, "who")]
-    at = [r for q in ends for r in maybe(reading, q, "be")]
-    return frozenset((one, end) for r in at for one, end, _ in moment(reading, r, phrase.table))
-
-
-def _apposition(
-    reading: Reading, i: int, phrase: Phrase, depth: int
-) -> list[tuple[Condition, int]]:
-    """ "user 3", "orders 2, 3 and 5", 'user "Ada"', "category Electronics"."""
-    table = phrase.table
-    lexicon = reading.lexicon
-    key = lexicon.relations[table].primary_key
-    found: list[tuple[Condition, int]] = []
-    for p in [i, *word(reading, i, "#", "number", "no", "nr")]:
-        if len(key) == 1 and lexicon.column(table, key[0]).category == "N":
-            for numbers, end in _numbers(reading, p):
-                one: Condition = (
-                    Compare(key[0], "=", numbers[0])
-                    if len(numbers) == 1
-                    else OneOf(key[0], numbers)
-                )
-                found.append((one, end))
-    for (column, value), end, _ in values(reading, i, table) if depth else []:
-        if not lexicon.is_key(table, column):
-            found.append((OneOf(column, (value,)), end))
-    label = lexicon.label(table)
-    text_key = len(key) == 1 and lexicon.column(table, key[0]).category == "S"
-    if i < len(reading.tokens) and is_uuid(reading.tokens[i].text):
-        if len(key) == 1 and lexicon.column(table, key[0]).type == "uuid":
-            found.append((OneOf(key[0], (reading.tokens[i].text,)), i + 1))
-    elif label is not None and not text_key and i < len(reading.tokens):
-        quoted = reading.tokens[i].kind == "string"
-        for text, end, _ in literal(reading, i, loose=False):
-            known = any(stop == end for _, stop, _ in values(reading, i, table))
-            named = quoted or (depth and not phrase.plural)
-            if named and not (known and depth):
-                found.append((OneOf(label, (text,), fold=True), end))
-    return found
-
-
-def _numbers(reading: Reading, p: int) -> list[tuple[tuple[str, ...], int]]:
-    found: list[tuple[tuple[str, ...], int]] = []
-    for text, q in number(reading, p):
-        if not text.isdecimal():
-            continue
-        found.append(((text,), q))
-        for r in accept(reading, q, "and", "or"):
-            found.extend(((text, *rest), end) for rest, end in _numbers(reading, r))
-    return found
+            if (candidate, end) not in dated:
+                condition = joined(reading, q, end, phrase, candidate, depth)
+                if condition is not None:
+                    parses.append((also(phrase, condition), end, cost + passed_on + CLAUSE))
+    return parses
 
 
 @remembered
 def clause(
     reading: Reading, i: int, table: TableRef, depth: int, timeless: bool = False
-) -> Found[Condition]:
+) -> Parses[Condition]:
     """One condition, or several joined by "or"."""
-    found: Found[Condition] = []
-    said_not = any(
+    parses: Parses[Condition] = []
+    first_negated = any(
         accept(reading, q, "not") for p in maybe(reading, i, "who") for q in maybe(reading, p, "be")
     )
     for first, j, cost in _single(reading, i, table, depth, timeless):
-        found.append((first, j, cost))
+        parses.append((first, j, cost))
         for p in accept(reading, j, "or"):
             if accept(reading, i, "have not") and not accept(reading, p, "have", "have not"):
                 continue  # "without a city or insured": with or without the insurance?
             for rest, end, more in clause(reading, p, table, depth, timeless):
-                one = either(first, rest, said_not=said_not)
-                if one is not None:
-                    found.append((one, end, cost + more))
-    return found
+                condition = either(first, rest, first_negated=first_negated)
+                if yearless(reading, i, j) != yearless(reading, p, end) and _is_of_time(
+                    first, rest
+                ):
+                    continue  # "in March or April 2024", "in 2024 or in March": of which year?
+                if condition is not None:
+                    parses.append((condition, end, cost + more))
+    return parses
+
+
+def _is_of_time(first: Condition, second: Condition) -> bool:
+    return isinstance(first, Period) and isinstance(second, Period)
 
 
 @remembered
 def _single(
     reading: Reading, i: int, table: TableRef, depth: int, timeless: bool
-) -> Found[Condition]:
-    found: Found[Condition] = []
+) -> Parses[Condition]:
+    parses: Parses[Condition] = []
     is_key = partial(reading.lexicon.is_key, table)
     after_who = maybe(reading, i, "who")
     for p in after_who:
-        for q in maybe(reading, p, "be"):
-            found.extend(
-                (one, end, cost)
-                for one, end, cost in adjectives(reading, q, table)
+        for q in [r for s in maybe(reading, p, "be") for r in (s, *_both_of(reading, s))]:
+            parses.extend(
+                (condition, end, cost)
+                for condition, end, cost in adjectives(reading, q, table)
                 # "parent CAR" is not one whose own parent is CAR.
-                if not (depth and q == i and any(map(is_key, columns_of(one))))
+                if not (depth and q == i and any(map(is_key, columns_of(condition))))
             )
             if not timeless:
-                found.extend(moment(reading, q, table))
+                parses.extend(moment(reading, q, table))
         for q in maybe(reading, p, "have", "lead", "be"):
-            found.extend(comparison(reading, q, table))
-        found.extend(presence(reading, p, table))
-        found.extend(excepted(reading, p, table))
+            parses.extend(comparison(reading, q, table))
+        parses.extend(presence(reading, p, table))
+        parses.extend(excepted(reading, p, table))
         for q in maybe(reading, p, "be"):
-            found.extend(placed(reading, q, table))
+            parses.extend(placed(reading, q, table))
         if depth < MAX_DEPTH:
             for q in maybe(reading, p, "be"):
-                found.extend(_relation(reading, q, table, depth))
-    return list(dict.fromkeys(found))
+                parses.extend(_relation(reading, q, table, depth))
+    return list(dict.fromkeys(parses))
 
 
-def _relation(reading: Reading, p: int, table: TableRef, depth: int) -> Found[Condition]:
+def _relation(reading: Reading, p: int, table: TableRef, depth: int) -> Parses[Condition]:
     """ "with orders", "without paid orders", "with more than 5 orders", "of user 3"."""
-    found: Found[Condition] = []
+    return [
+        *_without(reading, p, table, depth),
+        *_with(reading, p, table, depth),
+        *_belonging(reading, p, table, depth),
+    ]
+
+
+def _without(
+    reading: Reading, p: int, table: TableRef, depth: int
+) -> Iterator[tuple[Condition, int, int]]:
+    """ "without orders", "with no orders or reviews"."""
     for q in accept(reading, p, "have not"):
-        for one, r, cost in _had(reading, q, table, depth):
-            found.append((negated(one), r, cost))
+        for first, r, cost in _had(reading, q, table, depth):
+            yield negated(first), r, cost
             for s in accept(reading, r, "or"):
-                for other, end, more in _had(reading, s, table, depth):
-                    found.append((All((negated(one), negated(other))), end, cost + more))
+                for second, end, more in _had(reading, s, table, depth):
+                    yield All((negated(first), negated(second))), end, cost + more
+
+
+def _with(
+    reading: Reading, p: int, table: TableRef, depth: int
+) -> Iterator[tuple[Condition, int, int]]:
+    """ "with orders", "with orders but no reviews", "with orders or reviews"."""
     for q in accept(reading, p, "have"):
-        for one, r, cost in _had(reading, q, table, depth):
-            found.append((one, r, cost))
-            for other, end, more in _had_too(reading, r, table, depth):
-                found.append((All((one, other)), end, cost + more))
+        yield from _with_both(reading, q, table, depth)
+        for first, r, cost in _had(reading, q, table, depth):
+            yield first, r, cost
+            for second, end, more in _had_too(reading, r, table, depth):
+                yield All((first, second)), end, cost + more
+            for condition, end, more in difference(reading, r, first):
+                yield condition, end, cost + more
             for s in accept(reading, r, "or"):
-                for other, end, more in _had(reading, s, table, depth):
-                    found.append((Any((one, other)), end, cost + more))
+                for second, end, more in _had(reading, s, table, depth):
+                    yield Any((first, second)), end, cost + more
+
+
+def _with_both(
+    reading: Reading, q: int, table: TableRef, depth: int
+) -> Iterator[tuple[Condition, int, int]]:
+    """ "both orders and reviews", as one has them."""
+    for p in word(reading, q, "both"):
+        for first, r, cost in _had(reading, p, table, depth):
+            for s in word(reading, r, "and"):
+                for second, end, more in _had(reading, s, table, depth):
+                    yield All((first, second)), end, cost + more
+
+
+def _belonging(
+    reading: Reading, p: int, table: TableRef, depth: int
+) -> Iterator[tuple[Condition, int, int]]:
+    """ "of user 3", "not by active users"."""
     for start in [p, *accept(reading, p, "not")]:
         for q in accept(reading, start, "in"):
             by = reading.tokens[q - 1].lower == "by"
             for (phrase, path), end, cost in noun_phrase(reading, q, table, depth + 1):
-                if by and phrase.bare:
+                if (by and phrase.bare) or _is_universal(reading, q, end, path):
                     continue  # "orders by user" asks for groups, or for an order
                 reached: Condition = Related(path, both(phrase.where))
-                found.append((negated(reached) if start != p else reached, end, cost))
-    return found
+                yield (negated(reached) if start != p else reached), end, cost
 
 
-def _had(reading: Reading, q: int, table: TableRef, depth: int) -> Found[Condition]:
+def _had(reading: Reading, q: int, table: TableRef, depth: int) -> Parses[Condition]:
     """ "more than 5 orders", "paid orders", "no reviews", as one has them."""
-    found: Found[Condition] = []
+    parses: Parses[Condition] = []
     for count, r in [*_counts(reading, q), *((("=", 0), r) for r in word(reading, q, "no"))]:
         for (phrase, path), end, cost in noun_phrase(reading, r, table, depth + 1):
+            if _is_universal(reading, r, end, path):
+                continue
             if count is None or to_many(path) or count == ("=", 0):
-                found.append((_counted(path, both(phrase.where), count), end, cost))
-    return found
+                parses.append((_counted(path, both(phrase.where), count), end, cost))
+    return parses
 
 
-def _had_too(reading: Reading, r: int, table: TableRef, depth: int) -> Found[Condition]:
+def _is_universal(reading: Reading, start: int, end: int, path: Path) -> bool:
+    """Whether the text speaks of all of the related rows, which no condition here can say.
+
+    "orders of all users" may: an order has one user.
+    """
+    said = {token.lower for token in reading.tokens[start:end] if token.kind == "word"}
+    return to_many(path) and bool(said & words.UNIVERSAL)
+
+
+def _had_too(reading: Reading, r: int, table: TableRef, depth: int) -> Parses[Condition]:
     """ "… and reviews", "… but no reviews"."""
     return [state for s in accept(reading, r, "but") for state in _had(reading, s, table, depth)]
 
 
 def _counts(reading: Reading, q: int) -> list[tuple[tuple[Operator, int] | None, int]]:
-    found: list[tuple[tuple[Operator, int] | None, int]] = [(None, q)]
+    counts: list[tuple[tuple[Operator, int] | None, int]] = [(None, q)]
     for operator in OPERATORS:
         for r in accept(reading, q, operator):
-            found.extend(
+            counts.extend(
                 ((operator, int(text)), s) for text, s in number(reading, r) if is_count(text)
             )
     for text, r in number(reading, q):
         if is_count(text):
-            found.append((("=", int(text)), r))
-            found.extend(((">=", int(text)), s) for s in accept(reading, r, "or more"))
-            found.extend((("<=", int(text)), s) for s in accept(reading, r, "or less"))
-    return found
+            counts.append((("=", int(text)), r))
+            counts.extend(((">=", int(text)), s) for s in accept(reading, r, "or more"))
+            counts.extend((("<=", int(text)), s) for s in accept(reading, r, "or less"))
+    return counts
 
 
 def _counted(path: Path, where: Condition | None, count: tuple[Operator, int] | None) -> Condition:

@@ -30,8 +30,8 @@ class Phrase:
     """A table and what was said about it.
 
     `rank`: "top" (1) or "bottom" (-1) awaiting its "by". `timeless`: a date that names no column
-    is not about this table: "orders of user 2 since May" are orders since May. `one`: "first" and
-    "last" of several need a number.
+    is not about this table: "orders of user 2 since May" are orders since May. `needs_count`:
+    "first" and "last" of several need a number.
     """
 
     table: TableRef
@@ -44,7 +44,7 @@ class Phrase:
     measures: tuple[Measure, ...] = ()
     plural: bool = True
     timeless: bool = False
-    one: bool = False
+    needs_count: bool = False
 
     @property
     def bare(self) -> bool:
@@ -52,42 +52,69 @@ class Phrase:
         return self == Phrase(self.table, plural=self.plural, timeless=self.timeless)
 
 
-def also(phrase: Phrase, one: Condition) -> Phrase:
-    return replace(phrase, where=(*phrase.where, one))
+def also(phrase: Phrase, condition: Condition) -> Phrase:
+    """The phrase with one more condition."""
+    return replace(phrase, where=(*phrase.where, condition))
 
 
 def nested(condition: Condition) -> bool:
+    """Whether a condition is about related rows, in any of its parts."""
     if isinstance(condition, All | Any):
-        return any(nested(one) for one in condition.of)
+        return any(nested(part) for part in condition.of)
     return isinstance(condition.of if isinstance(condition, Not) else condition, Related)
 
 
 def mixed(condition: Condition) -> bool:
+    """Whether a condition is one of several joined by "or"."""
     return isinstance(condition, Any)
 
 
-def contradicts(before: tuple[Condition, ...], one: Condition) -> bool:
-    """ "paid and shipped" of one column is either a mistake or means "or": not for us to say."""
-    plain = one.of if isinstance(one, Not) else one
-    if isinstance(one, Period):
-        return any(
-            isinstance(other, Period) and other.column == one.column and _apart(one, other)
-            for other in before
-        )
+def contradicts(before: tuple[Condition, ...], condition: Condition) -> bool:
+    """ "paid and shipped" of one column is either a mistake or means "or": not for us to say.
+
+    So is "in 2023 but not in 2024", which says nothing that "in 2023" does not.
+    """
+    if isinstance(condition, All):
+        return any(contradicts(before, part) for part in condition.of)
+    before = _flat(before)
+    plain = condition.of if isinstance(condition, Not) else condition
+    if isinstance(plain, Period):
+        return any(_apart_or_empty(other, condition) for other in before)
     if isinstance(plain, Flag | Missing):
-        return any(other in (one, negated(one)) for other in before)
-    return isinstance(one, OneOf) and any(
-        isinstance(other, OneOf) and other.column == one.column for other in before
+        return any(other in (condition, negated(condition)) for other in before)
+    return isinstance(condition, OneOf) and any(
+        isinstance(other, OneOf) and other.column == condition.column for other in before
     )
 
 
-def _apart(one: Period, other: Period) -> bool:
+def _flat(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """The conditions, those that are all of several taken apart."""
+    return tuple(
+        part
+        for condition in conditions
+        for part in (condition.of if isinstance(condition, All) else (condition,))
+    )
+
+
+def _apart_or_empty(other: Condition, condition: Condition) -> bool:
+    """Whether two periods of one column, one of which may be negated, share no day."""
+    first = other.of if isinstance(other, Not) else other
+    second = condition.of if isinstance(condition, Not) else condition
+    if not (isinstance(first, Period) and isinstance(second, Period)):
+        return False
+    if isinstance(other, Not) and isinstance(condition, Not):
+        return False
+    return first.column == second.column and is_apart(first, second)
+
+
+def is_apart(first: Period, second: Period) -> bool:
     """Whether no day is in both."""
     return bool(
-        (one.end and other.start and one.end <= other.start)
-        or (other.end and one.start and other.end <= one.start)
+        (first.end and second.start and first.end <= second.start)
+        or (second.end and first.start and second.end <= first.start)
     )
 
 
 def to_many(path: Path) -> bool:
+    """Whether a path may lead from one row to several."""
     return any(hop.to_many for hop in path)

@@ -8,84 +8,84 @@ from __future__ import annotations
 from pgmcp.language.adjectives import adjectives, negated
 from pgmcp.language.match import columns, tables, values
 from pgmcp.language.question import Condition, Not, OneOf, Path, Related, TableRef
-from pgmcp.language.reading import Found, Reading, accept, maybe
+from pgmcp.language.reading import Parses, Reading, accept, maybe
 
 
 def related_values(reading: Reading, p: int, table: TableRef) -> list[tuple[Path, Condition, int]]:
     """ "electronics products": a value of a table one key or one bridge away."""
     graph = reading.lexicon.graph
-    found: list[tuple[Path, Condition, int]] = []
+    matches: list[tuple[Path, Condition, int]] = []
     for path in near(reading, table):
         target = path[-1].target
-        same = [one for one in graph.hops.get(table, ()) if one.target == target]
+        same = [hop for hop in graph.hops.get(table, ()) if hop.target == target]
         if len(same) > 1:
             continue
         for (column, value), end, _ in values(reading, p, target):
-            found.append((path, OneOf(column, (value,)), end))
-    return found
+            matches.append((path, OneOf(column, (value,)), end))
+    return matches
 
 
 def near(reading: Reading, table: TableRef) -> list[Path]:
     """The tables one key away, towards the one side or across a bridge."""
     graph = reading.lexicon.graph
-    found: list[Path] = []
+    paths: list[Path] = []
     for hop in graph.hops.get(table, ()):
         if not hop.to_many:
-            found.append((hop,))
+            paths.append((hop,))
         elif hop.target in graph.bridges:
-            found.extend(
+            paths.extend(
                 (hop, other)
                 for other in graph.hops.get(hop.target, ())
                 if other.key != hop.key and not other.to_many
             )
-    return found
+    return paths
 
 
-def excepted(reading: Reading, p: int, table: TableRef) -> Found[Condition]:
+def excepted(reading: Reading, p: int, table: TableRef) -> Parses[Condition]:
     """ "except cancelled ones"."""
-    found: Found[Condition] = []
+    parses: Parses[Condition] = []
     for q in accept(reading, p, "except"):
-        for one, end, cost in adjectives(reading, q, table):
+        for condition, end, cost in adjectives(reading, q, table):
             for last in maybe(reading, end, "ones"):
-                if not isinstance(one, Not):
-                    found.append((Not(one), last, cost))
-    return found
+                if not isinstance(condition, Not):
+                    parses.append((Not(condition), last, cost))
+    return parses
 
 
-def placed(reading: Reading, p: int, table: TableRef) -> Found[Condition]:
+def placed(reading: Reading, p: int, table: TableRef) -> Parses[Condition]:
     """ "in Berlin", "not from Berlin", "in Berlin and London", "in the electronics category"."""
-    found: Found[Condition] = []
+    parses: Parses[Condition] = []
     for start in [p, *accept(reading, p, "not")]:
         for q in accept(reading, start, "place"):
-            for one, end, cost in _value_list(reading, q, table):
-                for last in [end, *own_column(reading, end, table, one)]:
-                    found.append((negated(one) if start != p else one, last, cost))
-            for path, one, end in related_values(reading, q, table):
+            for match, end, cost in _value_list(reading, q, table):
+                for last in [end, *own_column(reading, end, table, match)]:
+                    parses.append((negated(match) if start != p else match, last, cost))
+            for path, match, end in related_values(reading, q, table):
                 target = path[-1].target
                 named = [stop for ref, stop, _ in tables(reading, end) if ref == target]
                 for last in [end, *named]:
-                    condition: Condition = Related(path, one)
-                    found.append((negated(condition) if start != p else condition, last, 1))
-    return found
+                    condition: Condition = Related(path, match)
+                    parses.append((negated(condition) if start != p else condition, last, 1))
+    return parses
 
 
-def own_column(reading: Reading, end: int, table: TableRef, one: Condition) -> list[int]:
+def own_column(reading: Reading, end: int, table: TableRef, condition: Condition) -> list[int]:
     """ "in good condition": the value's column named behind it."""
     return [
         last
         for name, last, _ in columns(reading, end, table)
-        if isinstance(one, OneOf) and name == one.column
+        if isinstance(condition, OneOf) and name == condition.column
     ]
 
 
-def _value_list(reading: Reading, q: int, table: TableRef) -> Found[Condition]:
-    found: Found[Condition] = []
+def _value_list(reading: Reading, q: int, table: TableRef) -> Parses[Condition]:
+    parses: Parses[Condition] = []
     for (column, value), end, cost in values(reading, q, table):
-        found.append((OneOf(column, (value,)), end, cost))
+        parses.append((OneOf(column, (value,)), end, cost))
         for r in accept(reading, end, "and", "or"):
             for s in maybe(reading, r, "place"):
                 for rest, last, more in _value_list(reading, s, table):
                     if isinstance(rest, OneOf) and rest.column == column:
                         merged = tuple(dict.fromkeys((value, *rest.values)))
-                        found.append((OneOf(column, merged), last, cost + more))
-    return found
+                        parses.append((OneOf(column, merged), last, cost + more))
+    return parses

@@ -5,16 +5,18 @@ The rule: columns are shown only of rows that were named with them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pgmcp.language.match import columns, tables
 from pgmcp.language.phrase import Phrase
 from pgmcp.language.question import Field, Order, Question, Select, TableRef, Term, both
-from pgmcp.language.reading import Found, Reading, accept, maybe, word
+from pgmcp.language.reading import Parses, Reading, accept, maybe, word
 from pgmcp.language.subjects import followed, subject
 
 
 def select_rows(reading: Reading, phrase: Phrase, show: tuple[Term, ...] = ()) -> Select:
+    """The question for the rows of a phrase; without `show`, for every column or its figures."""
     order = phrase.order
     table = phrase.table
     key = reading.lexicon.relations[table].primary_key
@@ -39,13 +41,13 @@ def identity(reading: Reading, table: TableRef) -> tuple[Field, ...]:
     relation = reading.lexicon.relations[table]
     label = reading.lexicon.label(table)
     if label is None or not relation.primary_key:
-        return tuple(Field(column.name) for column in relation.columns)
+        return tuple(Field(name) for name in reading.lexicon.shown_columns(table))
     return tuple(Field(name) for name in dict.fromkeys((*relation.primary_key, label)))
 
 
-def columns_shown(reading: Reading, p: int) -> Found[Question]:
+def columns_shown(reading: Reading, p: int) -> Parses[Question]:
     """ "names and emails of active users", "user names", "users' names"."""
-    found: Found[Question] = []
+    parses: Parses[Question] = []
     for distinct, start in [(False, p), *((True, q) for q in accept(reading, p, "distinct"))]:
         for names, phrase, end, cost in column_phrases(reading, start):
             show = tuple(Field(name) for name in names)
@@ -53,21 +55,33 @@ def columns_shown(reading: Reading, p: int) -> Found[Question]:
                 cost += 0 if is_one_row(reading, phrase) else 3  # "total of all orders": their sum
             for last in maybe(reading, end, "exist"):
                 select = replace(select_rows(reading, phrase, show), distinct=distinct)
-                hidden = distinct and any(one.by not in show for one in select.order)
+                hidden = distinct and any(order.by not in show for order in select.order)
                 if not (phrase.rank or phrase.beside or phrase.measures or hidden):
-                    found.append((select, last, cost))
-    return found
+                    parses.append((select, last, cost))
+    return parses
 
 
 def column_phrases(reading: Reading, p: int) -> list[tuple[tuple[str, ...], Phrase, int, int]]:
     """Columns with the rows they are taken from: (columns, phrase, end, cost)."""
-    found = []
+    return [*_columns_of_rows(reading, p), *_columns_behind_table(reading, p)]
+
+
+def _columns_of_rows(
+    reading: Reading, p: int
+) -> Iterator[tuple[tuple[str, ...], Phrase, int, int]]:
+    """ "names and emails of active users"."""
     for k in range(p + 1, min(p + 12, len(reading.tokens))):
         for q in accept(reading, k, "of") + accept(reading, k, "for each"):
             for phrase, end, cost in subject(reading, q):
                 for names, stop, more in _column_list(reading, p, phrase.table):
                     if stop == k:
-                        found.append((names, phrase, end, cost + more))
+                        yield names, phrase, end, cost + more
+
+
+def _columns_behind_table(
+    reading: Reading, p: int
+) -> Iterator[tuple[tuple[str, ...], Phrase, int, int]]:
+    """ "user names of 2024", "users' names"."""
     for ref, k, cost in tables(reading, p):
         for j in [k, *word(reading, k, "'s")]:
             for names, end, more in _column_list(reading, j, ref):
@@ -75,18 +89,17 @@ def column_phrases(reading: Reading, p: int) -> list[tuple[tuple[str, ...], Phra
                     continue
                 for phrase, last, most in followed(reading, end, Phrase(ref)):
                     # "users created last week" is about users, "user names" about names.
-                    found.append((names, phrase, last, cost + more + most + (j == k)))
-    return found
+                    yield names, phrase, last, cost + more + most + (j == k)
 
 
-def _column_list(reading: Reading, p: int, table: TableRef) -> Found[tuple[str, ...]]:
-    found: Found[tuple[str, ...]] = []
+def _column_list(reading: Reading, p: int, table: TableRef) -> Parses[tuple[str, ...]]:
+    parses: Parses[tuple[str, ...]] = []
     for name, q, cost in columns(reading, p, table):
-        found.append(((name,), q, cost))
+        parses.append(((name,), q, cost))
         for r in accept(reading, q, "and"):
             for rest, end, more in _column_list(reading, r, table):
                 if name not in rest:
-                    found.append(((name, *rest), end, cost + more))
+                    parses.append(((name, *rest), end, cost + more))
     # "first and last names": the noun belongs to both.
     for r in accept(reading, p + 1, "and"):
         if r + 1 < len(reading.tokens):
@@ -94,11 +107,11 @@ def _column_list(reading: Reading, p: int, table: TableRef) -> Found[tuple[str, 
             _, names = reading.lexicon.columns(table).get(first, (0, ()))
             for name, end, cost in columns(reading, r, table):
                 if len(names) == 1 and end == r + 2 and names[0] != name:
-                    found.append(((names[0], name), end, cost))
-    return found
+                    parses.append(((names[0], name), end, cost))
+    return parses
 
 
 def is_one_row(reading: Reading, phrase: Phrase) -> bool:
     """Whether the phrase is about the row with a certain key."""
     key = set(reading.lexicon.relations[phrase.table].primary_key)
-    return any(getattr(one, "column", None) in key for one in phrase.where)
+    return any(getattr(condition, "column", None) in key for condition in phrase.where)

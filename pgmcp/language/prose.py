@@ -13,7 +13,7 @@ from functools import cache
 
 from pgmcp.language import words
 from pgmcp.language.lexicon import Lexicon
-from pgmcp.language.tokens import stems
+from pgmcp.language.stemming import stems
 from pgmcp.sql.lexer import lexemes, skip_space
 
 MAX_QUESTION_CHARS = 2_000
@@ -168,5 +168,5 @@ def _bare(text: str) -> str:
 
 
 def _first_word(text: str, at: int = 0) -> str:
-    found = _WORD.match(text, at)
-    return found.group().lower() if found else ""
+    match = _WORD.match(text, at)
+    return match.group().lower() if match else ""

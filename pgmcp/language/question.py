@@ -84,10 +84,10 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """Text that contains, starts or ends with `text`, case ignored."""
+    """Text that contains, starts or ends with `text` or matches it as a pattern, case ignored."""
 
     column: str
-    where: Literal["contains", "starts", "ends"]
+    where: Literal["contains", "starts", "ends", "pattern"]
     text: str
 
 
@@ -252,6 +252,8 @@ class Declined:
 
     `unplaced` are words that nothing in the schema or the grammar accounts for; `readings` the
     questions that fit equally well; `notes` what stood in the way; `tables` the likely ones.
+    `nearly`: the words that would have to go, and the one question that the rest asks.
+    `stored`: the values that were read to understand the text, in pairs of column and values.
     """
 
     reason: str
@@ -259,6 +261,8 @@ class Declined:
     readings: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     tables: tuple[TableRef, ...] = ()
+    nearly: tuple[str, Question] | None = None
+    stored: tuple[tuple[ColumnRef, tuple[str, ...]], ...] = ()
 
 
 def columns_of(condition: Condition) -> frozenset[str]:

@@ -21,7 +21,7 @@ V = TypeVar("V")
 
 P = ParamSpec("P")
 
-Found = list[tuple[V, int, int]]
+Parses = list[tuple[V, int, int]]
 
 """Values with the position after them and their cost: 0 for the plainest reading."""
 
@@ -44,6 +44,7 @@ class Reading:
     values: Mapping[ColumnRef, tuple[str, ...]]
     memo: dict[Any, Any] = field(default_factory=dict)
     steps: int = 0
+    max_steps: int = STEPS
     notes: dict[str, None] = field(default_factory=dict)
     wanted: dict[ColumnRef, None] = field(default_factory=dict)
 
@@ -59,7 +60,7 @@ def remembered(
         memo = reading.memo
         if key not in memo:
             reading.steps += 1
-            if reading.steps > STEPS:
+            if reading.steps > reading.max_steps:
                 raise TooLongError
             memo[key] = rule(reading, *args, **kwargs)
         result: V = memo[key]
@@ -70,11 +71,11 @@ def remembered(
 
 @cache
 def _vocabulary() -> dict[tuple[str, ...], tuple[str, ...]]:
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    vocabulary: dict[tuple[str, ...], tuple[str, ...]] = {}
     for name, phrases in words.PHRASES.items():
         for phrase in phrases:
             key = tuple(phrase.replace(",", " ,").split())
-            found[key] = (*found.get(key, ()), name)
+            vocabulary[key] = (*vocabulary.get(key, ()), name)
     marked: tuple[tuple[str, Mapping[str, str]], ...] = (
         ("comparative", words.COMPARATIVES),
         ("superlative", words.SUPERLATIVES),
@@ -84,38 +85,45 @@ def _vocabulary() -> dict[tuple[str, ...], tuple[str, ...]]:
     for kind, table in marked:
         for phrase, meaning in table.items():
             key = tuple(phrase.split())
-            found[key] = (*found.get(key, ()), f"{kind} {meaning}")
-    return found
+            vocabulary[key] = (*vocabulary.get(key, ()), f"{kind} {meaning}")
+    return vocabulary
 
 
 @cache
 def known_words() -> frozenset[str]:
     """Every word that the grammar itself has a use for."""
-    found = {word for phrase in _vocabulary() for word in phrase} | words.NOISE
+    known = {word for phrase in _vocabulary() for word in phrase} | words.NOISE
     for table in (words.UNITS, words.MONTHS, words.NUMBERS):
-        found.update(table)
+        known.update(table)
     for phrase in (*words.COMPARATIVES, *words.SUPERLATIVES, *words.AGES):
-        found.update(phrase.split())
+        known.update(phrase.split())
     return frozenset(
-        found | {"than", "past", "next", "previous", "today", "yesterday", "ago", "since"}
+        known | {"than", "past", "next", "previous", "today", "yesterday", "ago", "since"}
     )
 
 
 @remembered
 def starts(reading: Reading, i: int) -> tuple[int, ...]:
     """The positions that `i` stands for: itself, and behind noise words."""
-    found = [i]
-    while i < len(reading.tokens) and reading.tokens[i].lower in words.NOISE:
+    positions = [i]
+    while i < len(reading.tokens) and _is_noise(reading, i):
         i += 1
-        found.append(i)
-    return tuple(found)
+        positions.append(i)
+    return tuple(positions)
+
+
+def _is_noise(reading: Reading, i: int) -> bool:
+    lower = reading.tokens[i].lower
+    if lower == "either":
+        return any(token.lower == "or" for token in reading.tokens[i + 1 :])
+    return lower in words.NOISE
 
 
 @remembered
 def names_at(reading: Reading, i: int) -> Mapping[str, tuple[int, ...]]:
     """What the vocabulary says at `i`: name -> the positions behind such a phrase."""
     vocabulary = _vocabulary()
-    found: dict[str, set[int]] = {}
+    ends_by_name: dict[str, set[int]] = {}
     for p in starts(reading, i):
         chunk: tuple[str, ...] = ()
         for end in range(p + 1, min(p + 1 + _LONGEST, len(reading.tokens) + 1)):
@@ -124,18 +132,18 @@ def names_at(reading: Reading, i: int) -> Mapping[str, tuple[int, ...]]:
                 break
             chunk = (*chunk, token.lower)
             for name in vocabulary.get(chunk, ()):
-                found.setdefault(name, set()).add(end)
-    return {name: tuple(sorted(ends, reverse=True)) for name, ends in found.items()}
+                ends_by_name.setdefault(name, set()).add(end)
+    return {name: tuple(sorted(ends, reverse=True)) for name, ends in ends_by_name.items()}
 
 
 def accept(reading: Reading, i: int, *names: str) -> list[int]:
     """The positions behind a phrase of any of these names, the longest first."""
-    found = names_at(reading, i)
-    if not found:
+    ends_by_name = names_at(reading, i)
+    if not ends_by_name:
         return []
     if len(names) == 1:
-        return list(found.get(names[0], ()))
-    ends = {end for name in names for end in found.get(name, ())}
+        return list(ends_by_name.get(names[0], ()))
+    ends = {end for name in names for end in ends_by_name.get(name, ())}
     return sorted(ends, reverse=True)
 
 
@@ -146,7 +154,7 @@ def maybe(reading: Reading, i: int, *names: str) -> list[int]:
 
 def word(reading: Reading, i: int, *forms: str) -> list[int]:
     """The positions behind one of these words, given in lower case; noise before it is skipped."""
-    found = []
+    ends = []
     by_first = _by_first(forms)
     for p in starts(reading, i):
         if p == len(reading.tokens) or reading.tokens[p].kind == "string":
@@ -154,17 +162,17 @@ def word(reading: Reading, i: int, *forms: str) -> list[int]:
         for parts in by_first.get(reading.tokens[p].lower, ()):
             chunk = reading.tokens[p : p + len(parts)]
             if tuple(token.lower for token in chunk) == parts:
-                found.append(p + len(parts))
-    return found
+                ends.append(p + len(parts))
+    return ends
 
 
 @cache
 def _by_first(forms: tuple[str, ...]) -> dict[str, list[tuple[str, ...]]]:
-    found: dict[str, list[tuple[str, ...]]] = {}
+    by_first: dict[str, list[tuple[str, ...]]] = {}
     for form in forms:
         parts = tuple(form.split())
-        found.setdefault(parts[0], []).append(parts)
-    return found
+        by_first.setdefault(parts[0], []).append(parts)
+    return by_first
 
 
 def grammar_ends(reading: Reading, i: int) -> list[int]:
@@ -172,9 +180,9 @@ def grammar_ends(reading: Reading, i: int) -> list[int]:
     token = reading.tokens[i]
     ends = [
         end
-        for name, found in names_at(reading, i).items()
+        for name, ends_of_name in names_at(reading, i).items()
         if not name.startswith("unit ")
-        for end in found
+        for end in ends_of_name
     ]
     if token.lower in _LISTED or (
         token.kind == "word" and token.lower in words.NOISE | _TIME_WORDS

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from pgmcp.catalog.catalogue import Column
+from pgmcp.language.adjectives import is_date
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import (
     Aggregate,
@@ -40,7 +41,7 @@ from pgmcp.language.question import (
     Term,
     columns_of,
 )
-from pgmcp.language.statement import Statement, description, listing, quoted
+from pgmcp.language.statement import Statement, description, listing, qualified, quoted
 
 _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 _FLOATS = frozenset({"real", "double precision"})
@@ -71,9 +72,7 @@ class _Writer:
         return f"${len(self.params)}::{cast}"
 
     def source(self, table: TableRef) -> str:
-        relation = self.lexicon.relations[table]
-        name = quoted(table.table)
-        return name if relation.on_search_path else f"{quoted(table.schema)}.{name}"
+        return qualified(table, self.lexicon.relations[table].on_search_path)
 
     def alias(self, table: TableRef) -> str:
         count = self.used[table.table] = self.used.get(table.table, 0) + 1
@@ -99,10 +98,10 @@ class _Writer:
         for path in question.beside:
             joined, last = self.joined(path, alias)
             joins.extend(joined)
-            beside.append(f"{last}.*")
-        shown = [self.term(one, question.table, alias, name=True) for one in question.show]
+            beside.extend(self.all_columns(path[-1].target, last))
+        shown = [self.term(part, question.table, alias, name=True) for part in question.show]
         if not shown:
-            shown = [f"{alias}.*" if self.qualify else "*"]
+            shown = self.all_columns(question.table, alias if self.qualify else "")
         lines = [
             f"SELECT {'DISTINCT ' if question.distinct else ''}{', '.join([*shown, *beside])}",
             f"FROM {self.from_item(question.table, alias)}",
@@ -110,10 +109,10 @@ class _Writer:
         ]
         if question.where is not None:
             parts = question.where.of if isinstance(question.where, All) else (question.where,)
-            said = [self.condition(one, question.table, alias) for one in parts]
-            lines.append("WHERE " + "\n  AND ".join(said))
+            conditions = [self.condition(part, question.table, alias) for part in parts]
+            lines.append("WHERE " + "\n  AND ".join(conditions))
         if question.group:
-            keys = ", ".join(self.term(one, question.table, alias) for one in question.group)
+            keys = ", ".join(self.term(part, question.table, alias) for part in question.group)
             lines.append(f"GROUP BY {keys}")
         if question.having is not None:
             operator, count = question.having
@@ -127,16 +126,30 @@ class _Writer:
             )
         return "\n".join(lines)
 
+    def all_columns(self, table: TableRef, alias: str) -> list[str]:
+        """Every column of a row, but for secrets and pictures. `alias`: "" when there is none."""
+        before = f"{alias}." if alias else ""
+        shown = self.lexicon.shown_columns(table)
+        if len(shown) == len(self.lexicon.relations[table].columns):
+            return [f"{before}*"]
+        return [before + quoted(name) for name in shown]
+
     def ordering(self, question: Select, alias: str) -> str:
         keys = []
-        for one in question.order:
-            term = self.sort_term(one, question, alias)
-            keys.append(term + (" DESC NULLS LAST" if one.descending else ""))
+        for order in question.order:
+            term = self.sort_term(order, question, alias)
+            keys.append(term + (" DESC NULLS LAST" if order.descending else ""))
         # Equal rows come in the same order every time, as far as a key can see to it.
         key = self.lexicon.relations[question.table].primary_key
-        shown = {one.by.column for one in question.order if isinstance(one.by, Field)}
+        shown = {order.by.column for order in question.order if isinstance(order.by, Field)}
         if not question.ties and not question.group and not question.distinct:
-            keys.extend(self.name(alias, name) for name in key if name not in shown)
+            # Of equal times, the last is the one with the highest key.
+            last = question.order[-1]
+            time = isinstance(last.by, Field) and is_date(
+                self.column_of(question.table, last.by.column)
+            )
+            descending = " DESC" if time and last.descending else ""
+            keys.extend(self.name(alias, name) + descending for name in key if name not in shown)
         return ", ".join(keys)
 
     def sort_term(self, order: Order, question: Select, alias: str) -> str:
@@ -215,7 +228,7 @@ class _Writer:
         if isinstance(condition, Not):
             return self.complement(condition.of, table, alias)
         if isinstance(condition, All | Any):
-            parts = [self.condition(one, table, alias) for one in condition.of]
+            parts = [self.condition(part, table, alias) for part in condition.of]
             text = (" AND " if isinstance(condition, All) else " OR ").join(parts)
             return f"({text})"
         name = self.name(alias, condition.column)
@@ -241,7 +254,7 @@ class _Writer:
         source, inner, conditions = self.reached(condition.path, alias, once=counted)
         if condition.where is not None:
             parts = condition.where.of if isinstance(condition.where, All) else (condition.where,)
-            conditions += [self.condition(one, target, inner) for one in parts]
+            conditions += [self.condition(part, target, inner) for part in parts]
         source = f"FROM {source} WHERE {' AND '.join(conditions)}"
         if condition.count is None:
             return f"EXISTS (SELECT {source})"
@@ -266,10 +279,10 @@ class _Writer:
 
     def one_of(self, name: str, column: Column, condition: OneOf) -> str:
         if condition.fold:
-            values = [f"lower({self.param(one, 'text')})" for one in condition.values]
+            values = [f"lower({self.param(value, 'text')})" for value in condition.values]
             name = f"lower({name})"
         else:
-            values = [self.value(one, column) for one in condition.values]
+            values = [self.value(value, column) for value in condition.values]
         return f"{name} = {values[0]}" if len(values) == 1 else f"{name} IN ({', '.join(values)})"
 
     def value(self, value: str, column: Column) -> str:
@@ -286,6 +299,8 @@ class _Writer:
         return self.param(value, column.type if column.type in _FLOATS else "numeric")
 
     def like(self, name: str, condition: Like) -> str:
+        if condition.where == "pattern":
+            return f"{name} ILIKE {self.param(condition.text, 'text')}"
         bare = re.sub(r"([\\%_])", r"\\\1", condition.text)
         before = "" if condition.where == "starts" else "%"
         after = "" if condition.where == "ends" else "%"
@@ -333,8 +348,8 @@ def _spans_tables(question: Select) -> bool:
     """Whether more than one table is in it, so that a bare column might be either's."""
     return bool(
         question.beside
-        or any(isinstance(one, Measure) for one in question.show)
-        or any(isinstance(one.by, Measure) for one in question.order)
+        or any(isinstance(part, Measure) for part in question.show)
+        or any(isinstance(part.by, Measure) for part in question.order)
         or (question.where is not None and _relates(question.where))
     )
 
@@ -343,5 +358,5 @@ def _relates(condition: Condition) -> bool:
     if isinstance(condition, Not):
         return _relates(condition.of)
     if isinstance(condition, All | Any):
-        return any(_relates(one) for one in condition.of)
+        return any(_relates(part) for part in condition.of)
     return isinstance(condition, Related)

@@ -11,50 +11,50 @@ from pgmcp.language.figures import count_request, count_rows, figure_request, gr
 from pgmcp.language.match import is_count, number, schemas, tables
 from pgmcp.language.projections import columns_shown, select_rows
 from pgmcp.language.question import Describe, Listing, Question
-from pgmcp.language.reading import Found, Reading, accept, at_end, maybe, word
+from pgmcp.language.reading import Parses, Reading, accept, at_end, maybe, word
 from pgmcp.language.simplify import simplified
 from pgmcp.language.subjects import subject
 
 
 def requests(reading: Reading) -> list[tuple[Question, int]]:
     """Every reading of the whole text, with its cost; "show me" is one word, not a request."""
-    found: list[tuple[Question, int]] = []
+    parses: list[tuple[Question, int]] = []
     for p in sorted(_openings(reading), reverse=True):
         for rule in _RULES:
             for question, end, cost in rule(reading, p):
                 if any(at_end(reading, last) for last in _closings(reading, end)):
-                    found.append((simplified(question), cost))
-        if found:
+                    parses.append((simplified(question), cost))
+        if parses:
             break
-    return found
+    return parses
 
 
 def _openings(reading: Reading) -> list[int]:
     """Where the request can begin: behind politeness and "show me", in any number."""
-    found = [0]
-    for p in found:
-        found.extend(
+    positions = [0]
+    for p in positions:
+        positions.extend(
             end
             for end in [*accept(reading, p, "polite", "show"), *word(reading, p, ",")]
-            if end not in found
+            if end not in positions
         )
-    return found
+    return positions
 
 
 def _closings(reading: Reading, end: int) -> list[int]:
-    found = [end]
-    for p in found:
+    positions = [end]
+    for p in positions:
         after = [*accept(reading, p, "polite"), *word(reading, p, ",")]
-        found.extend(q for q in after if q not in found)
-    return found
+        positions.extend(q for q in after if q not in positions)
+    return positions
 
 
-def _listing(reading: Reading, p: int) -> Found[Question]:
-    found: Found[Question] = []
+def _listing(reading: Reading, p: int) -> Parses[Question]:
+    parses: Parses[Question] = []
     for what in ("tables", "views", "schemas"):
         for q in accept(reading, p, what):
             for r in maybe(reading, q, "exist"):
-                found.append((Listing(what), r, 0))
+                parses.append((Listing(what), r, 0))
                 if what == "schemas":
                     continue
                 for s in [
@@ -63,34 +63,34 @@ def _listing(reading: Reading, p: int) -> Found[Question]:
                 ]:
                     for t in maybe(reading, s, "schema"):
                         for name, end in schemas(reading, t):
-                            found.extend(
+                            parses.extend(
                                 (Listing(what, name), last, 0)
                                 for last in maybe(reading, end, "schema")
                             )
         if what != "schemas":
             for name, q in schemas(reading, p):
-                found.extend((Listing(what, name), end, 0) for end in accept(reading, q, what))
-    return found
+                parses.extend((Listing(what, name), end, 0) for end in accept(reading, q, what))
+    return parses
 
 
-def _description(reading: Reading, p: int) -> Found[Question]:
-    found: Found[Question] = []
+def _description(reading: Reading, p: int) -> Parses[Question]:
+    parses: Parses[Question] = []
     for q in accept(reading, p, "describe"):
         for r in maybe(reading, q, "table"):
             for ref, end, cost in tables(reading, r):
                 for last in maybe(reading, end, "table"):
-                    found.append((Describe(ref), last, cost))
-                    found.extend(
+                    parses.append((Describe(ref), last, cost))
+                    parses.extend(
                         (Describe(ref), stop, cost) for stop in accept(reading, last, "have")
                     )
     for ref, q, cost in tables(reading, p):
         for r in maybe(reading, q, "table"):
-            found.extend((Describe(ref), end, cost) for end in accept(reading, r, "columns"))
-    return found
+            parses.extend((Describe(ref), end, cost) for end in accept(reading, r, "columns"))
+    return parses
 
 
-def _rows(reading: Reading, p: int) -> Found[Question]:
-    found: Found[Question] = []
+def _rows(reading: Reading, p: int) -> Parses[Question]:
+    parses: Parses[Question] = []
     for q, limit in _rows_of(reading, p):
         for phrase, end, cost in subject(reading, q):
             if phrase.rank or (limit is not None and (phrase.limit or phrase.order)):
@@ -98,20 +98,20 @@ def _rows(reading: Reading, p: int) -> Found[Question]:
             if limit is not None:
                 phrase = replace(phrase, limit=limit)
             for last in maybe(reading, end, "exist"):
-                found.append((select_rows(reading, phrase), last, cost))
+                parses.append((select_rows(reading, phrase), last, cost))
                 if not phrase.measures and not phrase.beside and not phrase.order:
-                    found.extend(grouped(reading, last, phrase, count_rows(), counted=False))
-    return found
+                    parses.extend(grouped(reading, last, phrase, count_rows(), counted=False))
+    return parses
 
 
 def _rows_of(reading: Reading, p: int) -> list[tuple[int, int | None]]:
     """ "rows of users", "first 10 rows of users": where the noun begins, and how many."""
-    found: list[tuple[int, int | None]] = [(q, None) for q in maybe(reading, p, "rows in")]
+    openings: list[tuple[int, int | None]] = [(q, None) for q in maybe(reading, p, "rows in")]
     for q in maybe(reading, p, "first", "top"):
         for text, r in number(reading, q):
             if is_count(text) and int(text) > 0:
-                found.extend((end, int(text)) for end in accept(reading, r, "rows in"))
-    return found
+                openings.extend((end, int(text)) for end in accept(reading, r, "rows in"))
+    return openings
 
 
 _RULES = (

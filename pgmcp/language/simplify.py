@@ -36,8 +36,8 @@ def simplified(question: Question) -> Question:
     return replace(
         question,
         where=where,
-        show=tuple(_term(one) for one in question.show),
-        order=tuple(replace(one, by=_term(one.by)) for one in question.order),
+        show=tuple(_term(part) for part in question.show),
+        order=tuple(replace(part, by=_term(part.by)) for part in question.order),
     )
 
 
@@ -55,9 +55,9 @@ def _plain(condition: Condition) -> Condition:
             return replace(inner, count=(_INVERSE[operator], count))
         return inner.of if isinstance(inner, Not) else Not(inner)
     if isinstance(condition, All):
-        return both(tuple(_plain(one) for one in condition.of)) or condition
+        return both(tuple(_plain(part) for part in condition.of)) or condition
     if isinstance(condition, Any):
-        return Any(tuple(_plain(one) for one in condition.of))
+        return Any(tuple(_plain(part) for part in condition.of))
     if isinstance(condition, Related):
         return _related(condition)
     return condition

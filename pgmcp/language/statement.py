@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pgmcp.language.question import Describe, Listing
+from pgmcp.language.question import Describe, Listing, TableRef
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 _RESERVED = frozenset(
@@ -44,6 +44,12 @@ def quoted(name: str) -> str:
     if _PLAIN.match(name) and name not in _RESERVED:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(table: TableRef, on_search_path: bool) -> str:
+    """A table's name, with its schema where the bare name does not find it."""
+    name = quoted(table.table)
+    return name if on_search_path else f"{quoted(table.schema)}.{name}"
 
 
 def listing(question: Listing) -> Statement:

@@ -1,4 +1,4 @@
-"""Text -> tokens, and words -> stems.
+"""Text -> tokens.
 
 The rule: nothing of the text is dropped but white space and sentence punctuation, so that a
 grammar that accounts for every token has accounted for the text.
@@ -10,10 +10,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
-from pgmcp.language import words
+from pgmcp.language.stemming import stems
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +48,12 @@ _STRINGS = {
 }
 _APOSTROPHE = re.compile(r"(?<=\w)'")
 _CONTRACTIONS = {"ca": "can", "wo": "will", "sha": "shall"}
-_CAMEL = re.compile(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
-MAX_CACHED_CHARS = 128
-_SEPARATORS = re.compile(r"[\W_]+")
 
 
 def tokenise(text: str) -> tuple[Token, ...]:
     """The tokens of a text, contractions and possessives taken apart."""
     tokens: list[Token] = []
-    text = " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" ;.?!")
+    text = " ".join(_composed(text).split()).rstrip(" ;.?!")
     for kind, raw in _pieces(text):
         if kind == "string":
             quote = raw[0]
@@ -77,6 +73,24 @@ def tokenise(text: str) -> tuple[Token, ...]:
         elif not raw.isspace() and raw != ".":
             tokens.append(Token(raw, "symbol", raw))
     return tuple(tokens)
+
+
+_MAX_MARKS = 30  # combining marks in a row in stream-safe text, UAX #15 section 13
+
+
+def _composed(text: str) -> str:
+    """The text in NFC, or as it is with more than `_MAX_MARKS` combining marks in a row.
+
+    Putting marks into their order takes quadratic time in their number.
+    """
+    if text.isascii():
+        return text
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks > _MAX_MARKS:
+            return text
+    return unicodedata.normalize("NFC", text)
 
 
 def _pieces(text: str) -> Iterator[tuple[str | None, str]]:
@@ -120,43 +134,5 @@ def _word(raw: str) -> Token:
 
 def is_uuid(text: str) -> bool:
     """Whether a text is a UUID as PostgreSQL writes it; it needs no quotes."""
-    found = _TOKEN.fullmatch(text)
-    return found is not None and found.lastgroup == "uuid"
-
-
-def split_name(name: str) -> tuple[str, ...]:
-    """The words of an identifier: snake_case, camelCase and blanks, lower case."""
-    return _cached_split(name) if len(name) <= MAX_CACHED_CHARS else _split(name)
-
-
-def stems(name: str) -> tuple[str, ...]:
-    """The stems of an identifier's or a phrase's words."""
-    return _cached_stems(name) if len(name) <= MAX_CACHED_CHARS else _stems(name)
-
-
-def _split(name: str) -> tuple[str, ...]:
-    return tuple(part.lower() for part in _SEPARATORS.split(_CAMEL.sub(" ", name)) if part)
-
-
-def _stems(name: str) -> tuple[str, ...]:
-    return tuple(stem(part) for part in split_name(name))
-
-
-# Callers' words are among the names: their length bounds what the caches hold.
-_cached_split = lru_cache(maxsize=16_384)(_split)
-_cached_stems = lru_cache(maxsize=16_384)(_stems)
-
-
-def stem(word: str) -> str:
-    """One form for singular and plural: not a word of English, only ever compared with itself."""
-    word = words.IRREGULAR.get(word, word)
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
-        if word.endswith("ie"):
-            return word[:-2] + "y"
-    if len(word) > 3:
-        if word.endswith("ie"):
-            return word[:-2] + "y"
-        if word.endswith(("se", "xe", "ze", "che", "she")):
-            return word[:-1]
-    return word
+    match = _TOKEN.fullmatch(text)
+    return match is not None and match.lastgroup == "uuid"

@@ -7,6 +7,7 @@ are a refusal that says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 
 from pgmcp.language import words
@@ -14,7 +15,7 @@ from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.match import columns, related, tables, values
 from pgmcp.language.places import near
 from pgmcp.language.question import ColumnRef, Declined, NeedValues, Question, TableRef
-from pgmcp.language.reading import Reading, TooLongError, grammar_ends
+from pgmcp.language.reading import STEPS, Reading, TooLongError, accept, grammar_ends
 from pgmcp.language.requests import requests
 from pgmcp.language.tokens import tokenise
 
@@ -42,22 +43,25 @@ def understand(
         return Declined(f"it is longer than {MAX_TOKENS} words")
     reading = Reading(tokens, lexicon, today, values or {})
     try:
-        found = requests(reading)
+        parses = requests(reading)
     except TooLongError:
-        return Declined("it can be read in too many ways", tables=_spoken_of(reading))
-    likely = _spoken_of(reading)
+        return Declined("it can be read in too many ways", tables=_tables_named(reading))
+    likely = _tables_named(reading)
     wanted = list(reading.wanted)
     unplaced: tuple[str, ...] = ()
-    if not found:
+    if not parses:
         unplaced = _unplaced(reading, likely)
         wanted += _value_columns(reading, likely)
-    needed = tuple(dict.fromkeys(one for one in wanted if one not in reading.values))[:_MAX_WANTED]
+    needed = tuple(dict.fromkeys(column for column in wanted if column not in reading.values))[
+        :_MAX_WANTED
+    ]
     if needed:
         return NeedValues(needed)
-    if not found:
-        return _declined(reading, unplaced, likely)
-    lowest = min(cost for _, cost in found)
-    best = tuple(dict.fromkeys(question for question, cost in found if cost == lowest))
+    if not parses:
+        declined = _declined(reading, unplaced, likely)
+        stored = tuple((column, listed) for column, listed in reading.values.items() if listed)
+        return replace(declined, nearly=_nearly(reading, unplaced), stored=stored)
+    best = _cheapest(parses)
     if len(best) > 1:
         return Declined(
             "it can be read in more than one way", (), best, tuple(reading.notes), likely
@@ -88,18 +92,56 @@ def _declined(
     if unplaced:
         return Declined("some words have no place in it", unplaced, (), notes, likely)
     if not likely:
-        said = " ".join(token.text for token in reading.tokens)[:80]
-        return Declined(f"“{said}” names no table that is here", (), (), notes)
+        shown = " ".join(token.text for token in reading.tokens)[:80]
+        return Declined(f"“{shown}” names no table that is here", (), (), notes)
     reason = "the words are known, but not how they belong together"
     return Declined(reason, (), (), notes, likely)
 
 
-def _spoken_of(reading: Reading) -> tuple[TableRef, ...]:
+def _nearly(reading: Reading, unplaced: tuple[str, ...]) -> tuple[str, Question] | None:
+    """The one question that is left without a word (or with the preposition before it)."""
+    if len(unplaced) > 1:
+        return None
+    tokens = reading.tokens
+    left_out = [
+        range(start, k + 1)
+        for k, token in enumerate(tokens)
+        for start in (k, k - 1)
+        if (token.text in unplaced if unplaced else token.kind == "word")
+        and token.lower not in words.WEIGHTY
+        and (start == k or (k > 0 and accept(reading, k - 1, "in", "place")))
+    ]
+    questions: dict[Question, str] = {}
+    steps = STEPS
+    for cut in left_out:
+        rest = (*tokens[: cut.start], *tokens[cut.stop :])
+        shorter = Reading(rest, reading.lexicon, reading.today, reading.values, max_steps=steps)
+        try:
+            best = _cheapest(requests(shorter))
+        except TooLongError:
+            return None
+        steps -= shorter.steps
+        if len(best) == 1:
+            dropped = " ".join(token.text for token in tokens[cut.start : cut.stop])
+            questions.setdefault(best[0], dropped)
+    if len(questions) != 1:
+        return None
+    ((question, dropped),) = questions.items()
+    return dropped, question
+
+
+def _cheapest(parses: list[tuple[Question, int]]) -> tuple[Question, ...]:
+    """The distinct questions of the lowest cost."""
+    lowest = min((cost for _, cost in parses), default=0)
+    return tuple(dict.fromkeys(question for question, cost in parses if cost == lowest))
+
+
+def _tables_named(reading: Reading) -> tuple[TableRef, ...]:
     """The tables that the text names, the best matches first."""
-    found: list[tuple[int, int, TableRef]] = []
+    ranked: list[tuple[int, int, TableRef]] = []
     for i in range(len(reading.tokens)):
-        found.extend((cost, i, ref) for ref, _, cost in tables(reading, i))
-    return tuple(dict.fromkeys(ref for _, _, ref in sorted(found)))[:_MAX_TABLES]
+        ranked.extend((cost, i, ref) for ref, _, cost in tables(reading, i))
+    return tuple(dict.fromkeys(ref for _, _, ref in sorted(ranked)))[:_MAX_TABLES]
 
 
 def _unplaced(reading: Reading, likely: tuple[TableRef, ...]) -> tuple[str, ...]:
@@ -136,14 +178,14 @@ def _is_day(text: str) -> bool:
 
 def _value_columns(reading: Reading, likely: tuple[TableRef, ...]) -> list[ColumnRef]:
     """The columns whose values could explain the words that are left."""
-    found: list[ColumnRef] = []
+    askable: list[ColumnRef] = []
     for ref in likely:
-        found.extend(reading.lexicon.value_columns(ref))
+        askable.extend(reading.lexicon.value_columns(ref))
     for ref in likely:
         for path in near(reading, ref):
             target = path[-1].target
             label = reading.lexicon.label(target)
-            found.extend(
-                one for one in reading.lexicon.value_columns(target) if one.column == label
+            askable.extend(
+                column for column in reading.lexicon.value_columns(target) if column.column == label
             )
-    return found
+    return askable

@@ -7,10 +7,19 @@ neither here nor in the catalogue is never skipped; NOISE is the complete list o
 from __future__ import annotations
 
 NOISE = frozenset(
-    "the a an all any please kindly just me us our there currently also both either"
-    " together".split()
+    "the a an all any please kindly just me us our there currently also together".split()
 )
-"""Words that may stand before anything and change nothing."""
+"""Words that may stand before anything and change nothing; "either" too, where its "or" follows."""
+
+WEIGHTY = frozenset(
+    "not no non never without except excluding but neither nor or unless all both every each only"
+    " just exactly least most than over under above below more less fewer before after since until"
+    " till between older newer up cheaper costlier longer shorter".split()
+)
+"""Words without which a question asks for something else, so that none is tried without them."""
+
+UNIVERSAL = frozenset("all every each just entire whole".split())
+"""Words that, said of related rows, ask for all of them, or for no others."""
 
 PHRASES: dict[str, tuple[str, ...]] = {
     name: tuple(phrase.strip() for phrase in phrases.split("|"))
@@ -257,22 +266,6 @@ NEGATING_PREFIXES = ("non", "un", "in")
 
 NOT_DELETED = frozenset({"active", "current", "existing", "undeleted"})
 """What a row is, where the table has no such column or value but marks deletion with a time."""
-DELETED_COLUMNS = frozenset({"deleted_at", "deletedAt", "removed_at", "archived_at", "deleted_on"})
-
-ADJECTIVES: dict[str, tuple[tuple[str, ...], int]] = {
-    "expensive": (("price", "cost", "fee", "fare"), 1),
-    "costly": (("price", "cost", "fee", "fare"), 1),
-    "cheap": (("price", "cost", "fee", "fare"), -1),
-    "old": (("age",), 1),
-    "young": (("age",), -1),
-    "long": (("length", "duration", "runtime", "distance"), 1),
-    "short": (("length", "duration", "runtime", "distance"), -1),
-    "heavy": (("weight", "mass"), 1),
-    "light": (("weight", "mass"), -1),
-    "tall": (("height",), 1),
-}
-"""Adjective -> the words of columns it measures, and which way it points."""
-
 COMPARATIVES: dict[str, str] = {
     "more expensive": "expensive", "costlier": "costly", "pricier": "expensive",
     "costing more": "expensive",
@@ -291,46 +284,8 @@ SUPERLATIVES: dict[str, str] = {
     "shortest": "short", "heaviest": "heavy", "lightest": "light", "tallest": "tall",
 }  # fmt: skip
 AGES = ("years old", "years of age", "year old", "years")
-BIRTH = frozenset({"birth", "birthday", "birthdate", "dob", "born"})
-
-LABELS = (
-    "name",
-    "title",
-    "full_name",
-    "fullName",
-    "label",
-    "display_name",
-    "displayName",
-    "fullname",
-)
-"""Columns that name a row, the most telling first."""
-
 NEWNESS = frozenset({"newest", "latest", "most recent", "recent", "last"})
 OLDNESS = frozenset({"oldest", "earliest", "first"})
-CREATION = frozenset(
-    "created added inserted registered joined signed placed ordered issued posted published opened"
-    " booked rented started hired submitted".split()
-)
-"""Words of a date column that say when the row came to be."""
-YEARLY = frozenset("founded established built opened released published".split())
-"""Words of a column of numbers that can only be years."""
-BOOKKEEPING = frozenset(
-    "updated modified changed deleted removed archived synced imported checked edited".split()
-)
-"""Words of a date column that say what happened to the row, not to the thing."""
-PLANNED = frozenset(
-    "due expires expiry expiration scheduled planned deadline until end ends".split()
-)
-"""Words of a date column that mostly look ahead, so that a month without a year says too little."""
-
-FACT_PARTS = frozenset({"at", "on", "date", "time", "timestamp", "ts", "dat", "datetime", "dt"})
-"""The last word of a column that holds when something happened: `shipped_at`."""
-FLAG_PARTS = frozenset({"is", "has", "was", "can", "are", "ist", "hat"})
-FLAG_LETTERS = (("Y", "N"), ("y", "n"), ("J", "N"), ("T", "F"), ("t", "f"), ("1", "0"))
-"""How old schemas write yes and no."""
-KIND_PARTS = frozenset({"amt", "nm", "cd", "fl", "flg", "flag", "yn", "ind", "txt", "val"})
-"""The last word of a column that says only what kind of value it holds: `salary_amt`."""
-KEY_PARTS = frozenset({"id", "cd", "nr", "no", "key", "fk", "code", "uuid", "num", "number", "ref"})
 UNIT_PARTS: dict[str, tuple[str, ...]] = {
     "minutes": ("minute", "minutes", "min", "mins"), "hours": ("hour", "hours", "hr", "hrs"),
     "seconds": ("second", "seconds", "sec", "secs"), "days": ("day", "days"),
@@ -345,41 +300,6 @@ UNIT_PARTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """A column's unit -> how people write it after a number."""
 CURRENCIES = frozenset({"eur", "usd", "gbp"})
-MONEY = frozenset(
-    "price cost amount total fee fare salary revenue balance sum value budget rate payment".split()
-)
-
-ABBREVIATIONS: dict[str, str] = {
-    "qty": "quantity", "amt": "amount", "addr": "address", "desc": "description",
-    "descr": "description",
-    "cust": "customer", "prod": "product", "inv": "invoice", "cat": "category", "acct": "account",
-    "emp": "employee", "dept": "department", "mgr": "manager", "org": "organization",
-    "tel": "telephone",
-    "dob": "birth date", "fname": "first name", "lname": "last name", "dt": "date", "num": "number",
-    "nr": "number", "msg": "message", "img": "image", "loc": "location", "ord": "order",
-    "txn": "transaction",
-    "pmt": "payment", "usr": "user", "pct": "percent", "avg": "average", "max": "maximum",
-    "min": "minimum",
-    "yr": "year", "mon": "month", "stat": "status", "sts": "status", "pwd": "password",
-    "ref": "reference",
-    "grp": "group", "est": "estimated", "nm": "name",
-    "tot": "total", "bal": "balance", "curr": "currency", "dat": "date",
-}  # fmt: skip
-TABLE_PREFIXES = frozenset({"tbl", "tb", "t", "tab", "vw", "v", "dim", "fact", "fct", "app", "mv"})
-
-TABLE_ENDINGS = frozenset({"tbl", "tab"})
-
-LONG_TEXT = frozenset(
-    "description body text comment comments note notes content message password hash secret token"
-    " url email mail phone salt html json summary bio sku".split()
-)
-"""Columns whose values nobody names in a question, or nobody should read to understand one."""
-IRREGULAR = {
-    "ids": "id", "people": "person", "persons": "person", "children": "child", "men": "man",
-    "women": "woman",
-    "mice": "mouse", "feet": "foot", "staff": "staff", "series": "series", "data": "data",
-    "news": "news", "indices": "index", "indexes": "index",
-}  # fmt: skip
 MODALS = frozenset(
     "might may could should would will shall must maybe perhaps hardly almost nearly probably"
     " used".split()

@@ -118,7 +118,9 @@ def _full(relation: Relation) -> dict[str, Any]:
 
 
 def _names(relation: Relation) -> dict[str, Any]:
-    return _head(relation, [{"name": one.name, "type": one.type} for one in relation.columns])
+    return _head(
+        relation, [{"name": column.name, "type": column.type} for column in relation.columns]
+    )
 
 
 def _part(relation: Relation, words: frozenset[str]) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def _part(relation: Relation, words: frozenset[str]) -> dict[str, Any]:
         relation.columns,
         key=lambda column: not (column.name in keys or matches(column.name, words)),
     )
-    columns = [{"name": one.name, "type": one.type} for one in ranked[:_MAX_COLUMNS]]
+    columns = [{"name": column.name, "type": column.type} for column in ranked[:_MAX_COLUMNS]]
     return _head(relation, columns) | {"columns_left_out": len(ranked) - len(columns)}
 
 

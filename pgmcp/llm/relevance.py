@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pgmcp.catalog.catalogue import Catalogue, Relation
-from pgmcp.language import words as vocabulary
-from pgmcp.language.tokens import split_name, stem, stems
+from pgmcp.language.stemming import irregular_plurals, split_name, stem, stems
 
 _MAX_WORDS = 30
 _MAX_TABLES = 60
@@ -36,7 +35,9 @@ def relevant(catalogue: Catalogue, question: str) -> tuple[Relation, ...]:
     speak another language than the schema.
     """
     relations = {
-        (one.schema, one.name): one for one in catalogue.relations if one.partition_of is None
+        (relation.schema, relation.name): relation
+        for relation in catalogue.relations
+        if relation.partition_of is None
     }
     neighbours = _neighbours(relations)
     ranked = _ranked(relations.values(), words_of(question))
@@ -63,15 +64,15 @@ def _ranked(relations: Iterable[Relation], words: frozenset[str]) -> list[Name]:
 
     A word counts for the less, the more relations have it: `name` says little, `invoice` much.
     """
-    found: dict[Name, dict[str, float]] = {}
+    weights_by_name: dict[Name, dict[str, float]] = {}
     for relation in _candidates(relations, words):
         weights = _weights(relation, words)
         if weights:
-            found[relation.schema, relation.name] = weights
-    spread = Counter(word for weights in found.values() for word in weights)
+            weights_by_name[relation.schema, relation.name] = weights
+    spread = Counter(word for weights in weights_by_name.values() for word in weights)
     scores = {
         name: sum(weight / spread[word] ** 0.5 for word, weight in weights.items())
-        for name, weights in found.items()
+        for name, weights in weights_by_name.items()
     }
     return sorted(scores, key=lambda name: (-scores[name], name))
 
@@ -79,7 +80,7 @@ def _ranked(relations: Iterable[Relation], words: frozenset[str]) -> list[Name]:
 def _candidates(relations: Iterable[Relation], words: frozenset[str]) -> list[Relation]:
     """The relations worth a closer look, by a search that is quick and takes parts for words."""
     looks = {word.removesuffix("y") for word in words}  # compan-ies
-    looks |= {many for many, one in vocabulary.IRREGULAR.items() if one in words}
+    looks |= irregular_plurals(words)
     texts = [(relation, relation.name.lower(), _text(relation)) for relation in relations]
     scores = [0.0] * len(texts)
     for look in looks:
@@ -117,14 +118,14 @@ def _weights(relation: Relation, words: frozenset[str]) -> dict[str, float]:
 
 def _neighbours(relations: Mapping[Name, Relation]) -> dict[Name, list[Name]]:
     """Each relation's others, along foreign keys in either direction."""
-    found: dict[Name, list[Name]] = {}
+    neighbours: dict[Name, list[Name]] = {}
     for name, relation in relations.items():
         for key in relation.foreign_keys:
             other = (key.ref_schema, key.ref_table)
             if other in relations and other != name:
-                found.setdefault(name, []).append(other)
-                found.setdefault(other, []).append(name)
-    return {name: list(dict.fromkeys(others)) for name, others in found.items()}
+                neighbours.setdefault(name, []).append(other)
+                neighbours.setdefault(other, []).append(name)
+    return {name: list(dict.fromkeys(others)) for name, others in neighbours.items()}
 
 
 def matches(name: str, words: frozenset[str]) -> bool:

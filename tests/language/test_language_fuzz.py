@@ -13,7 +13,7 @@ from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import ColumnRef, Declined
 from pgmcp.language.render import to_sql
-from pgmcp.language.tokens import split_name
+from pgmcp.language.stemming import split_name
 from pgmcp.language.understand import resolve
 from tests.language.databases import load_schema
 from tests.language.questions import FOLDER, load

@@ -13,6 +13,7 @@ from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import ColumnRef, Declined, NeedValues, Select
 from pgmcp.language.render import to_sql, values_sql
 from pgmcp.language.statement import Statement
+from pgmcp.language.tokens import tokenise
 from pgmcp.language.understand import resolve, understand
 
 TODAY = date(2025, 3, 15)
@@ -186,3 +187,61 @@ def test_a_text_with_too_many_readings_is_declined_and_not_pondered() -> None:
     answer = ask("users " + "in Berlin or " * 28 + "Rome", USERS, values={CITY: ("Berlin", "Rome")})
     assert not isinstance(answer, NeedValues)
     assert isinstance(ask("users " * 61, USERS), Declined)
+
+
+def test_a_long_run_of_combining_marks_is_not_put_into_order() -> None:
+    unordered = "a" + "\u0301\u0323" * 1000  # the second belongs before the first
+    assert "".join(token.text for token in tokenise(unordered)) == unordered
+    assert tokenise("u\u0308ber")[0].text == "über"
+
+
+def test_secrets_and_pictures_are_shown_only_when_they_are_asked_for() -> None:
+    kinds = [("login", "text", "S"), ("password_hash", "text", "S"), ("apiKey", "text", "S"),
+             ("photo", "bytea", "U"), ("token_count", "integer", "N")]  # fmt: skip
+    accounts = table("accounts", *(Column(*kind) for kind in kinds))
+    everything = ask("show all accounts", accounts)
+    assert everything == Statement("SELECT id, login, token_count\nFROM accounts")
+    asked_for = ask("password hash of accounts", accounts)
+    assert asked_for == Statement("SELECT password_hash\nFROM accounts")
+
+
+def test_secrets_are_not_among_the_columns_that_name_a_group() -> None:
+    accounts = table("accounts", Column("region", "text", "S"), Column("secret", "text", "S"))
+    key = ForeignKey("fk", ("account_id",), "public", "accounts", ("id",))
+    visits = table("visits", Column("account_id", "integer", "N"), foreign_keys=(key,))
+    answer = ask("number of visits per account", accounts, visits)
+    assert isinstance(answer, Statement)
+    assert "region" in answer.text
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "name", ["last_update", "lastSeen", "change_date", "modified_on", "upd_dt"]
+)
+def test_a_date_of_what_happened_later_is_not_a_rows_own(name: str) -> None:
+    things = table("things", Column(name, "date", "D", False))
+    assert isinstance(ask("things since 2024", things), Declined)
+    own = table("changes", Column("change_date", "date", "D", False))
+    assert isinstance(ask("changes since 2024", own), Statement)
+
+
+def test_a_refusal_names_the_values_that_were_read() -> None:
+    answer = resolve("users in Berlinn", Lexicon.of(Catalogue((USERS,))), today=TODAY,
+                     read=lambda _: ("Berlin", "Rome"))  # fmt: skip
+    assert isinstance(answer, Declined)
+    assert "value 'Berlin' of users.city" in explain_declined(
+        answer, Lexicon.of(Catalogue((USERS,)))
+    )
+    assert answer.nearly is not None
+    assert answer.nearly[0] == "in Berlinn"
+
+
+def test_words_that_turn_the_question_around_are_never_left_out() -> None:
+    things = table("things")
+    kept = ask("things without", things)
+    assert isinstance(kept, Declined)
+    assert kept.nearly is None
+    left_out = ask("lovely things", things)
+    assert isinstance(left_out, Declined)
+    assert left_out.nearly is not None
+    assert left_out.nearly[0] == "lovely"

@@ -6,74 +6,95 @@ not run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
 from pgmcp.errors import ModelError, StatementError, StatementRefusedError, ToolError
 from pgmcp.gate.port import Database
-from pgmcp.language.explain import explain_declined
-from pgmcp.language.lexicon import Lexicon
-from pgmcp.language.prose import MAX_QUESTION_CHARS, is_prose
-from pgmcp.language.question import ColumnRef, Declined
-from pgmcp.language.render import MAX_VALUES, to_sql, values_sql
-from pgmcp.language.understand import resolve
+from pgmcp.language import facade
+from pgmcp.language.facade import Lexicon, Probe, Refusal
 from pgmcp.mcp.feature import Context
+from pgmcp.postgres.rows import Rows
 
 GRAMMAR = "pgmcp, from plain language"
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The SQL that a question comes to, its parameters, and who wrote it."""
+    """The SQL that a question comes to, its parameters, and who wrote it.
+
+    `probe`: what to run when the answer is empty.
+    """
 
     sql: str
     params: tuple[str, ...]
     author: str
+    probe: Probe | None = None
 
 
 def meant_as_prose(
     text: str, error: StatementError | StatementRefusedError, database: Database
 ) -> bool:
-    """Whether a text that PostgreSQL did not run as SQL was a question in plain language."""
+    """Whether a text that PostgreSQL did not run as SQL is a question in plain language."""
     sqlstate = error.server.sqlstate if isinstance(error, StatementError) else None
-    return is_prose(text, sqlstate, lambda: database.of_catalogue(Lexicon.of))
+    return facade.is_prose(text, sqlstate, lambda: database.of_catalogue(Lexicon.of))
 
 
 def translate(text: str, database: Database, context: Context) -> Translation:
-    """The SQL for a question; ToolError, with what would help, for one not understood."""
-    if len(text) > MAX_QUESTION_CHARS:
+    """Translate a question to SQL; ToolError, with what would help, when it is not understood."""
+    if len(text) > facade.MAX_QUESTION_CHARS:
         raise ToolError(
-            f"the question is longer than {MAX_QUESTION_CHARS:,} characters",
+            f"the question is longer than {facade.MAX_QUESTION_CHARS:,} characters",
             "Ask for less at once, or write SQL, which may be longer.",
         )
     lexicon = database.of_catalogue(Lexicon.of)
-    answer = resolve(text, lexicon, today=_today(database), read=_reader(database, lexicon))
-    if not isinstance(answer, Declined):
-        statement = to_sql(answer, lexicon)
-        return Translation(statement.text, statement.params, GRAMMAR)
+
+    def read_values(sql: str) -> tuple[str, ...]:
+        # As a caller's statement and not as one of ours: the column may be a view's.
+        rows = database.query(sql, max_rows=facade.MAX_VALUES)
+        if rows.more or rows.cut_bytes is not None:
+            return ()
+        return tuple(value.decode(errors="replace") for (value,) in rows.rows if value is not None)
+
+    answer = facade.translate(text, lexicon, today=_today(database), read_values=read_values)
+    if not isinstance(answer, Refusal):
+        return Translation(answer.sql, answer.params, GRAMMAR, answer.probe)
     if context.model is None:
-        raise ToolError(explain_declined(answer, lexicon))
+        raise ToolError(answer.help)
     try:
         sql = context.model.sql_for(text, database.catalogue(), context.call)
     except ModelError as error:
-        declined = explain_declined(answer, lexicon)
-        raise ToolError(f"{error.for_client()}\n\n{declined}") from error
+        raise ToolError(f"{error.for_client()}\n\n{answer.help}") from error
     return Translation(sql, (), context.model.name)
+
+
+def explain_empty(written: Translation, rows: Rows, database: Database) -> str:
+    """What to say of an empty answer whose question names a value that no row holds, or "".
+
+    One more query, as a caller's, and only when there are no rows or the one figure is 0 or NULL.
+    """
+    if written.probe is None or not _is_empty(rows):
+        return ""
+    statement = written.probe.statement
+    try:
+        near = database.query(statement.text, statement.params, max_rows=facade.MAX_PROBE_ROWS)
+    except (StatementError, StatementRefusedError):
+        return ""  # the answer stands without it
+    values = [
+        (int(number), value.decode(errors="replace"))
+        for number, value in near.rows
+        if number is not None and value is not None
+    ]
+    return facade.near_values(written.probe, values)
+
+
+def _is_empty(rows: Rows) -> bool:
+    return not rows.rows or (
+        len(rows.rows) == len(rows.columns) == 1 and rows.rows[0][0] in (b"0", None)
+    )
 
 
 def _today(database: Database) -> date:
     """The date where the session is, as "yesterday" and "this year" mean it."""
     (today,) = database.fetch("SELECT pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-DD')").rows[0]
     return date.fromisoformat((today or b"").decode())
-
-
-def _reader(database: Database, lexicon: Lexicon) -> Callable[[ColumnRef], tuple[str, ...]]:
-    def read(column: ColumnRef) -> tuple[str, ...]:
-        # As a caller's statement and not as one of ours: the column may be a view's.
-        rows = database.query(values_sql(column, lexicon).text, max_rows=MAX_VALUES)
-        if rows.more or rows.cut_bytes is not None:
-            return ()
-        return tuple(value.decode(errors="replace") for (value,) in rows.rows if value is not None)
-
-    return read

@@ -51,7 +51,7 @@ def run(args: Args, context: Context) -> str:
     """
     # Here, because the grammar takes longer to load than a server may take to start.
     from pgmcp.features.tools._plain_language import meant_as_prose
-    from pgmcp.language.prose import looks_like_sql
+    from pgmcp.language.facade import looks_like_sql
 
     sql.encode(args.query)  # refuses what is too long or no text, before anything reads it
     database = database_of(context, args.database, args.timeout_seconds)
@@ -73,7 +73,7 @@ def _text(head: str, rows: Rows, offset: int) -> str:
 
 
 def _answer_prose(args: Args, database: Database, context: Context) -> str:
-    from pgmcp.features.tools._plain_language import translate
+    from pgmcp.features.tools._plain_language import explain_empty, translate
 
     written = translate(args.query, database, context)
     head = heading(database, written.sql, written.params, written.author)
@@ -81,7 +81,8 @@ def _answer_prose(args: Args, database: Database, context: Context) -> str:
         rows = database.query(written.sql, written.params, max_rows=args.limit, offset=args.offset)
     except ToolError as error:
         raise ToolError(f"{head}\n\n{error.for_client()}") from error
-    return _text(head, rows, args.offset)
+    note = explain_empty(written, rows, database) if args.offset == 0 else ""
+    return _text(f"{head}\nNote: {note}" if note else head, rows, args.offset)
 
 
 def _answer(args: Args, database: Database) -> tuple[Rows, int]:
