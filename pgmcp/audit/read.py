@@ -51,7 +51,11 @@ def locked(path: Path, *, create: bool = True) -> Iterator[None]:
         return
     try:
         if not replace.lock_within(descriptor, LOCK_WAIT_SECONDS, _RETRY_SECONDS):
-            raise FileError("another process keeps it locked", origin=str(path))
+            raise FileError(
+                "another process keeps it locked",
+                "Try again when that process is done, or end it.",
+                origin=str(path),
+            )
         yield
     finally:
         os.close(descriptor)

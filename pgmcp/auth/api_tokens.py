@@ -81,6 +81,7 @@ class ApiTokens:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._find = store.find  # bound once: each request comes by
         self._clock = WallClock(clock, elapsed)
         self._on_ended = on_ended
         self._announced: frozenset[str] = frozenset()
@@ -100,7 +101,7 @@ class ApiTokens:
     def find(self, secret: str) -> ApiToken | None:
         """The valid token that `secret` is, None when it is none."""
         hashed = digest(secret)
-        token = self._store.find(hashed)
+        token = self._find(hashed)
         if token is None or not hmac.compare_digest(token.hash, hashed):
             return None
         return None if token.expired(self._clock.now()) else token

@@ -17,6 +17,8 @@ from pgmcp.auth.times import rfc3339
 from pgmcp.errors import UsageError, visible
 
 NAME_MAX_CHARACTERS = 64
+_OTHER_NAME = "Choose another username."
+_OTHER_PASSWORD = "Choose another password."  # noqa: S105 - a hint
 _MAX_DECOMPOSED = 4 * NAME_MAX_CHARACTERS
 """The longest text whose NFC has that many characters: a character is made of four at most."""
 
@@ -90,22 +92,27 @@ def check_name(name: str) -> str:
     """The name in NFC; UsageError when it may not be a username."""
     normal = normalize(name)
     if not 1 <= len(normal) <= NAME_MAX_CHARACTERS:
-        raise UsageError(f"a username has 1 to {NAME_MAX_CHARACTERS} characters")
+        raise UsageError(f"a username has 1 to {NAME_MAX_CHARACTERS} characters", _OTHER_NAME)
     if visible(normal) != normal or normal != normal.strip():
-        raise UsageError("a username has printable characters only, and no spaces at its ends")
+        raise UsageError(
+            "a username has printable characters only, and no spaces at its ends", _OTHER_NAME
+        )
     return normal
 
 
 def check_password(password: str, name: str, min_length: int) -> str:
     """The password, if this user may have it; UsageError says why not and never shows it."""
     if len(password) < min_length:
-        raise UsageError(f"the password has fewer than {min_length} characters")
+        raise UsageError(f"the password has fewer than {min_length} characters", _OTHER_PASSWORD)
     if len(password.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise UsageError(f"the password has more than {MAX_BYTES} bytes, and bcrypt takes no more")
+        raise UsageError(
+            f"the password has more than {MAX_BYTES} bytes, and bcrypt takes no more",
+            _OTHER_PASSWORD,
+        )
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
-        raise UsageError("the password has a control character in it")
+        raise UsageError("the password has a control character in it", _OTHER_PASSWORD)
     if normalize(password).casefold() == normalize(name).casefold():
-        raise UsageError("the password is the username")
+        raise UsageError("the password is the username", _OTHER_PASSWORD)
     return password
 
 

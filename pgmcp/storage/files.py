@@ -63,7 +63,11 @@ def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes | None:
     finally:
         os.close(descriptor)
     if len(data) > max_bytes:
-        raise FileError(f"larger than the {max_bytes} bytes allowed", origin=str(path))
+        raise FileError(
+            f"larger than the {max_bytes} bytes allowed",
+            "Name the right file, or take out of it what is not needed.",
+            origin=str(path),
+        )
     return data
 
 

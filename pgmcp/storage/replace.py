@@ -143,7 +143,11 @@ def _locked(target: Path) -> Iterator[None]:
         if os.fstat(descriptor).st_size == 0:
             _keep_owner(descriptor, target)
         if not lock_within(descriptor, LOCK_WAIT_SECONDS, _RETRY_SECONDS):
-            raise FileError(f"locked by another process ({lock})", origin=str(target))
+            raise FileError(
+                f"locked by another process ({lock})",
+                "Try again when that process is done, or end it.",
+                origin=str(target),
+            )
         yield
     finally:
         os.close(descriptor)

@@ -61,7 +61,9 @@ class CredentialFile(Generic[T]):
             _log.warning("WARNING: others could read %s; its mode is now 0600", self.path)
         data = self.read()
         if data is None:
-            raise FileError("file not found", origin=str(self.path))
+            raise FileError(
+                "file not found", "Put it back; what it said last holds.", origin=str(self.path)
+            )
         value = self.parsed(data)
         with self._swap_lock:
             old = self.value
