@@ -88,7 +88,7 @@ def test_a_missing_folder_is_a_file_error(tmp_path: Path) -> None:
 _FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from pgmcp import replace
+from pgmcp.storage import replace
 from pgmcp.errors import FileError
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_else(tmp_path: Path
 _ENDLESS = """
 import sys
 from pathlib import Path
-from pgmcp import replace
+from pgmcp.storage import replace
 number = 0
 while True:
     number += 1
@@ -153,7 +153,7 @@ def test_a_file_that_others_can_read_is_tightened(tmp_path: Path) -> None:
 _TIGHTEN = """
 import os, sys
 from pathlib import Path
-from pgmcp import replace
+from pgmcp.storage import replace
 from pgmcp.errors import FileError
 os.setuid(65534)
 try:
