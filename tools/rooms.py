@@ -69,11 +69,11 @@ def _reached(room: str, rooms: Mapping[str, list[str]]) -> set[str]:
 
 
 def _purpose(room: str) -> str:
-    """The first sentence of the room's docstring."""
+    """The first paragraph of the room's docstring; "" for a room that is not there."""
     folder = ROOT / PACKAGE / ("" if room == PACKAGE else room)
     path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-    return docstring.split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+    docstring = path.exists() and ast.get_docstring(ast.parse(path.read_text()))
+    return (docstring or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
 
 
 @cache
