@@ -21,6 +21,7 @@ from types import ModuleType
 
 import pytest
 
+from pgmcp.cli import flags
 from tests.one_file import (
     CLONE,
     NAME,
@@ -162,6 +163,14 @@ def test_without_git_or_a_given_time_the_build_still_has_one(
 
 
 # Starting ----------------------------------------------------------------------------------------
+
+
+def test_its_folders_can_be_listed(built: Path) -> None:
+    """The verbs are those of a folder, and the file is not one."""
+    ended = subprocess.run(
+        [sys.executable, built / NAME, "-help"], env={}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == flags.usage()
 
 
 def test_it_starts_with_an_empty_environment(built: Path) -> None:

@@ -30,7 +30,7 @@ from importlib.util import MAGIC_NUMBER, spec_from_loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
     from typing import Any
@@ -52,10 +52,27 @@ def install(loader: Any) -> None:
         tag = SOURCE_TAG
         index = loader.get_data(os.path.join(loader.archive, "index", tag))
     archive = os.path.abspath(loader.archive)
-    sys.meta_path.insert(0, Importer(archive, index.decode(), compiled=tag != SOURCE_TAG))
+    importer = Importer(archive, index.decode(), compiled=tag != SOURCE_TAG)
+    sys.meta_path.insert(0, importer)
+    # Before zipimport's, which would read the table of contents of whatever is at the path now.
+    sys.path_hooks.insert(0, importer.folder)
     # Python put the archive there, and only for the two modules that are loaded now.
     if sys.path and sys.path[0] == loader.archive:
         del sys.path[0]
+
+
+class Folder:
+    """The modules directly in a package, each with whether it is a package itself."""
+
+    def __init__(self, modules: Iterable[tuple[str, bool]]) -> None:
+        self._modules = sorted(modules)
+
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        """As pkgutil wants them."""
+        return ((prefix + name, is_package) for name, is_package in self._modules)
+
+    def find_spec(self, name: str, target: object = None) -> None:
+        """Nothing: what is here the importer finds."""
 
 
 class Importer:
@@ -101,6 +118,8 @@ class Importer:
             spec = spec_from_loader(name, self, origin=origin, is_package=module[0])  # type: ignore[arg-type]
             assert spec is not None
             spec.has_location = True
+            if found[0]:
+                spec.submodule_search_locations = [origin.rpartition("/")[0]]
             return spec
         if name == "dataclasses" and self._methods is not None:
             return self._with_methods(name, *self._methods)
@@ -129,6 +148,18 @@ class Importer:
         spec.loader.exec_module = exec_module
         module_spec: ModuleSpec = spec
         return module_spec
+
+    def folder(self, path: str) -> Folder:
+        """What lists the modules in a package's folder, for pkgutil; ImportError for any other."""
+        inside = f"{self._archive}/lib/"
+        if not path.startswith(inside):
+            raise ImportError(path)
+        package = path.removeprefix(inside).replace("/", ".") + "."
+        return Folder(
+            (name.removeprefix(package), module[0])
+            for name, module in self._modules.items()
+            if name.startswith(package) and "." not in name.removeprefix(package)
+        )
 
     def find_distributions(self, context: Any) -> Iterator[Any]:
         """The distributions for importlib.metadata, which pg8000 and scramp ask for a version."""
