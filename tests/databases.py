@@ -60,6 +60,7 @@ def pool_for(settings: Database, slots: Slots | None = None, **options: Any) -> 
 
 def open_databases(databases: Sequence[Database], **options: Any) -> DatabaseSet:
     """Databases as a server has them; the test closes their pools."""
+    options = {"max_connections_total": 50} | options
     return DatabaseSet.of(Pools(databases, require_safe_role, **options))
 
 
