@@ -118,7 +118,7 @@ class Importer:
             spec = spec_from_loader(name, self, origin=origin, is_package=module[0])  # type: ignore[arg-type]
             assert spec is not None
             spec.has_location = True
-            if found[0]:
+            if module[0]:
                 spec.submodule_search_locations = [origin.rpartition("/")[0]]
             return spec
         if name == "dataclasses" and self._methods is not None:
