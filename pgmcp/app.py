@@ -104,7 +104,7 @@ class App:
                 reader,
                 writer,
                 service.dispatcher,
-                lambda call: service.context(service.everybody, call, stdio.SCOPE),
+                lambda call, client: service.context(service.everybody, call, client, stdio.SCOPE),
                 stop=stop,
                 limits=stdio.Limits(call_timeout_seconds=service.call_timeout_seconds),
             )

@@ -203,6 +203,12 @@ class HeaderMismatchError(RpcError):
     code, status = -32020, 400
 
 
+class MissingCapabilityError(RpcError):
+    """A call that needs what its client does not declare to have (2026-07-28, lifecycle)."""
+
+    code, status = -32021, 400
+
+
 class UnsupportedVersionError(RpcError):
     """A protocol version that is not served (2026-07-28, lifecycle)."""
 

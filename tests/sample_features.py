@@ -10,9 +10,12 @@ from pgmcp.auth.principal import VISITOR, Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.errors import DatabaseUnavailableError, LoginError, ToolError
 from pgmcp.gate.port import Database
+from pgmcp.mcp.client import Client as Asking
+from pgmcp.mcp.client import Send
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.feature import Annotations, Context, Prompt, Resource, Tool
 from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.result import Result, text
 from pgmcp.rpc.jsonrpc import Request
 from pgmcp.rpc.schema import arg
 
@@ -58,26 +61,26 @@ def _defect(_: Any, __: Context) -> NoReturn:
     raise KeyError("a secret detail")
 
 
-def _refuse(_: Any, context: Context) -> str:
-    return context.databases.get().label
+def _refuse(_: Any, context: Context) -> Result:
+    return text(context.databases.get().label)
 
 
-def _log_in(args: LoginArgs, _: Context) -> str:
+def _log_in(args: LoginArgs, _: Context) -> Result:
     if args.username == "flood":
         raise LoginError("too many failed authentication attempts", 42)
     if args.username == "broken":
         raise ToolError("no accounts here")
     if args.password != "right":
         raise LoginError("authentication failed: invalid username or password")
-    return '{"success": true}'
+    return text('{"success": true}')
 
 
-def _wait(_: Any, context: Context) -> str:
+def _wait(_: Any, context: Context) -> Result:
     ended = threading.Event()
     with context.call.on_cancel(ended.set):
         ended.wait(context.call.remaining())
     context.call.check()
-    return "waited"
+    return text("waited")
 
 
 TOOLS = (
@@ -86,18 +89,22 @@ TOOLS = (
         "Echo",
         "Says it again.",
         EchoArgs,
-        lambda args, _: args.text * args.times,
+        lambda args, _: text(args.text * args.times),
         Annotations(idempotent=False),
     ),
     Tool("refuse", "Refuse", "Fails with a ToolError.", NoArgs, _refuse),
     Tool("defect", "Defect", "Raises what nobody expects.", NoArgs, _defect),
     Tool("wait", "Wait", "Waits until it is cancelled.", NoArgs, _wait),
     Tool("authenticate_user", "Log in", "Hidden.", LoginArgs, _log_in, hidden=True, public=True),
-    Tool("secret", "Secret", "Hidden, not public.", NoArgs, lambda _, __: "found", hidden=True),
+    Tool(
+        "secret", "Secret", "Hidden, not public.", NoArgs, lambda _, __: text("found"), hidden=True
+    ),
 )
 RESOURCES = (
     Resource("test://doc", "doc", "Document", "A text.", "text/plain", lambda _: "the text"),
-    Resource("test://gone", "gone", "Gone", "Fails.", "text/plain", lambda c: _refuse(None, c)),
+    Resource(
+        "test://gone", "gone", "Gone", "Fails.", "text/plain", lambda c: c.databases.get().label
+    ),
 )
 PROMPTS = (
     Prompt("explore", "Explore", "Explores.", TopicArgs, lambda a: f"{a.topic}, {a.depth}"),
@@ -109,8 +116,8 @@ def sample_dispatcher() -> Dispatcher:
     return Dispatcher(Registry(TOOLS, RESOURCES, PROMPTS), server_version=VERSION)
 
 
-def context_for(call: Call) -> Context:
-    return Context(local(()), call, NoDatabases())
+def context_for(call: Call, client: Asking | None = None) -> Context:
+    return Context(local(()), call, NoDatabases(), client=client or Asking())
 
 
 @dataclass(frozen=True)
@@ -125,12 +132,14 @@ class Client:
         method: str,
         params: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        send: Send | None = None,
     ) -> Answer:
         members = dict(params or {})
         if self.meta is not None:
             members.setdefault("_meta", self.meta)
-        context = Context(self.principal, Call(60.0), NoDatabases())
-        return sample_dispatcher().answer(Request(method, members, 7), lambda: context, headers)
+        asking = Asking(members, headers, send)
+        context = Context(self.principal, Call(60.0), NoDatabases(), client=asking)
+        return sample_dispatcher().answer(Request(method, members, 7), context, headers)
 
     def result(self, method: str, params: dict[str, Any] | None = None) -> Any:
         answer = self.ask(method, params)

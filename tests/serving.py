@@ -16,6 +16,7 @@ from pgmcp.auth.principal import VISITOR, Principal
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Address
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
+from pgmcp.mcp.client import Client
 from pgmcp.mcp.dispatch import Answer
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
@@ -69,17 +70,14 @@ class Script:
     headers: list[Mapping[str, str] | None] = field(default_factory=list)
 
     def answer(
-        self,
-        message: Message,
-        context_of: Callable[[], Context],
-        headers: Mapping[str, str] | None,
+        self, message: Message, context: Context, headers: Mapping[str, str] | None
     ) -> Answer:
         self.seen.append(message)
         self.headers.append(headers)
         if not isinstance(message, Request):
             return Answer(202, None)
         method = self.methods.get(message.method, _echo)
-        value = method(message.params, context_of().call)
+        value = method(message.params, context.call)
         if isinstance(value, Answer):
             return value
         return Answer(200, jsonrpc.result(message.id, value))
@@ -111,9 +109,9 @@ class Served:
 def endpoint(
     gate: Gate, script: Script, inflight: InFlight, clients: list[ClientInfo], **options: Any
 ) -> Endpoint:
-    def context(principal: Principal, call: Call, client: ClientInfo) -> Context:
-        clients.append(client)
-        return Context(principal, call, NoDatabases())
+    def context(principal: Principal, call: Call, source: ClientInfo, client: Client) -> Context:
+        clients.append(source)
+        return Context(principal, call, NoDatabases(), client=client)
 
     return Endpoint(
         gate,

@@ -11,7 +11,6 @@ from mcp_types.methods import validate_server_result
 
 from pgmcp.calls.call import Call
 from pgmcp.mcp.dispatch import Answer, Dispatcher
-from pgmcp.mcp.feature import Context
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Notification, Request, Response
@@ -29,10 +28,6 @@ from tests.sample_features import (
 from tests.strategies import JSON
 
 VERSIONS = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]
-
-
-def never() -> Context:
-    raise AssertionError("nothing is asked of the context")
 
 
 @pytest.mark.parametrize("method", SERVED)
@@ -71,7 +66,7 @@ def test_initialize_without_a_version_is_refused() -> None:
 def test_only_what_is_there_is_announced() -> None:
     bare = Dispatcher(Registry(TOOLS[:1]), server_version="1")
     request = Request("initialize", {"protocolVersion": "2025-11-25"}, 1)
-    answer = bare.answer(request, lambda: context_for(Call(1.0)), None)
+    answer = bare.answer(request, context_for(Call(1.0)), None)
     assert answer.body is not None
     assert answer.body["result"]["capabilities"] == {"tools": {}}
     assert "get_schema_info" not in answer.body["result"]["instructions"]
@@ -88,7 +83,7 @@ def test_only_what_is_there_is_announced() -> None:
     ],
 )
 def test_notifications_and_responses_are_taken_without_a_word(message: jsonrpc.Message) -> None:
-    assert sample_dispatcher().answer(message, never, {}) == Answer(202, None)
+    assert sample_dispatcher().answer(message, context_for(Call(1.0)), {}) == Answer(202, None)
 
 
 @pytest.mark.parametrize("header", [None, *VERSIONS, " 2025-11-25\t"])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from pgmcp.auth.principal import VISITOR
+from pgmcp.calls.call import Call
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.mcp.dispatch import Dispatcher
-from pgmcp.mcp.feature import Context
+from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.jsonrpc import Request
-from tests.sample_features import META, VISITING, Client
+from tests.sample_features import META, VISITING, Client, NoArgs, context_for
 
 MODERN_VISITING = Client(principal=VISITOR, meta=META)
 
@@ -49,17 +50,12 @@ def test_a_visitor_may_do_nothing_else(client: Client, method: str, params: dict
 
 @pytest.mark.parametrize("refusal", [UnauthorizedError(), TooManyAttemptsError("later", 3)])
 def test_a_refusal_to_let_the_caller_in_is_the_transports_to_render(refusal: Exception) -> None:
-    def refuse() -> Context:
+    def refuse(_: Any, __: Context) -> NoReturn:
         raise refusal
 
-    dispatcher = Dispatcher(Registry(), server_version="1")
+    tool = Tool("refuse", "Refuse", "Refuses the caller.", NoArgs, refuse)
+    dispatcher = Dispatcher(Registry([tool]), server_version="1")
     with pytest.raises(type(refusal)):
-        dispatcher.answer(Request("ping", {}, 1), refuse, None)
-
-
-def test_a_defect_in_the_context_is_an_internal_error() -> None:
-    def fail() -> Context:
-        raise OSError("disk")
-
-    answer = Dispatcher(Registry(), server_version="1").answer(Request("ping", {}, 1), fail, None)
-    assert answer.body is not None and answer.body["error"]["code"] == -32603
+        dispatcher.answer(
+            Request("tools/call", {"name": "refuse"}, 1), context_for(Call(1.0)), None
+        )

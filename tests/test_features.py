@@ -7,8 +7,11 @@ the difference before committing it, since it is what every client will see.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
+import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +19,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pgmcp.features import prompts, resources, tools
+from pgmcp.features import discovery, prompts, resources, tools
+from pgmcp.features.tools import count_rows
 from pgmcp.mcp.feature import Prompt, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.schema import build
+from tools import docs
 
 TESTS = Path(__file__).parent
 SNAPSHOTS = TESTS / "snapshots" / "tools"
@@ -27,13 +32,6 @@ UPDATE = "PGMCP_UPDATE_SNAPSHOTS"
 REGISTRY = Registry(
     [dataclasses.replace(tool, hidden=False) for tool in tools.ALL], resources.ALL, prompts.ALL
 )
-
-
-def modules(package: ModuleType) -> list[str]:
-    """The names of the features' files, without those that begin with an underscore."""
-    assert package.__file__ is not None
-    folder = Path(package.__file__).parent
-    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
 def module_of(feature: object) -> str:
@@ -44,19 +42,58 @@ def module_of(feature: object) -> str:
     return str(function.__module__).rpartition(".")[2]
 
 
-@pytest.mark.parametrize(
-    "package", [tools, resources, prompts], ids=["tools", "resources", "prompts"]
-)
-def test_every_file_is_listed(package: ModuleType) -> None:
-    listed = {module_of(feature) for feature in package.ALL}
-    missing = set(modules(package)) - listed
-    assert not missing, (
-        f"{sorted(missing)}: add each to ALL in {package.__name__.replace('.', '/')}/__init__.py, "
-        "where clients shall see it; a file that is no feature begins with an underscore"
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of features, empty, that can be imported as `copied`."""
+    package = tmp_path / "copied"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "copied"]:
+        monkeypatch.delitem(sys.modules, name)
+    return package
+
+
+def copied(package: Path, name: str, source: ModuleType, *changes: tuple[str, str]) -> None:
+    """Put a changed copy of a feature's file into the package."""
+    text = Path(source.__file__ or "").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (package / f"{name}.py").write_text(text)
+
+
+def test_a_file_in_the_folder_is_listed_and_documented(folder: Path) -> None:
+    copied(folder, "tally", count_rows, ('name="count_rows"', 'name="tally"'))
+    copied(folder, "aardvark", count_rows, ('name="count_rows"', 'name="aardvark"'))
+    copied(
+        folder, "early", count_rows, ('name="count_rows"', 'name="early"'), ("rank=30", "rank=1")
     )
+    copied(folder, "_helper", count_rows)
+    listed = discovery.features(importlib.import_module("copied"), "TOOL", Tool)
+    assert [tool.name for tool in listed] == ["early", "aardvark", "tally"]
+    shown = Registry(listed).tools_for("modern")
+    assert [entry["name"] for entry in shown] == ["early", "aardvark", "tally"]
+    assert all(f"`{tool.name}`" in docs.render_tools(listed) for tool in listed)
 
 
-@pytest.mark.parametrize("name", modules(tools))
+@pytest.mark.parametrize("mended", ["give it TOOL = Tool(…)", "the same name"])
+def test_what_cannot_be_listed_says_what_to_do(folder: Path, mended: str) -> None:
+    if "TOOL" in mended:
+        (folder / "nothing.py").write_text("TOOL = 1\n")
+    else:
+        copied(folder, "renamed", count_rows)
+    with pytest.raises(TypeError, match=re.escape(mended)):
+        discovery.features(importlib.import_module("copied"), "TOOL", Tool)
+
+
+@pytest.mark.parametrize("package", [tools, resources, prompts], ids=lambda p: str(p.__name__))
+def test_every_file_is_listed(package: ModuleType) -> None:
+    files = {path.stem for path in Path(package.__file__ or "").parent.glob("[!_]*.py")}
+    assert files == {module_of(feature) for feature in package.ALL}
+
+
+@pytest.mark.parametrize("name", discovery.modules(tools))
 def test_every_tool_has_a_test_of_its_own(name: str) -> None:
     assert (TESTS / f"test_tool_{name}.py").exists(), f"write tests/test_tool_{name}.py"
 

@@ -216,7 +216,7 @@ def test_notifications_and_responses_get_no_answer() -> None:
 
 
 def test_a_defect_beneath_the_loop_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(_: object) -> Context:
+    def refuse(*_: object) -> Context:
         raise UnauthorizedError
 
     with conversation(context_of=refuse) as talk:

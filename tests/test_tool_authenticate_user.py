@@ -11,6 +11,7 @@ from pgmcp.features.tools import authenticate_user
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc.schema import build
 from tests.sample_features import NoDatabases
+from tests.tool_calls import text_of
 
 TOOL = authenticate_user.TOOL
 PASSWORD = "SecurePassword123!"
@@ -29,7 +30,7 @@ class OneUser:
 
 
 def log_in(context: Context, **arguments: object) -> str:
-    return TOOL.run(build(TOOL.args, arguments), context)
+    return text_of(TOOL.run(build(TOOL.args, arguments), context))
 
 
 CONTEXT = Context(VISITOR, Call(10), NoDatabases(), OneUser())

@@ -13,6 +13,7 @@ from pgmcp.features.tools import logout_user
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc.schema import build
 from tests.sample_features import NoDatabases
+from tests.tool_calls import text_of
 
 TOOL = logout_user.TOOL
 ALICE = Principal("session", "alice", "digest")
@@ -34,7 +35,7 @@ class OneSession:
 def test_it_ends_the_session_once() -> None:
     accounts = OneSession()
     context = Context(ALICE, Call(10), NoDatabases(), accounts)
-    answer = json.loads(TOOL.run(build(TOOL.args, {}), context))
+    answer = json.loads(text_of(TOOL.run(build(TOOL.args, {}), context)))
     assert answer == {"success": True, "message": "Logged out"}
     assert not accounts.open
     with pytest.raises(LoginError, match="without a session"):

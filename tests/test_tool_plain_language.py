@@ -13,7 +13,7 @@ from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.features.tools.query_database import TOOL
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc.schema import build
-from tests.tool_calls import calls, cells, sections
+from tests.tool_calls import calls, cells, sections, text_of
 from tools.postgres import Server
 
 SCHEMA = """
@@ -29,7 +29,7 @@ CREATE VIEW busy AS SELECT id, nextval('s') AS status FROM users;
 
 def ask(context: Context, text: str, **arguments: object) -> str:
     """The result of query_database."""
-    return TOOL.run(build(TOOL.args, {"query": text, **arguments}), context)
+    return text_of(TOOL.run(build(TOOL.args, {"query": text, **arguments}), context))
 
 
 @pytest.fixture

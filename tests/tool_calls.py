@@ -19,7 +19,9 @@ from pgmcp.errors import ToolError
 from pgmcp.features import resources
 from pgmcp.gate import port
 from pgmcp.gate.databases import DatabaseSet
+from pgmcp.mcp.content import Text
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.result import Result
 from pgmcp.rpc.schema import build
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server
@@ -74,7 +76,13 @@ class Calls:
 
     def __call__(self, tool: Tool, **arguments: Any) -> str:
         """The text of a call that succeeds."""
-        return tool.run(build(tool.args, arguments), self.context)
+        return text_of(self.result(tool, **arguments))
+
+    def result(self, tool: Tool, **arguments: Any) -> Result:
+        """The result of a call that succeeds."""
+        outcome = tool.run(build(tool.args, arguments), self.context)
+        assert isinstance(outcome, Result)
+        return outcome
 
     def failure(self, tool: Tool, **arguments: Any) -> str:
         """What a client reads of a call that fails."""
@@ -105,6 +113,14 @@ def fresh(server: Server, sql: str = "") -> Iterator[Calls]:
             yield ready
     finally:
         server.drop_database(name)
+
+
+def text_of(outcome: object) -> str:
+    """The text of a result that is one text."""
+    assert isinstance(outcome, Result)
+    (part,) = outcome.content
+    assert isinstance(part, Text)
+    return part.text
 
 
 def sections(text: str) -> list[list[str]]:

@@ -11,9 +11,18 @@ from typing import Any, Protocol
 
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call
+from pgmcp.calls.stream import Stream
 from pgmcp.calls.trail import Trail
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.gate.port import Database
+from pgmcp.mcp.client import Client
+from pgmcp.mcp.result import InputRequired, Result
+
+Outcome = Result | InputRequired | Stream
+"""What a tool returns: its result, a question that comes first, or a stream that ends in a result
+and holds no thread until then."""
+
+DEFAULT_RANK = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +39,27 @@ class Annotations:
 class Tool:
     """A tool: `args` is a frozen dataclass that is its schema, its checks and its typed arguments.
 
-    `hidden` keeps it out of `tools/list`; `public` lets a visitor call it.
-    `run` returns the text of the result, or raises a ToolError that becomes an `isError` result.
+    `run` returns an outcome (`return text(…)` for most), or raises a ToolError that becomes an
+    `isError` result. `output`: what `Result.structured` conforms to, a frozen dataclass of `arg`s
+    or a JSON Schema. `hidden` keeps it out of `tools/list`; `public` lets a visitor call it.
+    `rank` is its place in the list, before those of higher rank and, among equals, by name.
     """
 
     name: str
     title: str
     description: str
     args: type[Any]
-    run: Callable[[Any, Context], str]
+    run: Callable[[Any, Context], Outcome]
     annotations: Annotations = field(default_factory=Annotations)
+    output: type[Any] | Mapping[str, Any] | None = None
     hidden: bool = False
     public: bool = False
+    rank: int = DEFAULT_RANK
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A readable document. `read` returns its text."""
+    """A readable document. `read` returns its text; `rank` as for a tool."""
 
     uri: str
     name: str
@@ -54,17 +67,20 @@ class Resource:
     description: str
     mime_type: str
     read: Callable[[Context], str]
+    rank: int = DEFAULT_RANK
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt: `args` is a frozen dataclass of strings; `render` returns the user message."""
+    """A prompt: `args` is a frozen dataclass of strings; `render` returns the user message;
+    `rank` as for a tool."""
 
     name: str
     title: str
     description: str
     args: type[Any]
     render: Callable[[Any], str]
+    rank: int = DEFAULT_RANK
 
 
 class Databases(Protocol):
@@ -100,7 +116,10 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a feature may use while it serves one request, and the trail that the request leaves."""
+    """What a feature may use while it serves one request, and the trail that the request leaves.
+
+    A call that runs long looks at `call.check()`, and may tell the `client` how far it is.
+    """
 
     principal: Principal
     call: Call
@@ -109,3 +128,4 @@ class Context:
     resources: Mapping[str, Resource] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
     model: Model | None = None
+    client: Client = field(default_factory=Client)

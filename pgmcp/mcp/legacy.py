@@ -7,16 +7,14 @@ that ask before `notifications/initialized` (they pipeline) are answered.
 from __future__ import annotations
 
 from pgmcp.errors import InvalidParamsError, MethodNotFoundError
+from pgmcp.mcp.era import LEGACY_VERSIONS as VERSIONS
 from pgmcp.mcp.feature import Context
-from pgmcp.mcp.methods import SHARED, Params, Result
+from pgmcp.mcp.methods import SHARED, Members, Params, Served
 from pgmcp.mcp.server import Server
 from pgmcp.rpc.jsonrpc import Request
 
-VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-"""Newest first. 2025-03-26 would also want batches: no client sends any, and none is taken."""
 
-
-def serve(server: Server, request: Request, context: Context) -> Result:
+def serve(server: Server, request: Request, context: Context) -> Served:
     """The result of one request; RpcError when it is refused."""
     if request.method == "initialize":
         return _initialize(server, request.params)
@@ -28,7 +26,7 @@ def serve(server: Server, request: Request, context: Context) -> Result:
     return method.serve(server.registry, request.params, context)
 
 
-def _initialize(server: Server, params: Params) -> Result:
+def _initialize(server: Server, params: Params) -> Members:
     asked = params.get("protocolVersion")
     if not isinstance(asked, str):
         raise InvalidParamsError("params.protocolVersion: required, expected a string")

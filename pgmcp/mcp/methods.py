@@ -1,7 +1,7 @@
 """The methods that both eras of the protocol share: tools, resources and prompts.
 
-The rule: a method maps parameters to the bare members of its result; what wraps them (result type,
-caching, server information) belongs to the era.
+The rule: a method maps parameters to the bare members of its result, now or later; what wraps them
+(result type, caching, server information) belongs to the era.
 """
 
 from __future__ import annotations
@@ -10,23 +10,40 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pgmcp.calls.stream import Stream
 from pgmcp.errors import (
     ArgumentError,
     InvalidParamsError,
+    MissingCapabilityError,
     ResourceNotFoundError,
     RpcError,
     ToolError,
     ToolExecutionError,
 )
-from pgmcp.mcp.feature import Context
+from pgmcp.mcp.client import Client
+from pgmcp.mcp.content import Text
+from pgmcp.mcp.era import Era
+from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.result import InputRequired, Result, plain
 from pgmcp.rpc.schema import build
 
 Params = dict[str, Any]
-Result = dict[str, Any]
+Members = dict[str, Any]
 
 _LIST_TTL_MS = 300_000
 _SHOWN_CHARS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A result that comes when `stream` ends: `members` makes it of what the stream ended with."""
+
+    stream: Stream
+    members: Callable[[Any], Members]
+
+
+Served = Members | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,71 +54,98 @@ class Method:
     not let it. `name_param`: the parameter that the header Mcp-Name repeats.
     """
 
-    serve: Callable[[Registry, Params, Context], Result]
+    serve: Callable[[Registry, Params, Context], Served]
     ttl_ms: int | None = None
     name_param: str | None = None
 
 
-def _list_tools(registry: Registry, params: Params, _: Context) -> Result:
+def _list_tools(registry: Registry, params: Params, context: Context) -> Members:
     _refuse_cursor(params)
-    return {"tools": registry.tool_list}
+    return {"tools": registry.tools_for(context.client.era)}
 
 
-def _call_tool(registry: Registry, params: Params, context: Context) -> Result:
+def _call_tool(registry: Registry, params: Params, context: Context) -> Served:
     name = _string(params, "name")
     tool = registry.tools.get(name)
     if tool is None:
         raise InvalidParamsError(f"unknown tool: {_short(name)}")
+    era = context.client.era
     try:
-        text = tool.run(build(tool.args, _arguments(params)), context)
+        outcome = tool.run(build(tool.args, _arguments(params)), context)
     except ToolError as failure:
         context.trail.failed(failure)
         if not tool.hidden:
-            return {"content": [_text(failure.for_client())], "isError": True}
+            return tool_result(tool, Result((Text(failure.for_client()),), is_error=True), era)
         if isinstance(failure, ArgumentError):
             raise InvalidParamsError("Invalid params", failure.message) from None
         raise ToolExecutionError(failure.message) from None
-    return {"content": [_text(text)]}
+    if isinstance(outcome, Result):
+        return tool_result(tool, outcome, era)
+    if isinstance(outcome, Stream):
+        return Later(outcome, lambda result: tool_result(tool, result, era))
+    return _input_required(outcome, context.client)
 
 
-def _list_resources(registry: Registry, params: Params, _: Context) -> Result:
+def tool_result(tool: Tool, result: Result, era: Era) -> Members:  # noqa: ARG001 - for tests
+    """The members of a tool's result. Old clients take no structured value but an object."""
+    members: Members = {"content": [part.encoded() for part in result.content]}
+    if result.structured is not None:
+        structured = plain(result.structured)
+        if era == "modern" or isinstance(structured, dict):
+            members["structuredContent"] = structured
+    if result.is_error:
+        members["isError"] = True
+    return members
+
+
+def _input_required(outcome: InputRequired, client: Client) -> Members:
+    if not client.can_ask:
+        raise MissingCapabilityError(
+            "this call needs an answer from the user, and this client cannot ask for one",
+            {"requiredCapabilities": {"elicitation": {}}},
+        )
+    forms = {key: form.encoded() for key, form in outcome.forms.items()}
+    return {"resultType": "input_required", "inputRequests": forms}
+
+
+def _list_resources(registry: Registry, params: Params, _: Context) -> Members:
     _refuse_cursor(params)
     return {"resources": registry.resource_list}
 
 
-def _list_templates(_: Registry, params: Params, __: Context) -> Result:
+def _list_templates(_: Registry, params: Params, __: Context) -> Members:
     _refuse_cursor(params)
     return {"resourceTemplates": []}
 
 
-def _read_resource(registry: Registry, params: Params, context: Context) -> Result:
+def _read_resource(registry: Registry, params: Params, context: Context) -> Members:
     uri = _string(params, "uri")
     resource = registry.resources.get(uri)
     if resource is None:
         raise ResourceNotFoundError(f"unknown resource: {_short(uri)}", {"uri": uri})
     try:
-        text = resource.read(context)
+        body = resource.read(context)
     except ToolError as failure:
         context.trail.failed(failure)
         raise RpcError(f"cannot read {uri}: {failure.for_client()}") from None
-    return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": text}]}
+    return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": body}]}
 
 
-def _list_prompts(registry: Registry, params: Params, _: Context) -> Result:
+def _list_prompts(registry: Registry, params: Params, _: Context) -> Members:
     _refuse_cursor(params)
     return {"prompts": registry.prompt_list}
 
 
-def _get_prompt(registry: Registry, params: Params, _: Context) -> Result:
+def _get_prompt(registry: Registry, params: Params, _: Context) -> Members:
     name = _string(params, "name")
     prompt = registry.prompts.get(name)
     if prompt is None:
         raise InvalidParamsError(f"unknown prompt: {_short(name)}")
     try:
-        text = prompt.render(build(prompt.args, _arguments(params)))
+        body = prompt.render(build(prompt.args, _arguments(params)))
     except ArgumentError as failure:
         raise InvalidParamsError(failure.message) from None
-    message = {"role": "user", "content": _text(text)}
+    message = {"role": "user", "content": Text(body).encoded()}
     return {"description": prompt.description, "messages": [message]}
 
 
@@ -136,10 +180,6 @@ def _refuse_cursor(params: Params) -> None:
     # Every list is one page, so no cursor was ever handed out.
     if params.get("cursor") is not None:
         raise InvalidParamsError("params.cursor: not a cursor of this server")
-
-
-def _text(text: str) -> dict[str, str]:
-    return {"type": "text", "text": text}
 
 
 def _short(text: str) -> str:

@@ -19,51 +19,39 @@ from pgmcp.errors import (
     ResourceNotFoundError,
     UnsupportedVersionError,
 )
-from pgmcp.mcp import legacy
+from pgmcp.mcp.era import CAPABILITIES_KEY, PREFIX, VERSION_KEY, Headers, meta_of
+from pgmcp.mcp.era import MODERN_VERSIONS as VERSIONS
 from pgmcp.mcp.feature import Context
-from pgmcp.mcp.methods import SHARED, Method, Params, Result
+from pgmcp.mcp.methods import SHARED, Later, Members, Method, Served
 from pgmcp.mcp.server import Server
 from pgmcp.rpc.jsonrpc import Request
 
-VERSIONS = ("2026-07-28",)
-
-Headers = Mapping[str, str]
-
-_PREFIX = "io.modelcontextprotocol/"
-_VERSION = _PREFIX + "protocolVersion"
-_CAPABILITIES = _PREFIX + "clientCapabilities"
-_SERVER_INFO = _PREFIX + "serverInfo"
+_SERVER_INFO = PREFIX + "serverInfo"
 _DISCOVER_TTL_MS = 300_000
 
 
-def speaks(params: Params, headers: Headers | None) -> bool:
-    """Whether a request is of this era: by its `_meta`, or by a version header that no handshake
-    agreed on. Its method's name and the header Mcp-Method say nothing: old clients send both."""
-    if _VERSION in _meta(params):
-        return True
-    named = (headers or {}).get("mcp-protocol-version")
-    return named is not None and named.strip(" \t") not in legacy.VERSIONS
-
-
-def serve(server: Server, request: Request, context: Context, headers: Headers | None) -> Result:
+def serve(server: Server, request: Request, context: Context, headers: Headers | None) -> Served:
     """The result of one request; `headers` is None on stdio. RpcError when it is refused."""
     method = SHARED.get(request.method)
-    _check_meta(_meta(request.params), headers)
+    _check_meta(meta_of(request.params), headers)
     if headers is not None:
         _check_headers(request, method, headers)
-    _check_version(_meta(request.params)[_VERSION])
+    _check_version(meta_of(request.params)[VERSION_KEY])
     if request.method == "server/discover":
         return _complete(server, _discovery(server), _DISCOVER_TTL_MS)
     if method is None:
         raise MethodNotFoundError(f"method not found: {request.method[:100]}")
     try:
-        members = method.serve(server.registry, request.params, context)
+        served = method.serve(server.registry, request.params, context)
     except ResourceNotFoundError as missing:  # this era has no -32002 (resources, "Errors")
         raise InvalidParamsError(missing.message, missing.data) from None
-    return _complete(server, members, method.ttl_ms)
+    if isinstance(served, Later):
+        members = served.members
+        return Later(served.stream, lambda result: _complete(server, members(result), None))
+    return _complete(server, served, method.ttl_ms)
 
 
-def _discovery(server: Server) -> Result:
+def _discovery(server: Server) -> Members:
     return {
         "supportedVersions": list(VERSIONS),
         "capabilities": server.capabilities(),
@@ -71,7 +59,7 @@ def _discovery(server: Server) -> Result:
     }
 
 
-def _complete(server: Server, members: Result, ttl_ms: int | None) -> Result:
+def _complete(server: Server, members: Members, ttl_ms: int | None) -> Members:
     # Private: what a caller may see depends on who it is.
     caching = {} if ttl_ms is None else {"ttlMs": ttl_ms, "cacheScope": "private"}
     meta = {"_meta": {_SERVER_INFO: server.info()}}
@@ -81,23 +69,18 @@ def _complete(server: Server, members: Result, ttl_ms: int | None) -> Result:
 # -- the checks, in their order --------------------------------------------------------------------
 
 
-def _meta(params: Params) -> dict[str, Any]:
-    meta = params.get("_meta")
-    return meta if isinstance(meta, dict) else {}
-
-
-def _check_meta(meta: dict[str, Any], headers: Headers | None) -> None:
-    if _VERSION not in meta:
+def _check_meta(meta: Mapping[str, Any], headers: Headers | None) -> None:
+    if VERSION_KEY not in meta:
         # Only a header brought the request here: when nobody knows its version, say that first.
         _check_version(_header(headers or {}, "mcp-protocol-version"))
-    for key, kind, noun in ((_VERSION, str, "a string"), (_CAPABILITIES, dict, "an object")):
+    for key, kind, noun in ((VERSION_KEY, str, "a string"), (CAPABILITIES_KEY, dict, "an object")):
         if not isinstance(meta.get(key), kind):
             raise MissingMetaError(f'params._meta["{key}"]: required, expected {noun}')
 
 
 def _check_headers(request: Request, method: Method | None, headers: Headers) -> None:
     expected = {
-        "MCP-Protocol-Version": _meta(request.params)[_VERSION],
+        "MCP-Protocol-Version": meta_of(request.params)[VERSION_KEY],
         "Mcp-Method": request.method,
     }
     name = request.params.get(method.name_param) if method and method.name_param else None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Prompt, Resource, Tool
 from pgmcp.rpc.schema import json_schema
 
@@ -35,18 +36,43 @@ class Registry:
         self.resources = _by(lambda resource: resource.uri, resources)
         self.prompts = _by(lambda prompt: _checked(prompt.name), prompts)
         self.tool_list = [_tool(tool) for tool in self.tools.values() if not tool.hidden]
+        self._legacy_tool_list = [_for_legacy(entry) for entry in self.tool_list]
         self.resource_list = [_resource(resource) for resource in self.resources.values()]
         self.prompt_list = [_prompt(prompt) for prompt in self.prompts.values()]
 
+    def named(self, method: str) -> Mapping[str, Tool | Resource | Prompt]:
+        """What a method that names a feature may name."""
+        if method == "tools/call":
+            return self.tools
+        return self.prompts if method == "prompts/get" else self.resources
+
+    def tools_for(self, era: Era) -> list[JsonObject]:
+        """The listed tools as clients of an era may see them."""
+        return self.tool_list if era == "modern" else self._legacy_tool_list
+
+
+def output_schema(tool: Tool) -> JsonObject | None:
+    """The JSON Schema of a tool's structured results, None when it has none."""
+    if tool.output is None:
+        return None
+    return json_schema(tool.output) if isinstance(tool.output, type) else dict(tool.output)
+
+
+def _for_legacy(listed: JsonObject) -> JsonObject:
+    """Without a schema whose root is no object: such a one makes old clients drop the list."""
+    if listed.get("outputSchema", {}).get("type", "object") == "object":
+        return listed
+    return {name: value for name, value in listed.items() if name != "outputSchema"}
+
 
 def _by(key: Callable[[T], str], features: Iterable[T]) -> Mapping[str, T]:
-    found: dict[str, T] = {}
+    by_name: dict[str, T] = {}
     for feature in features:
         name = key(feature)
-        if name in found:
+        if name in by_name:
             raise ValueError(f"{name}: registered twice")
-        found[name] = feature
-    return found
+        by_name[name] = feature
+    return by_name
 
 
 def _checked(name: str) -> str:
@@ -57,11 +83,14 @@ def _checked(name: str) -> str:
 
 def _tool(tool: Tool) -> JsonObject:
     hints = tool.annotations
+    schema = output_schema(tool)
+    output = {} if schema is None else {"outputSchema": schema}
     return {
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
         "inputSchema": json_schema(tool.args),
+        **output,
         "annotations": {
             "title": tool.title,
             "readOnlyHint": hints.read_only,

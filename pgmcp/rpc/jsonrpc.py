@@ -121,6 +121,11 @@ def result(request_id: str | int, value: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "result": value}
 
 
+def notification(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """A message that expects no answer."""
+    return {"jsonrpc": "2.0", "method": method, "params": params}
+
+
 def error(request_id: str | int | None, failure: RpcError) -> dict[str, Any]:
     """The response to a request that failed; no `id` member when it is not known.
 

@@ -19,6 +19,7 @@ from pgmcp.config.model import Config
 from pgmcp.config.tls import Tls
 from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError
+from pgmcp.mcp.client import Client
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.server import NAME
 from pgmcp.server.observation import Observation
@@ -184,13 +185,15 @@ class HttpFront:
     def _endpoint(self, service: Service, metrics: Page | None) -> Endpoint:
         authentication = self._authentication
 
-        def context(principal: Principal, call: Call, client: ClientInfo) -> Context:
+        def context(
+            principal: Principal, call: Call, source: ClientInfo, client: Client
+        ) -> Context:
             accounts = (
-                authentication.logins.for_request(client.address, principal)
+                authentication.logins.for_request(source.address, principal)
                 if authentication
                 else None
             )
-            return service.context(principal, call, client.address, accounts)
+            return service.context(principal, call, client, source.address, accounts)
 
         return Endpoint(
             authentication.gate(service.config) if authentication else OpenGate(service.everybody),

@@ -66,7 +66,7 @@ class Observation:
             ("what", "outcome"),
         )
 
-    # -- what `mcp.observed` tells -----------------------------------------------------------------
+    # -- what `mcp.dispatch` tells -----------------------------------------------------------------
 
     def admit(self, method: str) -> None:
         """AuditError when a call of this method may not run now."""

@@ -19,9 +19,9 @@ from pgmcp.errors import DatabaseRefusedError
 from pgmcp.features import prompts, resources, tools
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
-from pgmcp.mcp.dispatch import Answering, Dispatcher
+from pgmcp.mcp.client import Client
+from pgmcp.mcp.dispatch import Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, Model
-from pgmcp.mcp.observed import Observed, Observer
 from pgmcp.mcp.registry import Registry
 from pgmcp.server.observation import ObservedLogins
 from pgmcp.server.witness import WitnessedDatabase
@@ -101,9 +101,10 @@ class Service:
         """The service of a configuration, with its databases and the language model, None without
         one; `observer` is told of each call."""
         features = registry(config)
-        dispatcher = Dispatcher(features, server_version=pgmcp.__version__)
-        observed = Observed(dispatcher, features, observer, clock=time.monotonic)
-        return cls(config, databases, features, observed, model)
+        dispatcher = Dispatcher(
+            features, server_version=pgmcp.__version__, observer=observer, clock=time.monotonic
+        )
+        return cls(config, databases, features, dispatcher, model)
 
     @property
     def everybody(self) -> Principal:
@@ -131,11 +132,13 @@ class Service:
         self,
         principal: Principal,
         call: Call,
+        client: Client,
         address: str,
         accounts: RequestLogins | None = None,
     ) -> Context:
-        """The context of a call that came from `address`."""
+        """The context of a call that came from `client` at `address`."""
         trail = Trail(call.request_id, principal, address)
         reach = Reach(self.databases, principal, call, trail)
         observed = None if accounts is None else ObservedLogins(accounts, trail)
-        return Context(principal, call, reach, observed, self.registry.resources, trail, self.model)
+        resources = self.registry.resources
+        return Context(principal, call, reach, observed, resources, trail, self.model, client)

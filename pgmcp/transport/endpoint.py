@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn, Protocol
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call, Keep
 from pgmcp.errors import AuthError, HttpError, OverloadedError, PgmcpError, UnauthorizedError
+from pgmcp.mcp.client import Client, Send
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
 from pgmcp.net.addresses import address_key
@@ -98,6 +99,8 @@ class Asked:
 
 Page = Callable[[Head, str], Response]
 """A page to GET: from the head and the socket's other end to the answer."""
+MakeContext = Callable[[Principal, Call, ClientInfo, Client], Context]
+"""What a call runs in: who asks, the call, where from, and the client as the message has it."""
 
 
 class Endpoint:
@@ -114,7 +117,7 @@ class Endpoint:
         self,
         gate: Gate,
         dispatcher: Answering,
-        make_context: Callable[[Principal, Call, ClientInfo], Context],
+        make_context: MakeContext,
         *,
         inflight: InFlight,
         call_timeout_seconds: float,
@@ -251,14 +254,15 @@ class Endpoint:
         tracking = self._inflight.track(scope, message.id, call)
         return Asked(admission, principal, message, call, message.method in _BRIEF, tracking)
 
-    def answer(self, asked: Asked) -> Response:
-        """The answer to a request; PgmcpError."""
-        client = asked.admission.client
-        answer = self._dispatcher.answer(
-            asked.message,
-            lambda: self._make_context(asked.principal, asked.call, client),
-            asked.admission.head.headers,
-        )
+    def answer(self, asked: Asked, send: Send | None = None) -> Response:
+        """The answer to a request; PgmcpError. `send` takes messages that come before it, where
+        the client can take them."""
+        message, headers = asked.message, asked.admission.head.headers
+        client = Client(message.params, headers, send)
+        context = self._make_context(asked.principal, asked.call, asked.admission.client, client)
+        answer = self._dispatcher.answer(message, context, headers)
+        if answer.held is not None:
+            return Response(answer.status, None, held=answer.held)
         if answer.body is None:
             return ACCEPTED
         data = jsonrpc.encode_long(answer.body)

@@ -13,13 +13,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import InternalError, InvalidRequestError, RpcError
 from pgmcp.logs.log import during
-from pgmcp.mcp.dispatch import Answering
+from pgmcp.mcp.client import Client
+from pgmcp.mcp.dispatch import Answering, HeldAnswer
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Notification, Request
@@ -27,6 +30,8 @@ from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import BODY_BYTES
 
 SCOPE = "stdio"
+MakeContext = Callable[[Call, Client], Context]
+"""What a call runs in: the call, and the client as the message has it."""
 
 _MAX_LINE_BYTES = BODY_BYTES
 _DISCARD_BYTES = 64 * 1024
@@ -52,7 +57,7 @@ def serve(
     reader: BinaryIO,
     writer: BinaryIO,
     dispatcher: Answering,
-    context_of: Callable[[Call], Context],
+    context_of: MakeContext,
     *,
     stop: threading.Event,
     limits: Limits | None = None,
@@ -77,6 +82,7 @@ def serve(
     # in wait() never returns.
     while reading.is_alive() and not over():
         reading.join(_LOOK_SECONDS)
+    loop.end_streams()  # they would never be drained
     drained = clock() + loop.limits.drain_seconds
     while not over() and clock() < drained and not loop.inflight.wait_empty(_LOOK_SECONDS):
         continue
@@ -97,10 +103,16 @@ def own_streams() -> tuple[BinaryIO, BinaryIO]:
     return reader, writer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
+    """A request on its way. `answered`: its answer is out, and nothing may follow; `held` is set
+    while that is a stream, and `registered` is what ends with it."""
+
     request: Request
     call: Call
+    answered: bool = False
+    held: HeldAnswer | None = None
+    registered: ExitStack = field(default_factory=ExitStack)
 
 
 class _Loop:
@@ -110,7 +122,7 @@ class _Loop:
         self,
         writer: BinaryIO,
         dispatcher: Answering,
-        context_of: Callable[[Call], Context],
+        context_of: MakeContext,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
@@ -126,6 +138,9 @@ class _Loop:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_MAX_WAITING)
         self._idle = threading.Semaphore(0)
         self._workers: list[threading.Thread] = []
+        self._held: set[_Job] = set()
+        self._held_lock = threading.Lock()
+        self._to_write: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
     def read(self, reader: BinaryIO) -> None:
         """Take lines until there are no more."""
@@ -186,24 +201,96 @@ class _Loop:
                 with during(job.call.request_id):
                     self._answer(job)
             finally:
-                self.inflight.end(SCOPE, job.request.id, job.call)
+                if job.held is None:
+                    self._end(job)
                 self._idle.release()
+
+    def _end(self, job: _Job) -> None:
+        self.inflight.end(SCOPE, job.request.id, job.call)
 
     def _answer(self, job: _Job) -> None:
         if not self._wanted(job.call):
             return
         request = job.request
         try:
-            answer = self._dispatcher.answer(request, lambda: self._context_of(job.call), None)
+            client = Client(request.params, None, partial(self._send, job))
+            context = self._context_of(job.call, client)
+            answer = self._dispatcher.answer(request, context, None)
             body = answer.body
+            job.held = answer.held
         except Exception:  # noqa: BLE001 - a defect in one request must not end the others
             import secrets  # here: it loads OpenSSL, which a start can do without
 
             incident = secrets.token_hex(4)
             _log.exception("internal error %s in %a", incident, request.method[:100])
             body = jsonrpc.error(request.id, InternalError(incident))
-        if body is not None and self._wanted(job.call):
-            self._write(body)
+        if job.held is not None:
+            self._hold(job, job.held)
+        elif body is not None and self._wanted(job.call):
+            self._write_last(job, body)
+
+    # -- what comes before an answer, and answers that are held open -------------------------------
+
+    def _send(self, job: _Job, message: dict[str, Any]) -> None:
+        """Write a message that comes before the answer to `job`."""
+        if self._wanted(job.call):
+            line = jsonrpc.encode_long(message)
+            with self._writer_lock:
+                if not job.answered:
+                    self._write_line(line)
+
+    def _write_last(self, job: _Job, body: dict[str, Any]) -> None:
+        line = jsonrpc.encode_long(body)
+        with self._writer_lock:
+            job.answered = True
+            self._write_line(line)
+
+    def _hold(self, job: _Job, held: HeldAnswer) -> None:
+        """Keep an answer open. One thread writes for all of them, from the first one on."""
+        with self._held_lock:
+            if not self._held:
+                threading.Thread(
+                    target=self._write_streams, name="stdio-streams", daemon=True
+                ).start()
+            self._held.add(job)
+        # Both may be called at once, and then again: the thread takes what there is.
+        held.stream.attach(lambda: self._to_write.put(job))
+        job.registered.enter_context(job.call.on_cancel(lambda: self._to_write.put(job)))
+        self._to_write.put(job)
+
+    def end_streams(self) -> None:
+        """End every answer that is held open."""
+        with self._held_lock:
+            jobs = list(self._held)
+        for job in jobs:
+            if job.held is not None:
+                job.held.stream.close()
+            self._to_write.put(job)
+
+    def _write_streams(self) -> None:
+        """Write what streams have, until there are none."""
+        while True:
+            job = self._to_write.get()
+            if job in self._held and job.held is not None and self._is_over(job, job.held):
+                job.held.stream.close()
+                job.registered.close()
+                self._end(job)
+                with self._held_lock:
+                    self._held.discard(job)
+                    if not self._held:
+                        return
+
+    def _is_over(self, job: _Job, held: HeldAnswer) -> bool:
+        """Write what a stream has; whether that was all."""
+        if not self._wanted(job.call):
+            return True
+        lines, last = held.stream.take()
+        with self._writer_lock:
+            for line in lines:
+                self._write_line(line)
+        if last is not None:
+            self._write_last(job, held.last(last[0]))
+        return last is not None or held.stream.closed or self.broken
 
     def _wanted(self, call: Call) -> bool:
         """A client that cancelled gets no answer; one whose call we had to end gets to know."""
@@ -212,15 +299,19 @@ class _Loop:
     def _write(self, body: dict[str, object]) -> None:
         line = jsonrpc.encode_long(body)
         with self._writer_lock:
-            if self.broken:
-                return
-            try:
-                self._writer.write(line)
-                self._writer.write(b"\n")
-                self._writer.flush()
-            except (OSError, ValueError) as failure:
-                self.broken = True
-                _log.info("writing ended: %s", failure)
+            self._write_line(line)
+
+    def _write_line(self, line: bytes | bytearray) -> None:
+        """Write a line; the lock is held."""
+        if self.broken:
+            return
+        try:
+            self._writer.write(line)
+            self._writer.write(b"\n")
+            self._writer.flush()
+        except (OSError, ValueError) as failure:
+            self.broken = True
+            _log.info("writing ended: %s", failure)
 
 
 def _discard_line(reader: BinaryIO) -> None:

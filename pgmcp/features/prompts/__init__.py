@@ -1,12 +1,13 @@
-"""Every prompt, in the order in which clients see them."""
+"""Every prompt: each module of this folder that begins with no underscore has one, as PROMPT.
+
+Clients see them by `rank`, and those of one rank by name.
+"""
 
 from __future__ import annotations
 
-from pgmcp.features.prompts import design_schema, diagnose_query_issue, explore_database
+import sys
+
+from pgmcp.features.discovery import features
 from pgmcp.mcp.feature import Prompt
 
-ALL: tuple[Prompt, ...] = (
-    explore_database.PROMPT,
-    diagnose_query_issue.PROMPT,
-    design_schema.PROMPT,
-)
+ALL: tuple[Prompt, ...] = features(sys.modules[__name__], "PROMPT", Prompt)

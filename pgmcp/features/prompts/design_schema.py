@@ -65,4 +65,5 @@ PROMPT = Prompt(
     description="Design tables, keys, constraints and indexes for a need, as DDL to review.",
     args=Args,
     render=render,
+    rank=30,
 )

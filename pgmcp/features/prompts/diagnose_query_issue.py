@@ -65,4 +65,5 @@ PROMPT = Prompt(
     description="Find out why a query is slow, fails or gives the wrong rows, with evidence.",
     args=Args,
     render=render,
+    rank=20,
 )

@@ -60,4 +60,5 @@ PROMPT = Prompt(
     description="Get to know the tables, how they connect and what the data looks like.",
     args=Args,
     render=render,
+    rank=10,
 )

@@ -108,4 +108,5 @@ RESOURCE = Resource(
     ),
     mime_type="application/json",
     read=read,
+    rank=10,
 )

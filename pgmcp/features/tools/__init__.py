@@ -1,24 +1,13 @@
-"""Every tool, in the order in which clients see them."""
+"""Every tool: each module of this folder that begins with no underscore has one, as TOOL.
+
+Clients see them by `rank`, and those of one rank by name.
+"""
 
 from __future__ import annotations
 
-from pgmcp.features.tools import (
-    authenticate_user,
-    count_rows,
-    execute_explain,
-    get_schema_info,
-    logout_user,
-    query_database,
-    read_resource,
-)
+import sys
+
+from pgmcp.features.discovery import features
 from pgmcp.mcp.feature import Tool
 
-ALL: tuple[Tool, ...] = (
-    query_database.TOOL,
-    get_schema_info.TOOL,
-    count_rows.TOOL,
-    execute_explain.TOOL,
-    read_resource.TOOL,
-    authenticate_user.TOOL,
-    logout_user.TOOL,
-)
+ALL: tuple[Tool, ...] = features(sys.modules[__name__], "TOOL", Tool)

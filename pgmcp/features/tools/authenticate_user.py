@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pgmcp.errors import LoginError
 from pgmcp.mcp.feature import Annotations, Context, Tool
+from pgmcp.mcp.result import Result, text
 from pgmcp.rpc.schema import arg
 
 
@@ -21,19 +22,18 @@ class Args:
     password: str = arg("The user's password.", secret=True)
 
 
-def run(args: Args, context: Context) -> str:
+def run(args: Args, context: Context) -> Result:
     """The answer of the authentication guide, spaces included. LoginError when refused."""
     if context.accounts is None:
         raise LoginError("authentication is disabled on this server")
     token, expires_at = context.accounts.log_in(args.username, args.password)
-    return json.dumps(
-        {
-            "success": True,
-            "session_token": token,
-            "expires_at": expires_at,
-            "message": "Authentication successful",
-        }
-    )
+    session = {
+        "success": True,
+        "session_token": token,
+        "expires_at": expires_at,
+        "message": "Authentication successful",
+    }
+    return text(json.dumps(session))
 
 
 TOOL = Tool(
@@ -45,4 +45,5 @@ TOOL = Tool(
     annotations=Annotations(read_only=False, idempotent=False),
     hidden=True,
     public=True,
+    rank=60,
 )

@@ -14,6 +14,7 @@ from pgmcp.catalog.catalogue import Relation
 from pgmcp.errors import ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.result import Result, text
 from pgmcp.render import tsv
 from pgmcp.rpc.schema import arg
 from pgmcp.sql.text import quote_identifier
@@ -67,13 +68,21 @@ class Args:
     timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
 
 
-def run(args: Args, context: Context) -> str:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The structured result of count_rows."""
+
+    count: int = arg("How many rows there are.", minimum=0)
+
+
+def run(args: Args, context: Context) -> Result:
     """`count` and the number as TSV, below the SQL that was run and its parameters."""
     database = database_of(context, args.database, args.timeout_seconds)
     relation = lookup.relation(database.fetch, args.table, args.schema)
     sql, params = counting(relation, args.filter)
     rows = database.query(sql, params, max_rows=1)
-    return f"{heading(database, sql, params)}\n\n{tsv.render(rows)}"
+    counted = Counted(int(rows.rows[0][0] or b"0"))
+    return text(f"{heading(database, sql, params)}\n\n{tsv.render(rows)}", counted)
 
 
 def counting(relation: Relation, conditions: tuple[Condition, ...]) -> tuple[str, tuple[str, ...]]:
@@ -134,4 +143,6 @@ TOOL = Tool(
     ),
     args=Args,
     run=run,
+    output=Counted,
+    rank=30,
 )

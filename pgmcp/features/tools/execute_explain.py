@@ -14,6 +14,7 @@ from pgmcp.errors import ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
 from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.result import Result, text
 from pgmcp.rpc.schema import arg
 from pgmcp.sql.text import MAX_TEXT_BYTES, encode, split_explain
 
@@ -43,7 +44,7 @@ class Args:
     timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
 
 
-def run(args: Args, context: Context) -> str:
+def run(args: Args, context: Context) -> Result:
     """The heading, the plan, and the findings, with a blank line between them."""
     encode(args.query)  # refuses what is too long or no text, before anything reads it
     if split_explain(args.query) is not None:
@@ -56,7 +57,7 @@ def run(args: Args, context: Context) -> str:
         shown, remarks = _answer(database, args)
     except RecursionError:  # hundreds of subqueries inside one another
         raise ToolError("the plan is nested too deeply to be read") from None
-    return "\n\n".join([heading(database, args.query), shown, remarks])
+    return text("\n\n".join([heading(database, args.query), shown, remarks]))
 
 
 def _answer(database: Database, args: Args) -> tuple[str, str]:
@@ -102,4 +103,5 @@ TOOL = Tool(
     ),
     args=Args,
     run=run,
+    rank=40,
 )

@@ -11,6 +11,7 @@ from pgmcp.catalog.catalogue import Relation
 from pgmcp.features.tools._common import DATABASE, heading
 from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.result import Result, text
 from pgmcp.render import schema as schema_text
 from pgmcp.rpc.schema import arg
 
@@ -38,7 +39,7 @@ class Args:
     database: str | None = arg(DATABASE, default=None)
 
 
-def run(args: Args, context: Context) -> str:
+def run(args: Args, context: Context) -> Result:
     """The heading, then TSV tables, each below its title."""
     database = context.databases.get(args.database)
     # An empty string is what some clients send for an argument that was left out.
@@ -48,21 +49,21 @@ def run(args: Args, context: Context) -> str:
     notes = [heading(database)]
     if not relations:
         kind = "vector tables" if args.vector_tables_only else "tables"
-        return "\n\n".join([*notes, f"There are no {kind} here that you may read."])
+        return text("\n\n".join([*notes, f"There are no {kind} here that you may read."]))
     if not args.table_name:
         relations, note = _without_partitions(relations)
         notes += [note] if note else []
-    return "\n\n".join([*notes, schema_text.describe(relations, compact=args.compact)])
+    return text("\n\n".join([*notes, schema_text.describe(relations, compact=args.compact)]))
 
 
 def _relations(database: Database, schema: str | None, table: str | None) -> tuple[Relation, ...]:
     if table is not None:
         return lookup.relations(database.fetch, table, schema)
-    found = catalog_read.read(database.fetch, schema).relations
-    exact = tuple(relation for relation in found if relation.schema == schema)
-    if schema is not None and not found:
+    relations = catalog_read.read(database.fetch, schema).relations
+    exact = tuple(relation for relation in relations if relation.schema == schema)
+    if schema is not None and not relations:
         raise lookup.no_schema(database.fetch, schema)
-    return exact or found
+    return exact or relations
 
 
 def _without_partitions(
@@ -90,4 +91,5 @@ TOOL = Tool(
     ),
     args=Args,
     run=run,
+    rank=20,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pgmcp.errors import LoginError
 from pgmcp.mcp.feature import Annotations, Context, Tool
+from pgmcp.mcp.result import Result, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +15,13 @@ class Args:
     """logout_user takes no arguments."""
 
 
-def run(_: Args, context: Context) -> str:
+def run(_: Args, context: Context) -> Result:
     """A confirmation in the form of authenticate_user's. LoginError without a session."""
     if context.accounts is None:
         raise LoginError("authentication is disabled on this server")
     if not context.accounts.log_out():
         raise LoginError("not logged in: this call came without a session token")
-    return json.dumps({"success": True, "message": "Logged out"})
+    return text(json.dumps({"success": True, "message": "Logged out"}))
 
 
 TOOL = Tool(
@@ -31,4 +32,5 @@ TOOL = Tool(
     run=run,
     annotations=Annotations(read_only=False, idempotent=False),
     hidden=True,
+    rank=70,
 )

@@ -11,6 +11,7 @@ from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading, row_note
 from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Annotations, Context, Tool
+from pgmcp.mcp.result import Result, text
 from pgmcp.postgres.rows import Rows
 from pgmcp.render import tsv
 from pgmcp.rpc.schema import arg
@@ -44,7 +45,7 @@ class Args:
     timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
 
 
-def run(args: Args, context: Context) -> str:
+def run(args: Args, context: Context) -> Result:
     """The heading, a blank line, the rows with their header, a blank line, and the number of rows.
 
     The last line is always the note on the number of rows, whatever the rows hold.
@@ -56,23 +57,23 @@ def run(args: Args, context: Context) -> str:
     sql.encode(args.query)  # refuses what is too long or no text, before anything reads it
     database = database_of(context, args.database, args.timeout_seconds)
     # Behind its comments, as PostgreSQL reads them: they nest.
-    text = args.query[lexer.skip_space(args.query) :]
-    if looks_like_sql(text) is False:
+    body = args.query[lexer.skip_space(args.query) :]
+    if looks_like_sql(body) is False:
         return _answer_prose(args, database, context)
     try:
         rows, offset = _answer(args, database)
     except (StatementError, StatementRefusedError) as error:
-        if not meant_as_prose(text, error, database):
+        if not meant_as_prose(body, error, database):
             raise
         return _answer_prose(args, database, context)
-    return _text(heading(database, args.query), rows, offset)
+    return _shown(heading(database, args.query), rows, offset)
 
 
-def _text(head: str, rows: Rows, offset: int) -> str:
-    return "\n".join([head, "", tsv.render(rows), "", row_note(rows, offset)])
+def _shown(head: str, rows: Rows, offset: int) -> Result:
+    return text("\n".join([head, "", tsv.render(rows), "", row_note(rows, offset)]))
 
 
-def _answer_prose(args: Args, database: Database, context: Context) -> str:
+def _answer_prose(args: Args, database: Database, context: Context) -> Result:
     from pgmcp.features.tools._plain_language import explain_empty, translate
 
     written = translate(args.query, database, context)
@@ -82,7 +83,7 @@ def _answer_prose(args: Args, database: Database, context: Context) -> str:
     except ToolError as error:
         raise ToolError(f"{head}\n\n{error.for_client()}") from error
     note = explain_empty(written, rows, database) if args.offset == 0 else ""
-    return _text(f"{head}\nNote: {note}" if note else head, rows, args.offset)
+    return _shown(f"{head}\nNote: {note}" if note else head, rows, args.offset)
 
 
 def _answer(args: Args, database: Database) -> tuple[Rows, int]:
@@ -117,5 +118,6 @@ TOOL = Tool(
     ),
     args=Args,
     run=run,
+    rank=10,
     annotations=Annotations(idempotent=False),
 )

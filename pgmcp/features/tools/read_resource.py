@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pgmcp.errors import ToolError
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.result import Result, text
 from pgmcp.render import tsv
 from pgmcp.rpc.schema import arg
 
@@ -20,7 +21,7 @@ class Args:
     list: bool = arg("true lists the resources that there are.", default=False)
 
 
-def run(args: Args, context: Context) -> str:
+def run(args: Args, context: Context) -> Result:
     """The resource's text, or a TSV table of the resources."""
     if (args.uri is None) != args.list:
         raise ToolError(
@@ -28,12 +29,12 @@ def run(args: Args, context: Context) -> str:
             '{"list": true} shows what there is, {"uri": "…"} reads one.',
         )
     if args.uri is None:
-        return _listing(context)
+        return text(_listing(context))
     resource = context.resources.get(args.uri)
     if resource is None:
         known = ", ".join(context.resources) or "none"
         raise ToolError(f'no resource "{args.uri}"', f"There are: {known}")
-    return resource.read(context)
+    return text(resource.read(context))
 
 
 def _listing(context: Context) -> str:
@@ -56,4 +57,5 @@ TOOL = Tool(
     ),
     args=Args,
     run=run,
+    rank=50,
 )

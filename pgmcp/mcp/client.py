@@ -1,0 +1,96 @@
+"""The client of one request: what it says it can do, and the way to tell it something before the
+answer.
+
+The rule: nothing is sent that the request did not ask for, and nothing after its answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+from pgmcp.mcp.era import CAPABILITIES_KEY, LOG_LEVEL_KEY, Era, Headers, era_of, meta_of
+from pgmcp.rpc import jsonrpc
+
+Level = Literal[
+    "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
+]  # fmt: skip
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+Send = Callable[[dict[str, Any]], None]
+"""Sends one JSON-RPC message before the answer; a transport makes one for each request. It does not
+wait for the client: what does not go out soon is dropped."""
+
+
+class Client:
+    """Who sent one request. For one thread at a time.
+
+    `era` is decided here and nowhere else. Without `send` the transport can take no message before
+    the answer, and those are dropped.
+    """
+
+    __slots__ = ("_meta", "_params", "_progress", "_send", "era")
+
+    def __init__(
+        self,
+        params: Mapping[str, Any] | None = None,
+        headers: Headers | None = None,
+        send: Send | None = None,
+    ) -> None:
+        self._params = params if params is not None else {}
+        self._meta = meta_of(self._params)
+        self._send = send
+        self._progress = -math.inf
+        self.era: Era = era_of(self._meta, headers)
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the call is, to a client that asked to know.
+
+        What is no progress since the last time is left out: the protocol wants it to increase.
+        """
+        token = self._meta.get("progressToken")
+        if self._send is None or not isinstance(token, str | int) or isinstance(token, bool):
+            return
+        if not (done > self._progress and math.isfinite(done)):
+            return
+        self._progress = done
+        params: dict[str, Any] = {"progressToken": token, "progress": done}
+        if total is not None and math.isfinite(total):
+            params["total"] = total
+        if message:
+            params["message"] = message
+        self.notify("notifications/progress", params)
+
+    def log(self, level: Level, data: Any, logger: str = "") -> None:
+        """Send a log message, to a client that asked for messages of this level or lower ones.
+
+        `data` is a JSON value without secrets or other callers' data. Only the modern era asks
+        with the request; a session of the handshake era has no level yet, and gets none.
+        """
+        wanted = self._meta.get(LOG_LEVEL_KEY) if self.era == "modern" else None
+        if wanted not in LEVELS or LEVELS.index(level) < LEVELS.index(wanted):
+            return
+        params = {"level": level, "data": data} | ({"logger": logger} if logger else {})
+        self.notify("notifications/message", params)
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        """Send a notification before the answer."""
+        if self._send is not None:
+            self._send(jsonrpc.notification(method, params))
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a tool may return InputRequired: the client shows forms, and is of the era that
+        calls again with the answers."""
+        declared = self._meta.get(CAPABILITIES_KEY)
+        asked = declared.get("elicitation") if isinstance(declared, dict) else None
+        if self.era != "modern" or not isinstance(asked, dict):
+            return False
+        return "form" in asked or "url" not in asked  # {} means forms, as it did before URLs
+
+    @property
+    def answers(self) -> Mapping[str, Any]:
+        """The answers to the forms of an InputRequired, by key: each an ElicitResult, unchecked."""
+        answers = self._params.get("inputResponses")
+        return answers if self.era == "modern" and isinstance(answers, dict) else {}

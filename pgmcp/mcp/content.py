@@ -1,0 +1,107 @@
+"""The parts of a result: text, images, links to resources, and resources themselves.
+
+The rule: a part is a value; `encoded` gives the members that both eras of the protocol share
+(2025-11-25 and 2026-07-28, ContentBlock), and leaves out what has no value.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Audience = Literal["user", "assistant"]
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text. `audience`: whom it is for, () for both; `priority`: 1.0 is required, 0.0 optional."""
+
+    text: str
+    audience: tuple[Audience, ...] = ()
+    priority: float | None = None
+
+    def encoded(self) -> JsonObject:
+        """Its content block."""
+        return _annotated({"type": "text", "text": self.text}, self.audience, self.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image; most clients show PNG and JPEG, few SVG."""
+
+    data: bytes
+    mime_type: str
+    audience: tuple[Audience, ...] = ()
+    priority: float | None = None
+
+    def encoded(self) -> JsonObject:
+        """Its content block."""
+        data = b64encode(self.data).decode("ascii")
+        block = {"type": "image", "data": data, "mimeType": self.mime_type}
+        return _annotated(block, self.audience, self.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceLink:
+    """A resource of this server that the client may read instead of getting it here (from
+    2025-06-18 on)."""
+
+    uri: str
+    name: str
+    title: str = ""
+    description: str = ""
+    mime_type: str = ""
+    size_bytes: int | None = None
+    audience: tuple[Audience, ...] = ()
+    priority: float | None = None
+
+    def encoded(self) -> JsonObject:
+        """Its content block."""
+        block: JsonObject = {"type": "resource_link", "uri": self.uri, "name": self.name}
+        optional = {
+            "title": self.title,
+            "description": self.description,
+            "mimeType": self.mime_type,
+        }
+        block |= {name: value for name, value in optional.items() if value}
+        if self.size_bytes is not None:
+            block["size"] = self.size_bytes
+        return _annotated(block, self.audience, self.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedResource:
+    """A resource within the result: `body` is text, or bytes for what is none."""
+
+    uri: str
+    body: str | bytes
+    mime_type: str = ""
+    audience: tuple[Audience, ...] = ()
+    priority: float | None = None
+
+    def encoded(self) -> JsonObject:
+        """Its content block."""
+        resource: JsonObject = {"uri": self.uri}
+        if self.mime_type:
+            resource["mimeType"] = self.mime_type
+        if isinstance(self.body, str):
+            resource["text"] = self.body
+        else:
+            resource["blob"] = b64encode(self.body).decode("ascii")
+        return _annotated({"type": "resource", "resource": resource}, self.audience, self.priority)
+
+
+Content = Text | Image | ResourceLink | EmbeddedResource
+
+
+def _annotated(
+    block: JsonObject, audience: tuple[Audience, ...], priority: float | None
+) -> JsonObject:
+    if audience or priority is not None:
+        annotations: JsonObject = {"audience": list(audience)} if audience else {}
+        if priority is not None:
+            annotations["priority"] = priority
+        block["annotations"] = annotations
+    return block
