@@ -249,9 +249,10 @@ class OverloadedError(RpcError):
         return cls(message, status, request_id=request_id)
 
     @classmethod
-    def of_memory(cls, what: str) -> OverloadedError:
+    def of_memory(cls, what: str, request_id: str | int | None = None) -> OverloadedError:
         """More than is left of the memory for `what`."""
-        return cls(f"the server is busy with {what}, please try again")
+        message = f"the server is busy with {what}, please try again"
+        return cls(message, request_id=request_id)
 
 
 class InternalError(RpcError):

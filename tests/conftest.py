@@ -15,8 +15,14 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from pgmcp.mcp import methods
+from pgmcp.mcp.era import Era
+from pgmcp.mcp.feature import Tool
+from pgmcp.mcp.registry import output_schema
+from pgmcp.mcp.result import Result, plain
 from tests import quick
 from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
@@ -100,6 +106,23 @@ def server_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def conforming_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every result that a tool gives in this process conforms to the schema that it is listed with:
+    each client checks that, and raises where it is not so."""
+    encode = methods.tool_result
+
+    def checked(tool: Tool, result: Result, era: Era) -> methods.Members:
+        members = encode(tool, result, era)
+        schema = output_schema(tool)
+        if schema is not None and not result.is_error:
+            assert result.structured is not None, f"{tool.name} has an output: give `structured`"
+            jsonschema.validate(plain(result.structured), schema)
+        return members
+
+    monkeypatch.setattr(methods, "tool_result", checked)
 
 
 @pytest.fixture(scope="session")

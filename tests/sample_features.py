@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import threading
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pgmcp.auth.principal import VISITOR, Principal, local
 from pgmcp.calls.call import Call
+from pgmcp.calls.stream import Stream
 from pgmcp.errors import DatabaseUnavailableError, LoginError, ToolError
 from pgmcp.gate.port import Database
 from pgmcp.mcp.client import Client as Asking
 from pgmcp.mcp.client import Send
+from pgmcp.mcp.content import EmbeddedResource, Image, ResourceLink, Text
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.feature import Annotations, Context, Prompt, Resource, Tool
 from pgmcp.mcp.registry import Registry
-from pgmcp.mcp.result import Result, text
+from pgmcp.mcp.result import Form, InputRequired, Result, text
+from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Request
 from pgmcp.rpc.schema import arg
 
@@ -81,6 +86,98 @@ def _wait(_: Any, context: Context) -> Result:
         ended.wait(context.call.remaining())
     context.call.check()
     return text("waited")
+
+
+@dataclass(frozen=True)
+class PaintArgs:
+    steps: int = arg("How many strokes.", default=3, minimum=1, maximum=1000)
+
+
+@dataclass(frozen=True)
+class Painted:
+    width: int = arg("Its width in pixels.")
+    title: str | None = arg("Its title.", default=None)
+    colours: tuple[str, ...] = arg("Its colours.", default=())
+
+
+@dataclass(frozen=True)
+class Choice:
+    table: Literal["orders", "orders_old"] = arg("The table.")
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def _paint(args: PaintArgs, context: Context) -> Result:
+    for step in range(1, args.steps + 1):
+        context.client.progress(step, args.steps, f"stroke {step}")
+        context.client.progress(step - 1, args.steps)  # no progress, so nobody hears of it
+        context.client.log("debug", {"stroke": step})
+        context.client.log("warning", {"stroke": step}, "painter")
+        context.call.check()
+    return Result(
+        (
+            Text("A small picture.", audience=("assistant",), priority=1.0),
+            Image(PNG, "image/png", audience=("user",), priority=0.5),
+            ResourceLink("test://doc", "doc", title="Document", size_bytes=8),
+            EmbeddedResource("test://more", "more", "text/plain"),
+        ),
+        Painted(1, None, ("red",)),
+    )
+
+
+def _choose(_: Any, context: Context) -> Result | InputRequired:
+    chosen = context.client.answers.get("which")
+    if chosen is None:
+        return InputRequired({"which": Form("Which table do you mean?", Choice)})
+    return text(f"{chosen['action']} {chosen.get('content', {}).get('table')}")
+
+
+class Board:
+    """Who follows; a tool that holds its answer open until somebody ends it."""
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+
+    def follow(self, _: Any, __: Context) -> Stream:
+        stream = Stream(on_close=lambda: self.streams.remove(stream))
+        self.streams.append(stream)
+        return stream
+
+    def tell(self, text: str) -> None:
+        """Send a message to everybody who follows."""
+        message = jsonrpc.encode(jsonrpc.notification("notifications/told", {"text": text}))
+        for stream in list(self.streams):
+            stream.send(message)
+
+    def end(self, result: Result) -> None:
+        for stream in list(self.streams):
+            stream.end(result)
+
+
+def trial_tools(board: Board) -> tuple[Tool, ...]:
+    """Tools that use all that a result and an answer can be."""
+    return (
+        Tool("paint", "Paint", "Gives a picture.", PaintArgs, _paint, output=Painted),
+        Tool(
+            "numbers",
+            "Numbers",
+            "Gives what old clients do not take.",
+            NoArgs,
+            lambda _, __: text("1, 2", [1, 2]),
+            output={"type": "array", "items": {"type": "integer"}},
+        ),
+        Tool("nan", "NaN", "Is broken.", NoArgs, lambda _, __: text("nan", {"x": math.nan})),
+        Tool("choose", "Choose", "Asks which table is meant.", NoArgs, _choose),
+        Tool("follow", "Follow", "Tells of what happens.", NoArgs, board.follow),
+    )
+
+
+def trial_dispatcher(board: Board | None = None) -> Dispatcher:
+    tools = (*TOOLS, *trial_tools(board or Board()))
+    return Dispatcher(Registry(tools, RESOURCES, PROMPTS), server_version=VERSION)
 
 
 TOOLS = (

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from pgmcp.transport import stdio
-from tests.sample_features import context_for, sample_dispatcher
+from tests.sample_features import Board, context_for, sample_dispatcher, trial_dispatcher
 
 
 def main() -> int:
@@ -15,7 +15,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     reader, writer = stdio.own_streams()
     print("a stray line")
-    return stdio.serve(reader, writer, sample_dispatcher(), context_for, stop=stop)
+    dispatcher = trial_dispatcher(Board()) if "trial" in sys.argv else sample_dispatcher()
+    return stdio.serve(reader, writer, dispatcher, context_for, stop=stop)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ class Text:
 
     def encoded(self) -> JsonObject:
         """Its content block."""
-        return _annotated({"type": "text", "text": self.text}, self.audience, self.priority)
+        block = {"type": "text", "text": self.text}
+        if not self.audience and self.priority is None:  # on every call's way
+            return block
+        return _annotated(block, self.audience, self.priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,11 @@ class Dispatcher:
         self._server = Server(registry, server_version)
         self._observer = observer if observer is not None else Unobserved()
         self._clock = clock
+        self._known: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+            "tools/call": ("name", registry.tools),
+            "resources/read": ("uri", registry.resources),
+            "prompts/get": ("name", registry.prompts),
+        }
 
     def answer(
         self, message: Message, context: Context, headers: Mapping[str, str] | None
@@ -157,13 +162,12 @@ class Dispatcher:
 
     def _names(self, request: Request) -> tuple[str, str]:
         """The method, and the tool, resource or prompt, as far as they are known here."""
-        method = request.method if request.method in _METHODS else OTHER
-        parameter = SHARED[method].name_param if method in SHARED else None
-        if parameter is None:
-            return method, ""
-        asked = request.params.get(parameter)
-        known = self._server.registry.named(method)
-        return method, asked if isinstance(asked, str) and asked in known else OTHER
+        method = request.method
+        if method not in self._known:
+            return method if method in _METHODS else OTHER, ""
+        parameter, known = self._known[method]
+        name = request.params.get(parameter)
+        return method, name if isinstance(name, str) and name in known else OTHER
 
 
 def _shielded(request: Request, context: Context, serve: Callable[[], Served]) -> Answer:

@@ -40,12 +40,6 @@ class Registry:
         self.resource_list = [_resource(resource) for resource in self.resources.values()]
         self.prompt_list = [_prompt(prompt) for prompt in self.prompts.values()]
 
-    def named(self, method: str) -> Mapping[str, Tool | Resource | Prompt]:
-        """What a method that names a feature may name."""
-        if method == "tools/call":
-            return self.tools
-        return self.prompts if method == "prompts/get" else self.resources
-
     def tools_for(self, era: Era) -> list[JsonObject]:
         """The listed tools as clients of an era may see them."""
         return self.tool_list if era == "modern" else self._legacy_tool_list

@@ -10,20 +10,24 @@ from collections.abc import Callable
 
 from pgmcp.errors import OverloadedError
 from pgmcp.logs.log import during
+from pgmcp.mcp.client import Send
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import Steps
 from pgmcp.transport.endpoint import Asked, Endpoint
 from pgmcp.transport.response import Response
 
 
-def answer_at_once(endpoint: Endpoint, calls: CallQueue, asked: Asked) -> Response | None:
-    """The answer to a request, None when it has to wait for its turn; PgmcpError."""
+def answer_at_once(
+    endpoint: Endpoint, calls: CallQueue, asked: Asked, send: Send | None
+) -> Response | None:
+    """The answer to a request, None when it has to wait for its turn; PgmcpError. `send` takes
+    messages before the answer."""
     if asked.brief:
-        return endpoint.answer(asked)
+        return endpoint.answer(asked, send)
     if not calls.begin(asked.call):
         return None
     try:
-        return endpoint.answer(asked)
+        return endpoint.answer(asked, send)
     finally:
         calls.end(asked.call)
 
@@ -34,17 +38,18 @@ def answer_in_turn(
     asked: Asked,
     resume: Callable[[], None],
     subject: Callable[[], str | None],
+    send: Send | None,
 ) -> Steps[Response]:
     """The answer to a request that has to wait; PgmcpError.
 
     `resume` has the conversation go on, in any thread; `subject` is that of the certificate that
-    the client showed, as far as it is valid by then.
+    the client showed, as far as it is valid by then. `send` takes messages before the answer.
     """
     running = yield from _wait(calls, asked, resume)
     try:
         with during(asked.call.request_id):
             endpoint.reopen(asked, subject())  # the credential may have ended meanwhile
-            return endpoint.answer(asked)
+            return endpoint.answer(asked, send)
     finally:
         if running:
             calls.end(asked.call)

@@ -35,12 +35,14 @@ class DeadlineError(ConnectionLostError):
 class Wait(NamedTuple):
     """Resume when the socket can be read (or written), or at `deadline`, whichever comes first.
 
-    `idle`: nothing is lost when the connection is closed instead.
+    `idle`: nothing is lost when the connection is closed instead. `ready` is asked once it waits,
+    and whether there is something to do already: what came just before would wake nobody.
     """
 
     deadline: float
     write: bool = False
     idle: bool = False
+    ready: Callable[[], bool] | None = None
 
 
 Steps = Generator[Wait | Turn | None, None, T]
@@ -108,6 +110,23 @@ class Connection:
             send = partial(self._socket.send, rest)
             count = yield from self._until(deadline, send, write=True)
             rest = rest[count:]
+
+    def send_some(self, data: bytes | bytearray) -> int:
+        """Send what goes out without waiting; how many bytes that were. Also 0 when the connection
+        broke, which whoever waits for it next is told."""
+        try:
+            sent = self._try(lambda: self._socket.send(data))
+        except ConnectionLostError:
+            return 0
+        return sent if isinstance(sent, int) else 0
+
+    def silent(self) -> bool:
+        """Whether the client has neither sent anything nor ended. What it sent is dropped: only
+        for a connection that is closed then."""
+        try:
+            return isinstance(self._try(lambda: self._socket.recv(1)), _Blocked)
+        except ConnectionLostError:
+            return False
 
     def send_now(self, data: bytes) -> None:
         """Send what goes out without waiting, past TLS if that never came to be."""

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, PgmcpError
 from pgmcp.logs.log import during, fields
+from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.answering import answer_at_once, answer_in_turn
 from pgmcp.transport.body import Body
@@ -26,10 +27,11 @@ from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import Connection, ConnectionLostError, Steps, Wait
 from pgmcp.transport.endpoint import Admission, Endpoint
+from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.reading import drop_body, message_of, read_body, read_head
-from pgmcp.transport.response import Response, refusal, render
+from pgmcp.transport.response import Response, refusal, render, render_event_head
 
 log = logging.getLogger("pgmcp.http")
 
@@ -62,6 +64,9 @@ class Serving(Protocol):
 
     def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
+
+    def wake(self, handler: RequestHandler) -> None:
+        """Have a handler go on that waits for its client."""
 
     def resume(self, handler: RequestHandler) -> None:
         """Have a handler go on that has waited in the queue of calls."""
@@ -98,7 +103,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._request_id = "-"
         self._began = 0.0
         self._certificate: ClientCertificate | None = None
-        self._generation = server.generation
+        self.generation = server.generation
+        self._events: EventStream | None = None  # of the request that is being answered
+        self._message_id: str | int | None = None
         self._conversation = self._converse()
 
     def handle(self) -> None:
@@ -110,6 +117,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         except Exception:  # the one place that catches a defect on the HTTP side
             incident = self._request_id
             log.exception("internal error (id %s)", incident)
+            if self._events is not None and self._events.begun:
+                self.drop()
+                return
             failure = refusal(500, f"internal error (id {incident})")
             self._connection.send_now(b"".join(self._render(failure, close=True)))
             self.drop()
@@ -166,6 +176,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         admission: Admission | None = None
         close = True
         self._request_id = secrets.token_hex(6)
+        self._events = self._message_id = None
         endpoint = server.endpoint
         try:
             head = yield from read_head(self._connection, server.limits, server.clock, first=first)
@@ -188,8 +199,10 @@ class RequestHandler(BaseHTTPRequestHandler):
         except PgmcpError as error:
             response = endpoint.refuse(error, admission)
         if response.body is not None and not kept.resize(len(response.body)):
-            response = endpoint.refuse(OverloadedError.of_memory("large answers"), None)
-        close = close or server.stopping or server.generation != self._generation
+            response = endpoint.refuse(
+                OverloadedError.of_memory("large answers", self._message_id), None
+            )
+        close = close or server.stopping or server.generation != self.generation
         yield from self._answer(response, head, close)
         return not close
 
@@ -207,27 +220,54 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._connection, admission.head, body, held, server.limits, server.clock
             )
             try:
-                with during(self._request_id):
-                    message = message_of(body, server.limits)
-                    asked = endpoint.read(admission, message, self._request_id, kept.resize)
-                if isinstance(asked, Response):
-                    return asked
-                # In either era: without a resumable stream nobody can fetch the answer any more.
-                with asked.tracking, server.watch(self._connection, asked.call):
-                    with during(self._request_id):
-                        answer = answer_at_once(endpoint, server.calls, asked)
-                    if answer is None:
-                        answer = yield from answer_in_turn(
-                            endpoint, server.calls, asked, self._resume, self._subject
-                        )
-                    return answer
+                return (yield from self._answer_message(admission, body, endpoint, kept))
             except PgmcpError as error:
                 return endpoint.refuse(error, admission)
         finally:
             held.close()
 
+    def _answer_message(
+        self, admission: Admission, body: Body, endpoint: Endpoint, kept: Hold
+    ) -> Steps[Response]:
+        """The answer to a message that has come; PgmcpError."""
+        server = self._server
+        with during(self._request_id):
+            message = message_of(body, server.limits)
+            asked = endpoint.read(admission, message, self._request_id, kept.resize)
+        if isinstance(asked, Response):
+            return asked
+        self._message_id = asked.message.id
+        if takes_events(admission.head):
+            self._events = EventStream(self._connection, self._render_event_head)
+        send = self._events.send if self._events is not None else None
+        with asked.tracking:
+            # In either era: without a resumable stream nobody can fetch the answer any more.
+            with server.watch(self._connection, asked.call):
+                with during(self._request_id):
+                    response = answer_at_once(endpoint, server.calls, asked, send)
+                if response is None:
+                    response = yield from answer_in_turn(
+                        endpoint, server.calls, asked, self._resume, self._subject, send
+                    )
+            if response.held is not None:
+                response = yield from self._hold(response.held, asked.call)
+        return response
+
     def _resume(self) -> None:
         self._server.resume(self)
+
+    def _hold(self, held: HeldAnswer, call: Call) -> Steps[Response]:
+        """The answer that a stream ends in, once it does."""
+        server = self._server
+        if self._events is None:
+            held.stream.close()
+            return refusal(406, "the answer is a stream: accept text/event-stream")
+        # It is bounded as an idle connection is, and costs other requests nothing.
+        self._give_place_back()
+        body = yield from self._events.hold(
+            held, call, lambda: server.wake(self), server.limits, server.clock
+        )
+        return Response(200, body)
 
     def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:
@@ -243,7 +283,11 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _answer(self, response: Response, head: Head | None, close: bool) -> Steps[None]:
         head_only = head is not None and head.method == "HEAD"
-        data = self._render(response, close=close, head_only=head_only)
+        events = self._events
+        if events is not None and events.begun:
+            data = events.finish(response.body or b"")
+        else:
+            data = self._render(response, close=close, head_only=head_only)
         clock, limits = self._server.clock, self._server.limits
         deadline = clock() + limits.write_seconds
         for piece in data:
@@ -262,6 +306,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         if self._place is not None:
             self._server.calls.leave(self._place)
             self._place = None
+
+    def _render_event_head(self) -> bytes:
+        return render_event_head(request_id=self._request_id, date=self._server.date())
 
     def _render(
         self, response: Response, *, close: bool, head_only: bool = False

@@ -270,6 +270,20 @@ class HttpServer(ThreadingHTTPServer):
             self._close([handler])
         else:
             self._parking.park(handler.connection.fileno(), handler, wait)
+            # Whoever had something for it before it was parked found nobody to wake.
+            if wait.ready is not None and wait.ready():
+                self.wake(handler)
+            # And `renew` found nothing to close.
+            if wait.idle and handler.generation != self.generation and self._unpark(handler):
+                self._close([handler])
+
+    def _unpark(self, handler: RequestHandler) -> bool:
+        return self._parking.take(handler.connection.fileno(), handler)
+
+    def wake(self, handler: RequestHandler) -> None:
+        """Have a handler go on that waits for its client. Nothing happens if it does not."""
+        if self._unpark(handler):
+            self._workers.put(handler)
 
     def resume(self, handler: RequestHandler) -> None:
         """Have a handler go on that has waited in the queue of calls."""

@@ -28,6 +28,7 @@ class Limits:
     `connections` open at once; `head_seconds` from a request's first byte (on a new connection,
     from the connect) to the end of its head; `idle_seconds` between two requests;
     `linger_seconds` for a client to take an answer that ends its connection early;
+    `keep_alive_seconds` between two events of an answer that is held open;
     `body_bytes` is for the methods whose texts may be long, `short_body_bytes` for all others.
     `messages_bytes` is what is kept of all requests together, `answers_bytes` of all answers: from
     the first row that is read to the last byte that is sent.
@@ -48,6 +49,7 @@ class Limits:
     write_seconds: float = 30.0
     idle_seconds: float = 75.0
     linger_seconds: float = 5.0
+    keep_alive_seconds: float = 20.0
     requests: int = 496
     running: int = 64
     share: int = 16

@@ -98,6 +98,15 @@ class Parking(Generic[T]):
             ]
             return [self._take(min(ranked)[2])] if ranked else []
 
+    def take(self, descriptor: int, item: T) -> bool:
+        """Take one item out of the parking; False when it is not there (any more)."""
+        with self._waits_lock:
+            parked = self._waits.get(descriptor)
+            if parked is None or parked[0] is not item:  # the descriptor may be another's by now
+                return False
+            self._take(descriptor)
+            return True
+
     def take_all(self) -> list[T]:
         """Every item, out of the parking."""
         with self._waits_lock:

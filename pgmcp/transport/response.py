@@ -18,6 +18,7 @@ from pgmcp.errors import (
     TooManyAttemptsError,
     UnauthorizedError,
 )
+from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.rpc import jsonrpc
 
 _COPIED_BYTES = 32 * 1024
@@ -26,12 +27,16 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Response(NamedTuple):
-    """A status, a body (None: none at all) and the headers that are this answer's own."""
+    """A status, a body (None: none at all) and the headers that are this answer's own.
+
+    `held`: it is an answer that is held open; the body is to come.
+    """
 
     status: int
     body: bytes | bytearray | None
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json"
+    held: HeldAnswer | None = None
 
 
 ACCEPTED = Response(202, None)
@@ -82,6 +87,18 @@ def render(
     if head_only or body is None:
         return (head,)
     return (head + body,) if len(body) <= _COPIED_BYTES else (head, body)
+
+
+def render_event_head(*, request_id: str, date: str) -> bytes:
+    """The head of an answer that is a stream of events, in chunks of no known length.
+
+    No proxy may keep it back either: X-Accel-Buffering tells nginx and others.
+    """
+    return (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
+        f"Date: {date}\r\nX-Request-Id: {request_id}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ).encode("latin-1")
 
 
 @lru_cache(maxsize=64)

@@ -139,6 +139,7 @@ class _Loop:
         self._idle = threading.Semaphore(0)
         self._workers: list[threading.Thread] = []
         self._held: set[_Job] = set()
+        self._ending_streams = False
         self._held_lock = threading.Lock()
         self._to_write: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
@@ -253,6 +254,9 @@ class _Loop:
                     target=self._write_streams, name="stdio-streams", daemon=True
                 ).start()
             self._held.add(job)
+            late = self._ending_streams
+        if late:  # `end_streams` did not see this one
+            held.stream.close()
         # Both may be called at once, and then again: the thread takes what there is.
         held.stream.attach(lambda: self._to_write.put(job))
         job.registered.enter_context(job.call.on_cancel(lambda: self._to_write.put(job)))
@@ -261,6 +265,7 @@ class _Loop:
     def end_streams(self) -> None:
         """End every answer that is held open."""
         with self._held_lock:
+            self._ending_streams = True
             jobs = list(self._held)
         for job in jobs:
             if job.held is not None:
