@@ -21,7 +21,7 @@ from pgmcp.postgres.connector import Connector
 from pgmcp.rpc.schema import arg, build
 from pgmcp.selftest import derived, runner
 from pgmcp.selftest.attempt import Attempt, AttemptFamily, parse
-from pgmcp.selftest.runner import Ending, OneDatabase, Result
+from pgmcp.selftest.runner import AttemptResult, Ending, OneDatabase
 from pgmcp.selftest.witness import Witness
 from tests.databases import settings_for
 from tests.selftest_objects import OBJECTS
@@ -50,7 +50,7 @@ def run(database: Database) -> dict[str, list[Ending]]:
     return {family.name: endings for family, endings in found}
 
 
-def describe(endings: Mapping[str, list[Ending]], result: Result) -> list[str]:
+def describe(endings: Mapping[str, list[Ending]], result: AttemptResult) -> list[str]:
     return [
         f"{name}: {ending.attempt.text} {ending.said} {ending.changed}"
         for name, found in endings.items()
@@ -98,7 +98,7 @@ def test_every_argument_of_every_tool_is_tried_without_anybody_writing_it_down()
 def test_nothing_gets_through(postgres: Server, prepared: str, role: str) -> None:
     changes = {"user": ORDINARY, "passwords": (Secret(PASSWORD),)} if role == "ordinary" else {}
     endings = run(settings_for(postgres, prepared, pool_max_conns=1, **changes))
-    assert describe(endings, Result.THROUGH) == []
+    assert describe(endings, AttemptResult.THROUGH) == []
     hidden = endings["Hidden by objects of yours"]
     layers = {ending.attempt.text: ending.layer for ending in hidden}
     unstopped = {text for text, layer in layers.items() if layer != "judge"}
@@ -109,7 +109,7 @@ def test_nothing_gets_through(postgres: Server, prepared: str, role: str) -> Non
 def test_an_attempt_that_is_answered_got_through(postgres: Server, prepared: str) -> None:
     open_door = settings_for(postgres, prepared, trusted_functions=("pg_catalog.pg_read_file",))
     bench = _endings(open_door, "select pg_read_file('PG_VERSION')", "select 1; select 2")
-    assert [ending.result for ending in bench] == [Result.THROUGH, Result.STOPPED]
+    assert [ending.result for ending in bench] == [AttemptResult.THROUGH, AttemptResult.STOPPED]
     shown = family_lines(AttemptFamily("f", "t", ()), bench)
     assert "GOT THROUGH" in "\n".join(shown)
     assert "1 got through" in summary(bench)
@@ -128,13 +128,13 @@ def test_an_effect_got_through_even_where_an_answer_is_expected(
         (ending,) = _endings(trusting, "reads: select self_test_writes()")
     finally:
         (postgres.data / "pgmcp_self_test").unlink()
-    assert ending.result is Result.THROUGH
+    assert ending.result is AttemptResult.THROUGH
     assert ending.changed == ("files",)
 
 
 def test_an_answer_is_harmless_where_it_is_expected(postgres: Server, prepared: str) -> None:
     assert _endings(settings_for(postgres, prepared), "reads: select 1")[0].result is (
-        Result.HARMLESS
+        AttemptResult.HARMLESS
     )
 
 
@@ -142,7 +142,7 @@ def test_what_is_not_there_proves_nothing(postgres: Server, database: str) -> No
     endings = _endings(
         settings_for(postgres, database), "select nextval('<sequence>')", "select no_function()"
     )
-    assert [ending.result for ending in endings] == [Result.ABSENT, Result.ABSENT]
+    assert [ending.result for ending in endings] == [AttemptResult.ABSENT, AttemptResult.ABSENT]
 
 
 def _endings(database: Database, *lines: str) -> list[Ending]:

@@ -15,7 +15,7 @@ from pgmcp.config.databases import Database
 from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
 from pgmcp.selftest.attempt import AttemptFamily
-from pgmcp.selftest.runner import Ending, OneDatabase, Result, run
+from pgmcp.selftest.runner import AttemptResult, Ending, OneDatabase, run
 
 _WIDTH = 72
 
@@ -32,7 +32,7 @@ def attempt_all(database: Database, console: Console) -> int:
             say(line)
     say("")
     say(summary(endings))
-    return sum(ending.result is Result.THROUGH for ending in endings)
+    return sum(ending.result is AttemptResult.THROUGH for ending in endings)
 
 
 def _context(databases: OneDatabase) -> Context:
@@ -48,7 +48,7 @@ def family_lines(family: AttemptFamily, endings: Sequence[Ending]) -> list[str]:
         text = ending.attempt.text
         shown = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
         lines.append(f"  {shown:<{_WIDTH}}  {ending.result.value:<11}  {ending.layer}".rstrip())
-        if ending.result is Result.THROUGH:
+        if ending.result is AttemptResult.THROUGH:
             changed = ", ".join(ending.changed)
             lines.append(f"    {'changed: ' + changed if changed else 'it was answered'}")
     return lines
@@ -57,10 +57,10 @@ def family_lines(family: AttemptFamily, endings: Sequence[Ending]) -> list[str]:
 def summary(endings: Sequence[Ending]) -> str:
     """How many ended how, and which layers stopped them."""
     results = Counter(ending.result for ending in endings)
-    layers = Counter(ending.layer for ending in endings if ending.result is Result.STOPPED)
+    layers = Counter(ending.layer for ending in endings if ending.result is AttemptResult.STOPPED)
     stopped = ", ".join(f"{layer} {count}" for layer, count in layers.most_common())
     return (
-        f"{len(endings)} attempts: {results[Result.STOPPED]} stopped ({stopped}), "
-        f"{results[Result.HARMLESS]} answered and harmless, "
-        f"{results[Result.ABSENT]} of what is not here, {results[Result.THROUGH]} got through"
+        f"{len(endings)} attempts: {results[AttemptResult.STOPPED]} stopped ({stopped}), "
+        f"{results[AttemptResult.HARMLESS]} answered and harmless, "
+        f"{results[AttemptResult.ABSENT]} of what is not here, {results[AttemptResult.THROUGH]} got through"
     )

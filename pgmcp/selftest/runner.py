@@ -29,7 +29,7 @@ CALL_SECONDS = 20.0
 _RUN_SECONDS = 3600.0
 
 
-class Result(enum.Enum):
+class AttemptResult(enum.Enum):
     """How an attempt ended. ABSENT: it named what is not there, which proves nothing."""
 
     STOPPED = "stopped"
@@ -43,7 +43,7 @@ class Ending:
     """What became of one attempt: which layer stopped it, what it said, what had changed."""
 
     attempt: Attempt
-    result: Result
+    result: AttemptResult
     layer: str = ""
     said: str = ""
     changed: tuple[str, ...] = ()
@@ -121,7 +121,9 @@ class Bench:
         something changed meanwhile, which on a busy server somebody else may have done."""
         missing = attempt.needs() - self.witness.places.keys()
         if missing:
-            return Ending(attempt, Result.ABSENT, said=f"there is no {', '.join(sorted(missing))}")
+            return Ending(
+                attempt, AttemptResult.ABSENT, said=f"there is no {', '.join(sorted(missing))}"
+            )
         ending = self._once(attempt)
         expected = ending.layer or attempt.may_answer
         if ending.changed and expected and OURS.isdisjoint(ending.changed):
@@ -140,12 +142,14 @@ class Bench:
         layer = layers.layer(error) if error is not None else ""
         said = error.message if error is not None else ""
         if changed:
-            return Ending(attempt, Result.THROUGH, layer, said, changed)
+            return Ending(attempt, AttemptResult.THROUGH, layer, said, changed)
         if error is None:
-            result = Result.HARMLESS if attempt.may_answer else Result.THROUGH
+            result = AttemptResult.HARMLESS if attempt.may_answer else AttemptResult.THROUGH
             return Ending(attempt, result)
         absent = layers.proves_nothing(error)
-        return Ending(attempt, Result.ABSENT if absent else Result.STOPPED, layer, said)
+        return Ending(
+            attempt, AttemptResult.ABSENT if absent else AttemptResult.STOPPED, layer, said
+        )
 
     def _try(self, attempt: Attempt) -> ToolError | None:
         """What a caller's tool call raises."""
