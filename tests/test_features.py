@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jsonschema
 import pytest
 
 from pgmcp.features import discovery, prompts, resources, tools
@@ -24,6 +23,7 @@ from pgmcp.features.tools import count_rows
 from pgmcp.mcp.feature import Prompt, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.schema import build
+from tests.json_schema import check_schema
 from tools import docs
 
 TESTS = Path(__file__).parent
@@ -136,7 +136,7 @@ def test_the_order_of_the_lists() -> None:
 @pytest.mark.parametrize("tool", tools.ALL, ids=lambda tool: tool.name)
 def test_a_tool_is_documented_and_honest_about_itself(tool: Tool) -> None:
     listed = next(entry for entry in REGISTRY.tool_list if entry["name"] == tool.name)
-    jsonschema.Draft202012Validator.check_schema(listed["inputSchema"])
+    check_schema(listed["inputSchema"])
     assert tool.name == module_of(tool)
     assert tool.description.endswith(".")
     assert all(item["description"] for item in listed["inputSchema"]["properties"].values())

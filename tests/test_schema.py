@@ -6,13 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jsonschema
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgmcp.errors import ArgumentError, ToolError
 from pgmcp.rpc.schema import arg, build, json_schema
+from tests.json_schema import check_schema, is_valid
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def complaint(value: object) -> str:
 
 def test_the_schema_says_what_each_argument_is() -> None:
     schema = json_schema(Args)
-    jsonschema.Draft202012Validator.check_schema(schema)
+    check_schema(schema)
     assert schema["type"] == "object"
     assert schema["required"] == ["query"]
     assert schema["additionalProperties"] is False
@@ -213,7 +213,7 @@ NAMES = [field.name for field in dataclasses.fields(Args)]
 @example({"query": "q", "limit": 1e308})
 @example({"query": "q", "ratio": float("inf")})
 def test_what_the_schema_accepts_is_built_and_nothing_else(arguments: dict[str, Any]) -> None:
-    valid = jsonschema.Draft202012Validator(json_schema(Args)).is_valid(arguments)
+    valid = is_valid(json_schema(Args), arguments)
     try:
         build(Args, arguments)
     except ArgumentError:

@@ -62,5 +62,6 @@ def summary(endings: Sequence[Ending]) -> str:
     return (
         f"{len(endings)} attempts: {results[AttemptResult.STOPPED]} stopped ({stopped}), "
         f"{results[AttemptResult.HARMLESS]} answered and harmless, "
-        f"{results[AttemptResult.ABSENT]} of what is not here, {results[AttemptResult.THROUGH]} got through"
+        f"{results[AttemptResult.ABSENT]} of what is not here, "
+        f"{results[AttemptResult.THROUGH]} got through"
     )
