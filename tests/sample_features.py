@@ -192,7 +192,7 @@ TOOLS = (
     Tool("refuse", "Refuse", "Fails with a ToolError.", NoArgs, _refuse),
     Tool("defect", "Defect", "Raises what nobody expects.", NoArgs, _defect),
     Tool("wait", "Wait", "Waits until it is cancelled.", NoArgs, _wait),
-    Tool("authenticate_user", "Log in", "Hidden.", LoginArgs, _log_in, hidden=True, public=True),
+    Tool("authenticate_user", "Log in", "Hidden.", LoginArgs, _log_in, hidden=True),
     Tool(
         "secret", "Secret", "Hidden, not public.", NoArgs, lambda _, __: text("found"), hidden=True
     ),

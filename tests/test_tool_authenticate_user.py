@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmcp.auth.principal import VISITOR
+from pgmcp.auth.principal import VISITOR, visitor_may
 from pgmcp.calls.call import Call
 from pgmcp.errors import LoginError, ToolError
 from pgmcp.features.tools import authenticate_user
@@ -45,7 +45,7 @@ def test_the_answer_is_the_guides_to_the_last_space() -> None:
 
 def test_a_visitor_may_call_it_and_no_list_shows_it() -> None:
     assert TOOL.hidden
-    assert TOOL.public
+    assert visitor_may("tools/call", {"name": TOOL.name})
 
 
 def test_a_refusal_is_the_accounts_own() -> None:

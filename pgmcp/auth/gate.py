@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.principal import LOGIN_TOOL, VISITOR, Principal
+from pgmcp.auth.principal import VISITOR, Principal, visitor_may
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, Sessions
 from pgmcp.auth.tokens import ApiToken
@@ -80,11 +80,7 @@ class CredentialGate:
 
     def visitor(self, method: str, params: object, address: str = "-") -> Principal:
         """VISITOR for a login without an Authorization header; UnauthorizedError for all else."""
-        if (
-            method == "tools/call"
-            and isinstance(params, Mapping)
-            and params.get("name") == LOGIN_TOOL
-        ):
+        if visitor_may(method, params):
             return VISITOR
         self._refused(address, "missing credential")
         raise UnauthorizedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,15 @@ class Principal:
 LOGIN_TOOL = "authenticate_user"
 """The one tool that a visitor may call."""
 VISITOR = Principal("visitor", "visitor", "visitor")
+
+
+def visitor_may(method: str, params: object) -> bool:
+    """Whether a request may come from a visitor: the one rule, for the gate and the dispatcher."""
+    if method != "tools/call" or not isinstance(params, Mapping):
+        return False
+    return params.get("name") == LOGIN_TOOL
+
+
 _SESSION = "session:"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pgmcp.auth.principal import visitor_may
 from pgmcp.calls.stream import Stream
 from pgmcp.calls.trail import OTHER, Trail
 from pgmcp.errors import (
@@ -145,20 +146,14 @@ class Dispatcher:
         self, request: Request, context: Context, headers: Mapping[str, str] | None
     ) -> Answer:
         """The answer to a request; AuthError."""
-        if context.principal.kind == "visitor":
-            self._admit_visitor(request)
+        # A transport has asked its gate already; this is for one that did not.
+        if context.principal.kind == "visitor" and not visitor_may(request.method, request.params):
+            raise UnauthorizedError
         if context.client.era == "modern":
             return _shielded(
                 request, context, lambda: modern.serve(self._server, request, context, headers)
             )
         return _shielded(request, context, lambda: legacy.serve(self._server, request, context))
-
-    def _admit_visitor(self, request: Request) -> None:
-        """Let a visitor call a public tool, and nothing else."""
-        name = request.params.get("name") if request.method == "tools/call" else None
-        tool = self._server.registry.tools.get(name) if isinstance(name, str) else None
-        if tool is None or not tool.public:
-            raise UnauthorizedError
 
     def _names(self, request: Request) -> tuple[str, str]:
         """The method, and the tool, resource or prompt, as far as they are known here."""

@@ -41,7 +41,7 @@ class Tool:
 
     `run` returns an outcome (`return text(…)` for most), or raises a ToolError that becomes an
     `isError` result. `output`: what `Result.structured` conforms to, a frozen dataclass of `arg`s
-    or a JSON Schema. `hidden` keeps it out of `tools/list`; `public` lets a visitor call it.
+    or a JSON Schema. `hidden` keeps it out of `tools/list`.
     `rank` is its place in the list, before those of higher rank and, among equals, by name.
     """
 
@@ -53,7 +53,6 @@ class Tool:
     annotations: Annotations = field(default_factory=Annotations)
     output: type[Any] | Mapping[str, Any] | None = None
     hidden: bool = False
-    public: bool = False
     rank: int = DEFAULT_RANK
 
 

@@ -44,6 +44,5 @@ TOOL = Tool(
     run=run,
     annotations=Annotations(read_only=False, idempotent=False),
     hidden=True,
-    public=True,
     rank=60,
 )
