@@ -10,24 +10,20 @@ from collections.abc import Callable
 
 from pgmcp.errors import OverloadedError
 from pgmcp.logs.log import during
-from pgmcp.mcp.client import Send
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import Steps
 from pgmcp.transport.endpoint import Asked, Endpoint
 from pgmcp.transport.response import Response
 
 
-def answer_at_once(
-    endpoint: Endpoint, calls: CallQueue, asked: Asked, send: Send | None
-) -> Response | None:
-    """The answer to a request, None when it has to wait for its turn; PgmcpError. `send` takes
-    messages before the answer."""
+def answer_at_once(endpoint: Endpoint, calls: CallQueue, asked: Asked) -> Response | None:
+    """The answer to a request, None when it has to wait for its turn; PgmcpError."""
     if asked.brief:
-        return endpoint.answer(asked, send)
+        return endpoint.answer(asked)
     if not calls.begin(asked.call):
         return None
     try:
-        return endpoint.answer(asked, send)
+        return endpoint.answer(asked)
     finally:
         calls.end(asked.call)
 
@@ -38,18 +34,17 @@ def answer_in_turn(
     asked: Asked,
     resume: Callable[[], None],
     subject: Callable[[], str | None],
-    send: Send | None,
 ) -> Steps[Response]:
     """The answer to a request that has to wait; PgmcpError.
 
     `resume` has the conversation go on, in any thread; `subject` is that of the certificate that
-    the client showed, as far as it is valid by then. `send` takes messages before the answer.
+    the client showed, as far as it is valid by then.
     """
     running = yield from _wait(calls, asked, resume)
     try:
         with during(asked.call.request_id):
             endpoint.reopen(asked, subject())  # the credential may have ended meanwhile
-            return endpoint.answer(asked, send)
+            return endpoint.answer(asked)
     finally:
         if running:
             calls.end(asked.call)

@@ -87,6 +87,7 @@ class Asked:
     """A request to answer. `tracking` is to be held from now to its answer.
 
     `brief`: it asks no database and computes next to nothing, so it need not wait for its turn.
+    `send` takes messages that come before its answer, where the client can take them.
     """
 
     admission: Admission
@@ -95,6 +96,7 @@ class Asked:
     call: Call
     brief: bool
     tracking: Tracking
+    send: Send | None = None
 
 
 Page = Callable[[Head, str], Response]
@@ -254,11 +256,10 @@ class Endpoint:
         tracking = self._inflight.track(scope, message.id, call)
         return Asked(admission, principal, message, call, message.method in _BRIEF, tracking)
 
-    def answer(self, asked: Asked, send: Send | None = None) -> Response:
-        """The answer to a request; PgmcpError. `send` takes messages that come before it, where
-        the client can take them."""
+    def answer(self, asked: Asked) -> Response:
+        """The answer to a request; PgmcpError."""
         message, headers = asked.message, asked.admission.head.headers
-        client = Client(message.params, headers, send)
+        client = Client(message.params, headers, asked.send)
         context = self._make_context(asked.principal, asked.call, asked.admission.client, client)
         answer = self._dispatcher.answer(message, context, headers)
         if answer.held is not None:

@@ -26,7 +26,7 @@ from pgmcp.transport.budget import Budget, Hold
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import Connection, ConnectionLostError, Steps, Wait
-from pgmcp.transport.endpoint import Admission, Endpoint
+from pgmcp.transport.endpoint import Admission, Asked, Endpoint
 from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
 from pgmcp.transport.limits import Limits
@@ -220,41 +220,36 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._connection, admission.head, body, held, server.limits, server.clock
             )
             try:
-                return (yield from self._answer_message(admission, body, endpoint, kept))
+                with during(self._request_id):
+                    message = message_of(body, server.limits)
+                    asked = endpoint.read(admission, message, self._request_id, kept.resize)
+                if isinstance(asked, Response):
+                    return asked
+                return (yield from self._answer_asked(endpoint, asked))
             except PgmcpError as error:
                 return endpoint.refuse(error, admission)
         finally:
             held.close()
 
-    def _answer_message(
-        self, admission: Admission, body: Body, endpoint: Endpoint, kept: Hold
-    ) -> Steps[Response]:
-        """The answer to a message that has come; PgmcpError."""
+    def _answer_asked(self, endpoint: Endpoint, asked: Asked) -> Steps[Response]:
+        """The answer to a request that has come; PgmcpError."""
         server = self._server
-        with during(self._request_id):
-            message = message_of(body, server.limits)
-            asked = endpoint.read(admission, message, self._request_id, kept.resize)
-        if isinstance(asked, Response):
-            return asked
         self._message_id = asked.message.id
-        if takes_events(admission.head):
+        if takes_events(asked.admission.head):
             self._events = EventStream(self._connection, self._render_event_head)
-        send = self._events.send if self._events is not None else None
+            asked.send = self._events.send
         with asked.tracking:
             # In either era: without a resumable stream nobody can fetch the answer any more.
             with server.watch(self._connection, asked.call):
                 with during(self._request_id):
-                    response = answer_at_once(endpoint, server.calls, asked, send)
+                    response = answer_at_once(endpoint, server.calls, asked)
                 if response is None:
                     response = yield from answer_in_turn(
-                        endpoint, server.calls, asked, self._resume, self._subject, send
+                        endpoint, server.calls, asked, self._resume, self._subject
                     )
             if response.held is not None:
                 response = yield from self._hold(response.held, asked.call)
         return response
-
-    def _resume(self) -> None:
-        self._server.resume(self)
 
     def _hold(self, held: HeldAnswer, call: Call) -> Steps[Response]:
         """The answer that a stream ends in, once it does."""
@@ -268,6 +263,9 @@ class RequestHandler(BaseHTTPRequestHandler):
             held, call, lambda: server.wake(self), server.limits, server.clock
         )
         return Response(200, body)
+
+    def _resume(self) -> None:
+        self._server.resume(self)
 
     def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
         if self._server.stopping:
