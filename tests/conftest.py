@@ -15,15 +15,15 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
-import jsonschema
 import pytest
+from hypothesis import settings
 
 from pgmcp.mcp import methods
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Tool
 from pgmcp.mcp.registry import output_schema
 from pgmcp.mcp.result import Result, plain
-from tests import quick
+from tests import json_schema, quick
 from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
 from tools.postgres import Server, reachable, start
@@ -36,6 +36,10 @@ _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 3 * 1024**3
 _numbers = itertools.count(1)
 _started: list[str] = []
+
+# How long an example takes says more of the machine, which is shared, than of the code.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 def pytest_configure() -> None:
@@ -119,7 +123,7 @@ def conforming_results(monkeypatch: pytest.MonkeyPatch) -> None:
         schema = output_schema(tool)
         if schema is not None and not result.is_error:
             assert result.structured is not None, f"{tool.name} has an output: give `structured`"
-            jsonschema.validate(plain(result.structured), schema)
+            json_schema.validate(plain(result.structured), schema)
         return members
 
     monkeypatch.setattr(methods, "tool_result", checked)

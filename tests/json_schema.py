@@ -17,6 +17,14 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     Draft202012Validator.check_schema(schema)
 
 
+def validate(value: object, schema: Mapping[str, Any]) -> None:
+    """Fail unless the schema accepts the value, and say why not."""
+    from jsonschema import Draft202012Validator
+
+    faults = [error.message for error in Draft202012Validator(schema).iter_errors(value)]
+    assert not faults, faults
+
+
 def is_valid(schema: Mapping[str, Any], value: object) -> bool:
     """Whether the schema accepts the value."""
     from jsonschema import Draft202012Validator

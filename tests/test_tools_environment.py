@@ -49,6 +49,7 @@ def make_python(folder: Path, name: str, prints: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.timeout(600)  # it makes an environment, which is much work for a busy machine
 def test_a_failed_installation_says_why_and_is_not_taken_for_a_whole_one(clone: Path) -> None:
     offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
     ended = run(clone, **offline, PYTHONDONTWRITEBYTECODE="1")  # a pip that is used once
