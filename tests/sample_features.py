@@ -140,11 +140,18 @@ class Board:
 
     def __init__(self) -> None:
         self.streams: list[Stream] = []
+        self.flooded = threading.Event()
 
     def follow(self, _: Any, __: Context) -> Stream:
         stream = Stream(on_close=lambda: self.streams.remove(stream))
         self.streams.append(stream)
         return stream
+
+    def flood(self, _: Any, context: Context) -> Result:
+        for step in range(1, 1001):
+            context.client.progress(step)
+        self.flooded.set()
+        return text("done")
 
     def tell(self, text: str) -> None:
         """Send a message to everybody who follows."""
@@ -171,6 +178,7 @@ def trial_tools(board: Board) -> tuple[Tool, ...]:
         ),
         Tool("nan", "NaN", "Is broken.", NoArgs, lambda _, __: text("nan", {"x": math.nan})),
         Tool("choose", "Choose", "Asks which table is meant.", NoArgs, _choose),
+        Tool("flood", "Flood", "Says more than anybody reads.", NoArgs, board.flood),
         Tool("follow", "Follow", "Tells of what happens.", NoArgs, board.follow),
     )
 

@@ -7,6 +7,7 @@ message that says what to do.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 from typing import TypeVar
 
@@ -18,15 +19,9 @@ F = TypeVar("F", Tool, Resource, Prompt)
 def modules(package: ModuleType) -> list[str]:
     """The names of the modules in a folder of features: all that begin with no underscore.
 
-    In the one file, its importer has the list: there is no folder.
+    Also of a folder in the one file, whose importer lists it as pkgutil asks.
     """
-    bundled = getattr(package.__spec__ and package.__spec__.loader, "modules_in", None)
-    if bundled is not None:
-        names = bundled(package.__name__)
-    else:
-        import pkgutil  # here: it takes a millisecond, which the one file does without
-
-        names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
     return sorted(name for name in names if not name.startswith("_"))
 
 

@@ -209,11 +209,6 @@ class Importer:
         """Whether the module is a package."""
         return self._modules[name][0]
 
-    def modules_in(self, package: str) -> list[str]:
-        """The names of the modules and packages in a package."""
-        parts = (name.rpartition(".") for name in self._modules)
-        return [name for parent, _, name in parts if parent == package]
-
     def _read(self, offset: int, size: int) -> bytes:
         with self._file_lock:
             self._file.seek(offset)
