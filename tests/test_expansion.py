@@ -62,6 +62,11 @@ EXPLOSIVE = {
     + " and ".join(["a is null"] * 5_000),
     "brackets": "select " + "(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1),
     "length": "select " + "1+" * 100_001 + "1",
+    "comments side by side": "select 1 " + "/**/" * 5_000,
+    "comments in one another": "select 1 " + "/*" * 10_000,
+    "comments behind operators": "select 1 " + "+/**/" * 5_000 + "1",
+    "plus signs": "select " + "+" * 10_000 + "1",
+    "plus and minus signs": "select " + "+-" * 10_000 + "1",
     "behind a backslash": r"select '\'', "
     + nested("({} between symmetric 0 and 1)::int", 11, "1") + r", '\''",
 }  # fmt: skip
@@ -79,6 +84,31 @@ def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
         text = EXPLOSIVE[kind]
         for quoted in (f"/* {text} */", f"'{text}'", f'"{text}"', f"$q$ {text} $q$", f"E'{text}'"):
             assert objection(f"select 1 {quoted}") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 1 " + "/**/ " * 100_000,
+        "select 1 " + "/* a *//* b */" * 50_000,
+        f"/{'*' * 50_000}/ select 1",
+        "--" + "-" * 50_000 + "\nselect 1",
+        f"select '{'+/=' * 2_000} {'+----' * 2_000}'",
+        "select " + "1 + " * 50_000 + "1",
+        "select 1 " + "/**/" * 1000,
+    ],
+    ids=(
+        "spaced",
+        "filled",
+        "a line of stars",
+        "a line of dashes",
+        "signs in a string",
+        "sum",
+        "few",
+    ),
+)
+def test_ordinary_comments_are_not_read_too_often(text: str) -> None:
+    assert objection(text) is None
 
 
 @pytest.mark.parametrize("number", range(len(ORDINARY)))
@@ -106,7 +136,10 @@ def test_nothing_of_an_explosive_statement_reaches_the_server(
     databases = open_databases([settings_for(postgres, database)])
     try:
         explained = databases.database("owner", "main", Call(30))
-        for text in (EXPLOSIVE[kind] for kind in ("BETWEEN SYMMETRIC", "(…).*", "FROM")):
+        for text in (
+            EXPLOSIVE[kind]
+            for kind in ("BETWEEN SYMMETRIC", "(…).*", "FROM", "comments side by side")
+        ):
             with pytest.raises(StatementRefusedError) as refused:
                 explained.query(text, max_rows=1)
             assert refused.value.gate == "judge"

@@ -4,7 +4,9 @@ Before there is a tree that could be judged, PostgreSQL's analysis copies: the o
 twice, of BETWEEN SYMMETRIC four times, the left side of IN once for each element, `(…).*` once for
 each column, a table's columns wherever it is named, sets of CUBE and ROLLUP. Nested, these
 multiply: 372 bytes take 4 GB. It also compares each item of GROUP BY with all others, and each
-name with all columns in sight. Neither statement_timeout nor a cancel request reaches that work.
+name with all columns in sight. Its lexer reads a run of operators' signs to its end for each
+comment and each + that begins in it: `/**//**/…`, `++++…`. Neither statement_timeout nor a cancel
+request reaches that work.
 
 The rule: pure, linear in the text, and an upper estimate: what surrounds a copied operand counts as
 part of it. A wrong reading refuses or lets through an expense, never a write.
@@ -12,6 +14,7 @@ part of it. A wrong reading refuses or lets through an expense, never a write.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from pgmcp.sql.lexer import lexemes
@@ -27,11 +30,15 @@ MAX_TABLE_COLUMNS = 1_000_000
 """Columns of tables, as often as the analysis lists them; about 150 bytes of memory each."""
 MAX_COMPARISONS = 20_000_000
 """About a second's work."""
+MAX_READ_AGAIN = 50_000_000
+"""Characters; less than a second's work."""
 
 _COLUMNS = 200  # of a table, which is not seen from here
 _MAX_COLUMNS = 1664  # MaxTupleAttributeNumber
 _MAX_CUBE, _MAX_SETS = 12, 4096  # PostgreSQL refuses more, but counts after it has copied
 _COMPARED_COLUMNS = 10  # with each name: most tables are left after their first letters
+
+_SIGNS = re.compile(r"[~!@#^&|`?+\-*/%<>=]{100,}+")  # op_chars of scan.l
 
 # Reserved words only: any other may be a column's name inside an operand.
 _ENDS_OPERAND = frozenset(
@@ -85,6 +92,12 @@ class _Frame:
 
 def objection(text: str) -> str | None:
     """Why a statement is too much for PostgreSQL's analysis, and what to do; None if it is not."""
+    runs = (run[0] for run in _SIGNS.finditer(text))
+    if sum((run.count("/*") + run.count("+")) * len(run) for run in runs) > MAX_READ_AGAIN:
+        return (
+            "PostgreSQL would read its comments or its + signs too often, which stand side by side "
+            "with nothing between them. Leave them out, or put a space behind each"
+        )
     readings = (False, True) if "\\" in text else (False,)  # standard_conforming_strings
     return next((said for one in readings if (said := _objection(text, one)) is not None), None)
 
