@@ -65,6 +65,17 @@ def test_ten_megabytes_in_chunks_of_one_byte_are_refused_early() -> None:
         feed(b"1\r\nx\r\n" * 2_000_000, limit=10_000_000)
 
 
+def test_chunks_of_one_byte_take_few_steps_until_they_are_refused() -> None:
+    body = Body(CHUNKED, 65_536)
+    with pytest.raises(HttpError, match="small chunks"):
+        body.feed(bytearray(b"1\r\nx\r\n" * 10_000))
+    assert len(body) < 1500
+
+
+def test_small_messages_may_come_in_chunks_of_one_byte() -> None:
+    assert feed(b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n") == b"x" * 1000
+
+
 def test_the_limit_holds_before_the_bytes_are_there() -> None:
     for length, data in ((11, b""), (CHUNKED, b"b\r\n"), (CHUNKED, b"5\r\nabcde\r\n6\r\n")):
         with pytest.raises(HttpError) as caught:

@@ -21,7 +21,7 @@ KEPT_PER_VALUE = 256
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LINE_BYTES = 4096
-_OVERHEAD_BYTES = 16 * 1024
+_OVERHEAD_BYTES = 4 * 1024
 _OVERHEAD_SHARE = 4
 """Size lines and trailers beyond _OVERHEAD_BYTES may be a quarter of the data: each is a step."""
 
