@@ -145,7 +145,7 @@ def test_closing_an_owner_cancels_what_runs_for_it_and_for_nobody_else(
     sleeper(databases, "ann", errors)
     assert eventually(lambda: sleeping(postgres, database) == 2)
     began = time.monotonic()
-    databases.pools.close_owner("ann", "the token was removed")
+    databases.pools.close_owners({"ann": "the token was removed"})
     assert time.monotonic() - began < 15.0
     assert sleeping(postgres, database) == 1
     assert eventually(lambda: bool(errors))
@@ -158,7 +158,7 @@ def test_a_call_that_was_under_way_gets_no_connection_after_its_owner_is_closed(
     databases: DatabaseSet,
 ) -> None:
     before = databases.database("ann", "main", Call(10))
-    databases.pools.close_owner("ann", "the token was removed")
+    databases.pools.close_owners({"ann": "the token was removed"})
     with pytest.raises(CallEndedError, match="the token was removed"):
         before.query("select 1", max_rows=1)
     assert pid_of(databases, "ann") is not None

@@ -69,7 +69,7 @@ class Pool:
         self._connecting: dict[Call, float] = {}
         self._waiters: deque[Waiter] = deque()
         self._closed: PoolClosedError | None = None
-        self.fading = False
+        self.draining = False
         """Whether no connection is kept: the settings it is for are not in force any more."""
         self._failure: DatabaseUnavailableError | None = None
         self._failure_until = 0.0
@@ -251,7 +251,7 @@ class Pool:
 
     @property
     def _may_keep(self) -> bool:
-        unwanted = self._closed is not None or self.fading
+        unwanted = self._closed is not None or self.draining
         return not unwanted and self._slots.taken <= self._slots.maximum
 
     @property
@@ -332,10 +332,10 @@ class Pool:
         for connection in doomed:
             connection.close()
 
-    def fade(self) -> None:
+    def drain(self) -> None:
         """Close what is idle, and from now on every connection once its lease is over."""
         with self._lock:
-            self.fading = True
+            self.draining = True
         self.drop_idle()
 
     def retire(self) -> bool:

@@ -126,7 +126,7 @@ class Pools:
             self._slots.maximum = max_connections_total
             leaving = [pool for key, pool in self._pools.items() if key[1] not in current]
         for pool in leaving:
-            pool.fade()
+            pool.drain()
         for connection in self._slots.excess():
             connection.close()
 
@@ -150,7 +150,7 @@ class Pools:
             if pool is None:
                 pool = Pool(source.database, connect, self._slots, owner=owner, clock=self._clock)
                 self._pools[owner, source] = pool
-                pool.fading = source not in self.sources.values()
+                pool.draining = source not in self.sources.values()
             return pool
 
     def tick(self) -> None:
@@ -166,10 +166,6 @@ class Pools:
             for owner, (when, _) in list(self._closed_owners.items()):
                 if when < old:
                     del self._closed_owners[owner]
-
-    def close_owner(self, owner: str, reason: str) -> None:
-        """`close_owners` for one owner."""
-        self.close_owners({owner: reason})
 
     def close_owners(self, owners: Mapping[str, str]) -> None:
         """Cancel in PostgreSQL what runs for these owners and close their connections, within a
