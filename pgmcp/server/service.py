@@ -24,7 +24,7 @@ from pgmcp.mcp.dispatch import Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.registry import Registry
 from pgmcp.server.observation import ObservedLogins
-from pgmcp.server.witness import WitnessedDatabase
+from pgmcp.server.recording_database import RecordingDatabase
 
 if TYPE_CHECKING:
     from pgmcp.auth.logins import RequestLogins
@@ -81,7 +81,7 @@ class Reach:
             )
         self.trail.database = name or names[0]
         database = self.databases.database(self.principal.owner, name or names[0], self.call)
-        return WitnessedDatabase(database, self.trail)
+        return RecordingDatabase(database, self.trail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class WitnessedDatabase:
-    """`gate.port.Database`, with a witness."""
+class RecordingDatabase:
+    """`gate.port.Database`, which notes on `trail` the SQL that is run and the rows returned."""
 
     database: Database
     trail: Trail
