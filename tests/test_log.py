@@ -32,12 +32,12 @@ def test_an_event_is_one_line_with_time_and_area(stderr: io.StringIO) -> None:
 
 
 def test_debug_lines_show_only_when_asked_for(stderr: io.StringIO) -> None:
-    logging.getLogger("pgmcp.db").debug("hidden")
+    logging.getLogger("pgmcp.pool").debug("hidden")
     assert stderr.getvalue() == ""
     handler = log.configure(stderr, debug=True)
-    logging.getLogger("pgmcp.db").debug("shown")
+    logging.getLogger("pgmcp.pool").debug("shown")
     log.release(handler)
-    assert "[DB] shown" in stderr.getvalue()
+    assert "[POOL] shown" in stderr.getvalue()
 
 
 def test_a_message_cannot_forge_a_line(stderr: io.StringIO) -> None:

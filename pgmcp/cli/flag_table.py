@@ -49,7 +49,7 @@ _BUILT_IN = (
 
 def serving_flags() -> Table:
     """The flags that a start may have that serves, and -version and -help."""
-    return _table([*_settings(), _CONFIG, *_debug(), *_BUILT_IN])
+    return _table([*_settings(), _CONFIG, *_of_program(), *_BUILT_IN])
 
 
 def flags_for(names: Iterable[str]) -> Table:
@@ -75,7 +75,7 @@ def _with_verbs(verbs: Sequence[Verb]) -> Table:
     rows = list(_of_verbs(verbs))
     others = [row for row in rows if row.group != PROGRAM]
     program = [row for row in rows if row.group == PROGRAM]
-    return _table([*_settings(), *others, _CONFIG, *program, *_debug(), *_BUILT_IN])
+    return _table([*_settings(), *others, _CONFIG, *program, *_of_program(), *_BUILT_IN])
 
 
 def _table(rows: Iterable[Row]) -> Table:
@@ -89,7 +89,7 @@ def _settings() -> tuple[Row, ...]:
     )
 
 
-def _debug() -> tuple[Row, ...]:
+def _of_program() -> tuple[Row, ...]:
     return _of_keys(PROGRAM, [key for key in KEYS if not key.path.startswith("http.")])
 
 
