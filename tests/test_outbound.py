@@ -89,7 +89,7 @@ def test_where_a_host_was_lately_stays_allowed_and_no_more(
 def test_an_installed_hook_holds_whoever_asks() -> None:
     script = """
 import json, os, socket, subprocess, urllib.request
-from pgmcp.outbound import Outbound
+from pgmcp.net.outbound import Outbound
 listener = socket.create_server(("127.0.0.1", 0))
 url = "http://127.0.0.1:%d/" % listener.getsockname()[1]
 Outbound(lambda: []).install()

@@ -79,7 +79,7 @@ def judge(case: Case, lexicon: Lexicon, database: Database, today: date) -> Verd
     """Ask one question the way the tool does."""
 
     def read(column: ColumnRef) -> tuple[str, ...]:
-        rows = database.fetch(values_sql(column, lexicon).text).rows
+        rows = database.query(values_sql(column, lexicon).text, max_rows=MAX_VALUES + 1).rows
         values = tuple((value or b"").decode() for (value,) in rows)
         return values if len(values) <= MAX_VALUES else ()
 
