@@ -141,9 +141,10 @@ class Board:
     def __init__(self) -> None:
         self.streams: list[Stream] = []
         self.flooded = threading.Event()
+        self.kind: type[Stream] = Stream
 
     def follow(self, _: Any, __: Context) -> Stream:
-        stream = Stream(on_close=lambda: self.streams.remove(stream))
+        stream = self.kind(on_close=lambda: self.streams.remove(stream))
         self.streams.append(stream)
         return stream
 

@@ -299,19 +299,42 @@ def test_a_held_answer_takes_no_thread_and_is_woken_by_whoever_has_a_message() -
             sock.close()
 
 
-def test_a_message_that_comes_before_the_connection_waits_is_not_lost() -> None:
-    with streaming() as served:
-        for number in range(30):
-            with served.connect() as sock:
-                sock.sendall(request("follow"))
-                until(lambda: served.board.streams)
-                served.board.tell(str(number))
-                served.board.end(result.text("over"))
-                events = Events(sock)
-                events.head()
-                assert events.message()["params"]["text"] == str(number)
-                assert "result" in events.message()
-            until(lambda: not served.board.streams)
+def test_a_message_that_comes_just_before_the_connection_waits_is_not_lost() -> None:
+    class Late(Stream):
+        """Has its message when all was taken, and nobody waits yet who could be woken."""
+
+        late = True
+
+        def take(self) -> tuple[list[bytes], tuple[Any] | None]:
+            taken = super().take()
+            if self.late:
+                self.late = False
+                self.send(jsonrpc.encode(jsonrpc.notification("notifications/told", {"text": "x"})))
+            return taken
+
+    with streaming(keep_alive_seconds=600) as served, served.connect() as sock:
+        served.board.kind = Late
+        sock.sendall(request("follow"))
+        events = Events(sock)
+        events.head()
+        assert events.message()["params"]["text"] == "x"
+
+
+def test_new_rules_for_connections_end_an_answer_that_is_only_now_held_open() -> None:
+    with streaming(keep_alive_seconds=600) as served, served.connect() as sock:
+
+        class Renewed(Stream):
+            """Comes with new rules, which close what waits: this one does not yet."""
+
+            def attach(self, wake: Callable[[], None]) -> None:
+                super().attach(wake)
+                served.server.renew()
+
+        served.board.kind = Renewed
+        sock.sendall(request("follow"))
+        events = Events(sock)
+        events.head()
+        assert events.ended() and served.board.streams == []
 
 
 def test_a_held_answer_ends_with_its_client_its_call_and_its_credential() -> None:
