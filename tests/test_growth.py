@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pgmcp.calls.call import Call
-from pgmcp.errors import StatementRefusedError
+from pgmcp.errors import StatementError, StatementRefusedError
 from pgmcp.gate.port import Database
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server
@@ -55,6 +55,33 @@ STEPS_MULTIPLY = [
     f"select strpos((select {_LONG}), (select {_MISSED}))",
     "with recursive r (x, n) as (select 'ab', 0 union all select x || x, n + 1 from r where n < 20)"
     " select strpos(x, x || 'c') from r",
+    # each for a second or so, but many of them
+    "select " + ", ".join(f"mod(a, b + {n}) > 1" for n in range(20))
+    + " from (select repeat('9', 120000)::numeric a, repeat('7', 60000)::numeric b offset 0) s",
+    "select " + ", ".join(f"a % (a - {n}) > 1" for n in range(20))
+    + " from (select 1e130000 + 1 a offset 0) s",
+    "select " + ", ".join(f"a * (a - {n}) > 1" for n in range(20))
+    + " from (select power(10::numeric, 60000) + 1 a offset 0) s",
+    "select " + ", ".join(f"md5(x || '{n}')" for n in range(60))
+    + " from (select repeat('a', 60000000) x offset 0) s",
+    "select " + ", ".join(f"position('b{n}' || repeat('a', 20000) in x)" for n in range(60))
+    + " from (select repeat('a', 10000) x offset 0) s",
+]  # fmt: skip
+
+_DOCUMENT = "xmlparse(document '<r>' || repeat('<a/>', 20000) || '</r>')"
+SLOW_PATHS = [
+    f"""select xmlexists('//a[//a[//a[. = "x"]]]' passing by value {_DOCUMENT})""",
+    f"select xpath('//a[//a = \"q\"]', {_DOCUMENT})",
+    f"select xpath_exists('//a[preceding::a[following::b]]', {_DOCUMENT}, array[]::text[])",
+    f"""select count(*) from xmltable('//a[//a="q"]' passing {_DOCUMENT}
+        columns x text path '.')""",
+    f"""select count(*) from xmltable('//a' passing {_DOCUMENT} columns x text path
+        '//a[//a="q"]')""",
+    "select xpath('//a[//a[//a[//a[//a]]]]', xmlparse(document relname)) from pg_class",
+    "select xpath('//a[//b]', xmlagg(xmlparse(content relname))) from pg_class",
+    "select xpath('//' || relname, xmlparse(document '<a/>')) from pg_class",
+    "select * from pg_class c, xmltable(('//' || relname) passing xmlparse(document '<a/>')"
+    " columns x text)",
 ]
 
 GROWS = [
@@ -105,6 +132,46 @@ def outcomes(judged: Database, statements: list[str]) -> dict[str, str]:
 
 def test_what_no_time_out_ends_is_not_run(judged: Database) -> None:
     assert outcomes(judged, STEPS_MULTIPLY) == {}
+
+
+@pytest.mark.parametrize("text", SLOW_PATHS)
+def test_slow_and_unknown_paths_in_documents_are_not_evaluated(judged: Database, text: str) -> None:
+    with pytest.raises(StatementRefusedError, match=r"no time-out ends.*(simple paths|constant)"):
+        judged.query(text, max_rows=1)
+
+
+def test_ordinary_paths_in_documents_are_evaluated(judged: Database) -> None:
+    documents = "(select xmlelement(name r, xmlelement(name a, relname)) x from pg_class) t"
+    small = "xml '<r><a id=\"1\">x</a></r>'"
+    for text in (
+        f"select xpath('//a/text()', x), xpath_exists('/r/a[. = \"b\"]', x) from {documents}",
+        f"select xpath('//a[b//c]/../d[last()]', x) from {documents}",
+        f"select xmlexists('//a[text() = \"b\"]' passing by value x) from {documents}",
+        f"select u.* from {documents}, xmltable('/r/a' passing x columns n for ordinality,"
+        " r text path '../@id', t text path '.', d text default 'x') u",
+        f"select xpath('//a[@id = 1]', {small}), xpath('//x:a', {small}, array[array['x', 'y']])",
+        f"select xpath('//a[@id = \"1\"]', {_DOCUMENT})",
+        "select xpath('/r/a[1]', xmlelement(name r, xmlagg(xmlelement(name a, oid)))) from"
+        " pg_class",
+    ):
+        try:
+            judged.query(text, max_rows=1)
+        except StatementError as error:
+            assert "unsupported XML feature" in error.message  # built without libxml
+
+
+def test_many_calls_with_ordinary_values_run(judged: Database) -> None:
+    for text in (
+        "select " + ", ".join(f"power(1.05, {n}) * relpages::numeric / {n}" for n in range(1, 300))
+        + " from pg_class",
+        "with recursive m (n, x, y) as (select 1, 0.1, 0.2 union all select n + 1, round(x * x -"
+        " y * y + 0.3, 9), round(2 * x * y, 9) from m where n < 20) select * from m",
+        "select " + ", ".join(f"lpad(md5(relname || '{n}'), 40)" for n in range(300))
+        + " from pg_class",
+        "with t as materialized (select jsonb_object_agg(relname, relkind) j from pg_class) select "
+        + ", ".join(f"j ->> 'column{n}'" for n in range(300)) + " from t",
+    ):  # fmt: skip
+        judged.query(text, max_rows=1)
 
 
 def test_values_that_grow_past_the_limit_are_not_made(judged: Database) -> None:

@@ -57,6 +57,9 @@ WORK: Mapping[int, int] = {
 
 CAST_OUTPUT, CAST_WORK = 4, _PIECES  # through text: json(b), arrays, tsvector, xml, bytea
 
+NUMERIC = frozenset({1726, 1727, 1728, 1729, 1973, 1980})
+"""* / mod % div of numeric, which has a largest size of its own."""
+
 _WITH_BOTH = (
     # position, strpos, of text, bytea and bit; LIKE and ILIKE in their spellings
     (849, 1698, 2014, 868),
@@ -68,6 +71,7 @@ _WITH_BOTH = (
     (4046, 4048, 4049, 4050, 3343),  # @> ?| ?& <@ - of jsonb
     (370, 973, 729, 339, 340, 345, 346),  # of paths and polygons
     (3691, 3692),  # @> <@ of tsquery
+    NUMERIC,
 )
 STEPS: Mapping[int, tuple[int, int]] = {
     **{oid: (0, 1) for group in _WITH_BOTH for oid in group},
@@ -76,6 +80,16 @@ STEPS: Mapping[int, tuple[int, int]] = {
     **dict.fromkeys((3746, 3747, 5006, 5007), (1, 1)),  # the same with a configuration
 }
 """Which two arguments' sizes multiply to the steps that a call takes; no time-out ends it."""
+
+STEP_WEIGHTS: Mapping[int, int] = dict.fromkeys((370, 973, 729), 100)
+"""What a step costs that is no comparison of two bytes: the distance of two paths."""
+
+NUMERIC_TYPE = 1700
+LONG_NUMERICS = frozenset({1376, 1732, 1733, 1738, 1739, 2169})
+"""exp, power, ^ and factorial: they make numbers of many digits of small ones."""
+
+XPATH: Mapping[int, tuple[int, int]] = dict.fromkeys((2614, 2931, 2932, 3049, 3050), (0, 1))
+"""xmlexists, xpath, xpath_exists: which argument is the path, and which the document."""
 
 COLLECTING = frozenset(
     {3538, 3545, 2335, 4053, 2901, 3175, 3267, 3197, 3270, 4301, 6227, *range(6276, 6292)}

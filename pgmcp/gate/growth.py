@@ -13,10 +13,11 @@ counts as an ordinary value, since the table is its owner's. Pure functions.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pgmcp.gate import function_sizes as known
+from pgmcp.gate import xpath
 from pgmcp.gate.column_sources import ColumnSources
 from pgmcp.gate.nodes import Node, flat, parse
 from pgmcp.gate.unfolding import MAX_EXPRESSIONS, inlined, unfolded
@@ -25,7 +26,7 @@ MAX_CONSTANT_BYTES = 512 * 1024 * 1024
 MAX_UNBOUNDED_CALLS = 4
 """Each can make one value, which PostgreSQL itself limits to 1 GB."""
 MAX_STEPS = 10_000_000_000
-"""A few seconds' to a minute's work in functions that no time-out ends."""
+"""A few seconds' to a minute's work in all the calls of a statement that no time-out ends."""
 
 _BYTES_PER_CHARACTER = 4  # at most
 _BYTES_PER_ELEMENT = 4  # at least
@@ -37,6 +38,10 @@ _ORDINARY_FACTOR = 1000
 # In the steps of a call: a table's column, and what an aggregate or ARRAY(SELECT …) makes of rows.
 _STORED_BYTES, _COLLECTED_BYTES = 500, 10_000_000
 _LARGEST_BYTES = 1_000_000_000  # PostgreSQL's own limit
+_LARGEST_NUMERIC, _COLLECTED_NUMERIC = 74_000, 30_000  # the latter for what rows bring to it
+_LARGE_BYTES = 1_000_000
+_LINEAR_STEPS = 10
+"""For each byte of a large value that a call reads."""
 _FIXED_BYTES = 64
 _POINT_BYTES = 16
 _HEADER_BYTES = 4  # of a value of variable length
@@ -46,10 +51,27 @@ _FEW_COPIES = 8  # through text: what so few can make of one megabyte, other lim
 
 _SUBQUERY = re.compile(r":(?:subquery|ctequery)\s+\{")
 _WIDE_FORMAT = re.compile(rb"\*|\d{5}")
-_COLLECTS = re.compile(r":subLinkType 6\b")
+_COLLECTS = re.compile(r":subLinkType\s+6\b")
+# A numeric constant not in the short format: 1e1000 has few bytes, 1e1000 + 1 has many.
+_LONG_NUMERIC = re.compile(r":consttype\s+1700\b[^{}]*:constvalue\s+\d+\s+\[(?:\s+-?\d+){5}\s+\d")
+_TABLE_OF_PATHS = "{TABLEFUNC"
 _CAST = "COERCEVIAIO"
 _MAX_PLAIN_TREE = 200_000  # the constants in a tree are shorter than half of it
 
+_TOO_MANY_STEPS = (
+    "one of its functions, or all of them together, would take the product of its arguments' sizes "
+    "in steps that no time-out ends. Search for less, or in less: use shorter constants, fewer "
+    "calls, LIMIT inside ARRAY(SELECT …), or a join or EXISTS instead of comparing collected arrays"
+)
+_UNKNOWN_PATH = (
+    "it has an XPath expression that is not known before it runs, and no time-out ends XPath. "
+    "Write the path as a constant"
+)
+_SLOW_PATH = (
+    "its XPath expressions may visit every node of a document for every other, which no time-out "
+    "ends. Use simple paths, like /a/b[@id = 1]/text(), with at most one // and none inside [ ], "
+    "or filter the rows of XMLTABLE with WHERE"
+)
 _UNBOUNDED = (
     f"more than {MAX_UNBOUNDED_CALLS} calls of repeat, lpad, replace and their like make values of "
     "a size that is not known before they run. Give them constant lengths"
@@ -115,6 +137,12 @@ def _may_grow(tree: str, functions: frozenset[int], types: frozenset[int]) -> bo
         return True
     if tree.count(_CAST) > _FEW_COPIES:
         return True
+    if functions & known.XPATH.keys() or _TABLE_OF_PATHS in tree:
+        return True
+    if functions & known.NUMERIC and (
+        functions & known.LONG_NUMERICS or _LONG_NUMERIC.search(tree)
+    ):
+        return True
     large = len(tree) > _MAX_PLAIN_TREE or functions & known.COLLECTING or _COLLECTS.search(tree)
     return bool(large and functions & (known.STEPS.keys() | known.WORK.keys()))
 
@@ -149,16 +177,24 @@ class _Sizes:
             self._sizes[id(node)] = self._size(node)
 
     def objection(self) -> str | None:
+        return self._steps_objection() or self._bytes_objection()
+
+    def _steps_objection(self) -> str | None:
+        calls = paths = 0
+        for node in self._columns.nodes:
+            calls += self._steps(node, _function(node))
+            for path, document in _paths(node):
+                if path.tag != "CONST":
+                    return _UNKNOWN_PATH
+                paths += xpath.steps(_text(path), self._sizes[id(document)].at_most)
+        if paths > MAX_STEPS:
+            return _SLOW_PATH
+        return _TOO_MANY_STEPS if calls + paths > MAX_STEPS else None
+
+    def _bytes_objection(self) -> str | None:
         total = unbounded = 0
         for node in self._columns.nodes:
             size, oid = self._sizes[id(node)], _function(node)
-            if oid in self._multiplying and self._steps(node, oid) > MAX_STEPS:
-                return (
-                    "one of its functions would take the product of its arguments' sizes in steps "
-                    "that no time-out ends. Search for less, or in less: use shorter constants, "
-                    "LIMIT inside ARRAY(SELECT …), or a join or EXISTS instead of comparing "
-                    "collected arrays"
-                )
             if size.unbounded:
                 unbounded += 1
                 continue
@@ -192,6 +228,8 @@ class _Sizes:
     def _size(self, node: Node) -> _Size:
         oid = _function(node)
         if node.tag == "CONST":
+            if node.number("consttype") == known.NUMERIC_TYPE and _is_long(node):
+                return _Size(_LARGEST_NUMERIC)
             header = _HEADER_BYTES if node.fields.get("constlen") == ["-1"] else 0
             return _Size(max(0, node.number("constvalue") - header))
         if node.tag == "VAR":
@@ -200,7 +238,7 @@ class _Sizes:
             return _Size(stored=True)
         if node.tag == "SUBLINK":
             return self._sublink(node)
-        if node.tag == "AGGREF" and node.number("aggfnoid") in known.COLLECTING:
+        if node.number("aggfnoid") in known.COLLECTING or oid in known.LONG_NUMERICS:
             return _COLLECTED
         if oid in known.GROWING:
             return self._grown(node, oid)
@@ -279,9 +317,39 @@ class _Sizes:
         return _sum(grown).times(1 + array.bytes // _BYTES_PER_ELEMENT)
 
     def _steps(self, node: Node, oid: int) -> int:
+        if not oid:
+            return 0
         sizes = self._arguments(node)
-        first, second = self._multiplying[oid]
-        return sizes[first].at_most * sizes[second].at_most if second < len(sizes) else 0
+        first, second = self._multiplying.get(oid, (0, len(sizes)))
+        if second >= len(sizes):
+            return _linear_steps(_sum(sizes).bytes)
+        if oid in known.NUMERIC:
+            return _numeric_bytes(sizes[first]) * _numeric_bytes(sizes[second])
+        product = sizes[first].at_most * sizes[second].at_most * known.STEP_WEIGHTS.get(oid, 1)
+        return product + _linear_steps(_sum(sizes).bytes)
+
+
+def _linear_steps(size: int) -> int:
+    if size <= _LARGE_BYTES:
+        return 0
+    return _LINEAR_STEPS * (size if size < _LARGEST_BYTES else _COLLECTED_BYTES)
+
+
+def _numeric_bytes(size: _Size) -> int:
+    rows = _COLLECTED_NUMERIC if size.collected else _STORED_BYTES if size.stored else 0
+    return min(size.bytes + rows, _LARGEST_NUMERIC)
+
+
+def _paths(node: Node) -> Iterator[tuple[Node, Node]]:
+    """The XPath expressions of a node, each with the document that it is evaluated in."""
+    arguments = _arguments(node)
+    if _function(node) in known.XPATH and len(arguments) > 1:
+        first, second = known.XPATH[_function(node)]
+        yield arguments[first], arguments[second]
+    elif node.tag == "TABLEFUNC" and node.children("rowexpr"):  # JSON_TABLE has none
+        for document in node.children("docexpr"):
+            for path in [*node.children("rowexpr"), *node.children("colexprs")]:
+                yield path, document
 
 
 def _function(node: Node) -> int:
@@ -311,6 +379,12 @@ def _text(item: object) -> bytes:
     if not isinstance(item, Node) or item.tag != "CONST":
         return b"*"
     return bytes(int(str(octet)) & 0xFF for octet in item.fields.get("constvalue", [])[2:-1])
+
+
+def _is_long(node: Node) -> bool:
+    """Whether a numeric constant is in the format for numbers of very many digits."""
+    octets = _text(node)
+    return len(octets) > _HEADER_BYTES + 1 and octets[_HEADER_BYTES + 1] < 0x80
 
 
 def _declared(node: Node) -> int:
