@@ -16,6 +16,7 @@ import pytest
 from pgmcp.errors import ConfigError
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.systemd import Notifier, take
+from tests.databases import eventually
 from tests.operated import operated
 from tests.program import NOWHERE, command, write_config
 from tests.serving import Reader, post, rpc, serving, until
@@ -164,7 +165,8 @@ def test_sockets_that_were_handed_over_are_served(tmp_path: Path) -> None:
                 sock.sendall(HEALTH)  # waits in the backlog until it is served
                 assert Reader(sock).reply().status == 200
             port = listener.getsockname()[1]
-            assert f"Listening on http://127.0.0.1:{port}" in log.read_text()
+            # The log is written by a thread of its own.
+            assert eventually(lambda: f"Listening on http://127.0.0.1:{port}" in log.read_text())
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
