@@ -24,7 +24,7 @@ from pgmcp.errors import HttpError
 from pgmcp.features.tools import query_database
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import build
-from pgmcp.transport.connection import Connection
+from pgmcp.transport.connection import ClientConnection
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.tls import ServerTls
@@ -76,7 +76,7 @@ def _is_ours(item: object) -> bool:
     code = _code(item)
     if code is not None:
         return "/pgmcp/" in code.co_filename
-    return isinstance(item, RequestHandler | Connection | Call)
+    return isinstance(item, RequestHandler | ClientConnection | Call)
 
 
 def _name(item: object) -> str:

@@ -24,11 +24,11 @@ _READS_PER_TURN = 16
 """How often a client may have the next bytes ready before others get a turn."""
 
 
-class ConnectionLostError(Exception):
+class ClientLostError(Exception):
     """The client went away, or was too slow for its deadline. `__cause__` says more."""
 
 
-class DeadlineError(ConnectionLostError):
+class DeadlineError(ClientLostError):
     """The deadline passed first."""
 
 
@@ -50,7 +50,7 @@ Steps = Generator[Wait | Turn | None, None, T]
 to let others have a turn of the threads first."""
 
 
-class Connection:
+class ClientConnection:
     """A connected socket with the bytes that were read and not yet used."""
 
     def __init__(self, sock: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +66,7 @@ class Connection:
         return self._socket.fileno()
 
     def shake_hands(self, context: ssl.SSLContext, deadline: float) -> Steps[None]:
-        """Turn to TLS as the server. ConnectionLostError when that fails."""
+        """Turn to TLS as the server. ClientLostError when that fails."""
         try:
             # Else wrap_socket finds out that it is gone, and leaves a socket that nobody closes.
             self._socket.getpeername()
@@ -74,7 +74,7 @@ class Connection:
                 self._socket, server_side=True, do_handshake_on_connect=False
             )
         except OSError as error:  # gone already
-            raise ConnectionLostError(str(error)) from error
+            raise ClientLostError(str(error)) from error
         self._socket = secure
         yield Wait(deadline)
         yield from self._until(deadline, secure.do_handshake)
@@ -90,7 +90,7 @@ class Connection:
     ) -> Steps[bool]:
         """Read what is there into the buffer, waiting until something is; False at the end.
 
-        Up to `size_bytes` are read. DeadlineError at the deadline, ConnectionLostError when the
+        Up to `size_bytes` are read. DeadlineError at the deadline, ClientLostError when the
         connection broke. A client that always has more ready lets others go first now and then.
         """
         self._reads += 1
@@ -101,7 +101,7 @@ class Connection:
         return bool(data)
 
     def send(self, data: bytes | bytearray, deadline: float) -> Steps[None]:
-        """Send all of it. DeadlineError at the deadline, ConnectionLostError when it broke."""
+        """Send all of it. DeadlineError at the deadline, ClientLostError when it broke."""
         sent = self._try(lambda: self._socket.send(data))
         if sent == len(data):
             return
@@ -116,7 +116,7 @@ class Connection:
         broke, which whoever waits for it next is told."""
         try:
             sent = self._try(lambda: self._socket.send(data))
-        except ConnectionLostError:
+        except ClientLostError:
             return 0
         return sent if isinstance(sent, int) else 0
 
@@ -125,7 +125,7 @@ class Connection:
         for a connection that is closed then."""
         try:
             return isinstance(self._try(lambda: self._socket.recv(1)), _Blocked)
-        except ConnectionLostError:
+        except ClientLostError:
             return False
 
     def send_now(self, data: bytes) -> None:
@@ -143,7 +143,7 @@ class Connection:
         client may lose the answer.
         """
         dropped_bytes = 0
-        with contextlib.suppress(OSError, ConnectionLostError):
+        with contextlib.suppress(OSError, ClientLostError):
             self._say_goodbye()
             self._socket.shutdown(socket.SHUT_WR)
             while dropped_bytes < most_bytes and (yield from self.fill(deadline, idle=True)):
@@ -218,7 +218,7 @@ class Connection:
         except BlockingIOError:
             return _Blocked.EITHER
         except OSError as error:
-            raise ConnectionLostError(error.strerror or str(error)) from error
+            raise ClientLostError(error.strerror or str(error)) from error
 
 
 class _Blocked(Enum):

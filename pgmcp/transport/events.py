@@ -13,7 +13,7 @@ from pgmcp.calls.call import Call
 from pgmcp.calls.stream import WAITING_BYTES
 from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.rpc import jsonrpc
-from pgmcp.transport.connection import Connection, ConnectionLostError, Steps, Wait
+from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps, Wait
 from pgmcp.transport.head import Head
 from pgmcp.transport.limits import Limits
 
@@ -32,7 +32,7 @@ class EventStream:
     `head` makes the head of the answer, when the first event turns it into a stream.
     """
 
-    def __init__(self, connection: Connection, head: Callable[[], bytes]) -> None:
+    def __init__(self, connection: ClientConnection, head: Callable[[], bytes]) -> None:
         self._connection = connection
         self._head = head
         self._unsent = bytearray()
@@ -69,7 +69,7 @@ class EventStream:
     ) -> Steps[bytes | bytearray]:
         """Send what a stream has until it ends; the answer that it ends in.
 
-        `wake` has the conversation go on. ConnectionLostError when the client is gone, lags or
+        `wake` has the conversation go on. ClientLostError when the client is gone, lags or
         sends something, or the call was cancelled.
         """
         stream = held.stream
@@ -84,9 +84,9 @@ class EventStream:
                     if last is not None:
                         return jsonrpc.encode_long(held.last(last[0]))
                     if stream.closed or call.cancelled is not None:
-                        raise ConnectionLostError(call.cancelled or "the client lags behind")
+                        raise ClientLostError(call.cancelled or "the client lags behind")
                     if not self._connection.silent():
-                        raise ConnectionLostError("the client ended the stream")
+                        raise ClientLostError("the client ended the stream")
                     until = clock() + limits.keep_alive_seconds
                     yield Wait(until, idle=True, ready=lambda: stream.ready or _ended(call))
                     if clock() >= until:

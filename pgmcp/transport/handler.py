@@ -25,7 +25,7 @@ from pgmcp.transport.body import Body
 from pgmcp.transport.budget import Budget, Hold
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
-from pgmcp.transport.connection import Connection, ConnectionLostError, Steps, Wait
+from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps, Wait
 from pgmcp.transport.endpoint import Admission, Asked, Endpoint
 from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
@@ -74,7 +74,7 @@ class Serving(Protocol):
     def forget(self, handler: RequestHandler) -> None:
         """Let go of a handler whose connection is closed."""
 
-    def watch(self, connection: Connection, call: Call) -> AbstractContextManager[None]:
+    def watch(self, connection: ClientConnection, call: Call) -> AbstractContextManager[None]:
         """Cancel `call` if the client hangs up inside the block."""
 
 
@@ -87,7 +87,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     server: Any
 
-    def __init__(self, request: Connection, client_address: Any, server: Serving) -> None:
+    def __init__(self, request: ClientConnection, client_address: Any, server: Serving) -> None:
         # Not super().__init__(): that would serve the whole connection here and now.
         self.request = request
         self.client_address = client_address
@@ -144,14 +144,14 @@ class RequestHandler(BaseHTTPRequestHandler):
                 # A client that always has the next request ready must not keep its thread.
                 if served % _REQUESTS_PER_TURN == 0 or self._server.busy():
                     yield None
-        except ConnectionLostError as error:
+        except ClientLostError as error:
             log.debug("%s: connection lost: %s", self.peer, error)
 
     def _shake_hands(self, context: ssl.SSLContext) -> Steps[bool]:
         deadline = self._server.clock() + self._server.limits.handshake_seconds
         try:
             yield from self._connection.shake_hands(context, deadline)
-        except ConnectionLostError as error:
+        except ClientLostError as error:
             if _speaks_plain_http(error):
                 answer = refusal(400, "this port speaks HTTPS: use https://")
                 self._connection.send_now(b"".join(self._render(answer, close=True)))
@@ -320,7 +320,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         )
 
 
-def _speaks_plain_http(error: ConnectionLostError) -> bool:
+def _speaks_plain_http(error: ClientLostError) -> bool:
     """Whether a handshake failed because the client does not do TLS.
 
     Here, because the cause in a local of the conversation would be a cycle with its traceback.

@@ -23,7 +23,7 @@ from pgmcp.config.values import Address
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.budget import Budget
 from pgmcp.transport.call_queue import CallQueue, Turn
-from pgmcp.transport.connection import Connection, Wait
+from pgmcp.transport.connection import ClientConnection, Wait
 from pgmcp.transport.crowd import Crowding, ranking
 from pgmcp.transport.endpoint import Endpoint
 from pgmcp.transport.handler import RequestHandler
@@ -54,7 +54,9 @@ class Watching:
 
     __slots__ = ("_call", "_connection", "_watched")
 
-    def __init__(self, watched: dict[Connection, Call], connection: Connection, call: Call) -> None:
+    def __init__(
+        self, watched: dict[ClientConnection, Call], connection: ClientConnection, call: Call
+    ) -> None:
         self._watched = watched
         self._connection = connection
         self._call = call
@@ -119,7 +121,7 @@ class HttpServer(ThreadingHTTPServer):
         )
         self._handlers: set[RequestHandler] = set()
         self._handlers_lock = threading.Lock()
-        self._watched: dict[Connection, Call] = {}
+        self._watched: dict[ClientConnection, Call] = {}
         self._accepting_again_at: float | None = None
         self._crowding = Crowding(clock)
         self._date = (0, "")
@@ -228,7 +230,7 @@ class HttpServer(ThreadingHTTPServer):
             self._turn_away(sock)
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, self.clock)
+        connection = ClientConnection(sock, self.clock)
         handler = RequestHandler(connection, client_address, self)
         with self._handlers_lock:
             self._handlers.add(handler)
@@ -253,7 +255,7 @@ class HttpServer(ThreadingHTTPServer):
         if self._tls is None:
             answer = refusal(503, "too many connections", (("Retry-After", "1"),))
             sock.setblocking(False)
-            Connection(sock).send_now(
+            ClientConnection(sock).send_now(
                 b"".join(render(answer, request_id="-", date=self.date(), close=True))
             )
         sock.close()
@@ -319,7 +321,7 @@ class HttpServer(ThreadingHTTPServer):
         """Whether another connection waits for a thread."""
         return self._workers.waiting()
 
-    def watch(self, connection: Connection, call: Call) -> Watching:
+    def watch(self, connection: ClientConnection, call: Call) -> Watching:
         """Cancel `call` if the client hangs up inside a `with` block."""
         return Watching(self._watched, connection, call)
 

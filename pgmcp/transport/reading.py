@@ -11,7 +11,7 @@ from pgmcp.errors import HttpError, OverloadedError
 from pgmcp.rpc.jsonrpc import Message, method_of, parse
 from pgmcp.transport.body import Body
 from pgmcp.transport.budget import Hold
-from pgmcp.transport.connection import Connection, ConnectionLostError, DeadlineError, Steps
+from pgmcp.transport.connection import ClientConnection, ClientLostError, DeadlineError, Steps
 from pgmcp.transport.head import Head, head_end, skip_empty_lines
 from pgmcp.transport.head import parse as parse_head
 from pgmcp.transport.limits import Limits
@@ -23,7 +23,7 @@ _BODY_READ_BYTES = 64 * 1024
 
 
 def read_head(
-    connection: Connection, limits: Limits, clock: Callable[[], float], *, first: bool
+    connection: ClientConnection, limits: Limits, clock: Callable[[], float], *, first: bool
 ) -> Steps[Head | None]:
     """The next request's head, None when the client has nothing more to say; HttpError.
 
@@ -53,7 +53,7 @@ def read_head(
 
 
 def read_body(
-    connection: Connection,
+    connection: ClientConnection,
     head: Head,
     body: Body,
     held: Hold,
@@ -61,7 +61,7 @@ def read_body(
     clock: Callable[[], float],
 ) -> Steps[None]:
     """Read the whole body. HttpError when it is too long or too slow, OverloadedError when there is
-    no memory for it, and ConnectionLostError when it breaks off."""
+    no memory for it, and ClientLostError when it breaks off."""
     deadline = clock() + limits.body_seconds
     complete = body.feed(connection.buffer)
     if not complete and head.expects_continue:
@@ -78,13 +78,13 @@ def read_body(
             return
         try:
             if not (yield from connection.fill(deadline, size_bytes=_BODY_READ_BYTES)):
-                raise ConnectionLostError("the client ended in the middle of a body")
+                raise ClientLostError("the client ended in the middle of a body")
         except DeadlineError:
             raise HttpError(408, "the request body took too long") from None
         complete = body.feed(connection.buffer)
 
 
-def drop_body(connection: Connection, head: Head, length: int) -> bool:
+def drop_body(connection: ClientConnection, head: Head, length: int) -> bool:
     """Skip the body of a request that was answered early, if all of it has come already."""
     buffer = connection.buffer
     if head.expects_continue or not 0 <= length <= len(buffer):
