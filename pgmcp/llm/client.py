@@ -106,7 +106,7 @@ class ModelEndpoint:
             )
             raise
 
-    def _ask(self, request: providers.Request, call: Call) -> bytes:
+    def _ask(self, request: providers.ModelRequest, call: Call) -> bytes:
         call.check()
         seconds = min(self._config.timeout_seconds, call.remaining())
         until = self._clock() + seconds
@@ -165,7 +165,7 @@ class ModelEndpoint:
         """Verified against the machine's roots (or those of SSL_CERT_FILE); it costs 17 ms."""
         return ssl.create_default_context()
 
-    def _exchange(self, wire: Wire, request: providers.Request) -> bytes:
+    def _exchange(self, wire: Wire, request: providers.ModelRequest) -> bytes:
         """The body of the answer to a request; ModelError unless its status is 200."""
         url = self._config.base_url
         connection = http.client.HTTPConnection(url.host.host, url.host.port)

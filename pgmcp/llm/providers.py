@@ -25,7 +25,7 @@ _HINT = "Write the SQL instead, or ask the operator to look at the log."
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ModelRequest:
     """One POST. `path` goes after the base URL's; `headers` may hold the key."""
 
     path: str
@@ -33,12 +33,12 @@ class Request:
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Request({self.path!r}, {len(self.body)} bytes)"
+        return f"ModelRequest({self.path!r}, {len(self.body)} bytes)"
 
 
 def request(
     provider: Provider, model: str, system: str, user: str, key: Secret | None = None
-) -> Request:
+) -> ModelRequest:
     """What to send to ask `user` under the instructions of `system`."""
     secret = "" if key is None else key.reveal()
     question = {"role": "user", "content": user}
@@ -49,17 +49,17 @@ def request(
         if secret:
             headers["x-api-key"] = secret
         body |= {"max_tokens": _ANSWER_TOKENS, "system": system, "messages": [question]}
-        return Request("/v1/messages", headers, jsonrpc.encode(body))
+        return ModelRequest("/v1/messages", headers, jsonrpc.encode(body))
     if secret:
         headers["Authorization"] = f"Bearer {secret}"
     body["messages"] = [{"role": "system", "content": system}, question]
     if provider == "ollama":
         body["options"] = {"temperature": 0, "num_ctx": _CONTEXT_TOKENS}
-        return Request("/api/chat", headers, jsonrpc.encode(body))
-    return Request("/v1/chat/completions", headers, jsonrpc.encode(body))
+        return ModelRequest("/api/chat", headers, jsonrpc.encode(body))
+    return ModelRequest("/v1/chat/completions", headers, jsonrpc.encode(body))
 
 
-def target(base_path: str, request: Request) -> str:
+def target(base_path: str, request: ModelRequest) -> str:
     """The request's path on the server; a base URL that ends in `/v1` or `/api` says it already."""
     head = "/" + request.path.split("/")[1]
     return base_path.removesuffix(head) + request.path
