@@ -20,7 +20,7 @@ from pgmcp.metrics.metrics import CONTENT_TYPE, MetricFamily, render
 from pgmcp.rpc import jsonrpc
 from pgmcp.transport import origin
 from pgmcp.transport.head import Head
-from pgmcp.transport.response import UNAUTHORIZED, Response
+from pgmcp.transport.response import UNAUTHORIZED, HttpResponse
 
 METRICS_PATH = "/metrics"
 READY_PATH = "/ready"
@@ -59,14 +59,14 @@ class MetricsPage:
         if token_file is not None:
             _token(token_file)
 
-    def __call__(self, head: Head, peer: str) -> Response:
+    def __call__(self, head: Head, peer: str) -> HttpResponse:
         """The page, 401 without the token, 404 for another machine where there is none."""
         if self._token_file is None:
             if origin.is_trusted(peer, self._trusted) or not _is_from_here(head, peer):
                 raise HttpError(404, "not found")
         elif not self._holds_token(self._token_file, head.authorization):
             return UNAUTHORIZED
-        return Response(200, render(self._families()), content_type=CONTENT_TYPE)
+        return HttpResponse(200, render(self._families()), content_type=CONTENT_TYPE)
 
     def _holds_token(self, file: Path, authorization: Sequence[str]) -> bool:
         try:
@@ -105,13 +105,13 @@ class ReadyPage:
         # Held while asking: further requests get the answer before, and no thread waits.
         self._asking_lock = threading.Lock()
 
-    def __call__(self, head: Head, peer: str) -> Response:  # noqa: ARG002
+    def __call__(self, head: Head, peer: str) -> HttpResponse:  # noqa: ARG002
         """200 when all answer, else 503; with how many do, and none of their names."""
         answering = self.answering()
         ready = answering == len(self._names)
         status = "ready" if ready else "unavailable"
         body = {"status": status, "databases": len(self._names), "answering": answering}
-        return Response(200 if ready else 503, jsonrpc.encode(body))
+        return HttpResponse(200 if ready else 503, jsonrpc.encode(body))
 
     def answering(self) -> int:
         """How many databases answer, or did a moment ago."""

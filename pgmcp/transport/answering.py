@@ -13,10 +13,10 @@ from pgmcp.logs.log import during
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import Steps
 from pgmcp.transport.endpoint import Asked, Endpoint
-from pgmcp.transport.response import Response
+from pgmcp.transport.response import HttpResponse
 
 
-def answer_at_once(endpoint: Endpoint, calls: CallQueue, asked: Asked) -> Response | None:
+def answer_at_once(endpoint: Endpoint, calls: CallQueue, asked: Asked) -> HttpResponse | None:
     """The answer to a request, None when it has to wait for its turn; PgmcpError."""
     if asked.brief:
         return endpoint.answer(asked)
@@ -34,7 +34,7 @@ def answer_in_turn(
     asked: Asked,
     resume: Callable[[], None],
     subject: Callable[[], str | None],
-) -> Steps[Response]:
+) -> Steps[HttpResponse]:
     """The answer to a request that has to wait; PgmcpError.
 
     `resume` has the conversation go on, in any thread; `subject` is that of the certificate that

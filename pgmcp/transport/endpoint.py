@@ -26,7 +26,7 @@ from pgmcp.transport.limits import BODY_BYTES
 from pgmcp.transport.response import (
     ACCEPTED,
     UNAUTHORIZED,
-    Response,
+    HttpResponse,
     of_error,
     refusal,
     retry_after,
@@ -99,7 +99,7 @@ class Asked:
     send: Send | None = None
 
 
-Page = Callable[[Head, str], Response]
+Page = Callable[[Head, str], HttpResponse]
 """A page to GET: from the head and the socket's other end to the answer."""
 MakeContext = Callable[[Principal, Call, ClientInfo, Client], Context]
 """What a call runs in: who asks, the call, where from, and the client as the message has it."""
@@ -136,7 +136,7 @@ class Endpoint:
         self._make_context = make_context
         self._inflight = inflight
         self._call_timeout_seconds = call_timeout_seconds
-        self._health = Response(200, jsonrpc.encode(dict(health)))
+        self._health = HttpResponse(200, jsonrpc.encode(dict(health)))
         self._body_bytes = body_bytes
         self._local = local
         self._allowed_hosts = frozenset(allowed_hosts)
@@ -145,7 +145,7 @@ class Endpoint:
         self._trusted = trusted
         self._pages = dict(pages or {})
 
-    def open(self, head: Head, peer: str, subject: str | None = None) -> Admission | Response:
+    def open(self, head: Head, peer: str, subject: str | None = None) -> Admission | HttpResponse:
         """Decide by the head alone: an answer, or leave to read the body. `peer` is the socket's
         other end, `subject` that of its verified certificate."""
         try:
@@ -174,7 +174,7 @@ class Endpoint:
             raise UnauthorizedError
         asked.principal = principal
 
-    def refuse(self, error: PgmcpError, admission: Admission | None) -> Response:
+    def refuse(self, error: PgmcpError, admission: Admission | None) -> HttpResponse:
         """The answer for a deliberate error, rendered here and nowhere else.
 
         Raises `error` again when it is none that HTTP or JSON-RPC has words for: a defect.
@@ -235,7 +235,7 @@ class Endpoint:
         message: Message,
         request_id: str,
         keep: Keep | None = None,
-    ) -> Asked | Response:
+    ) -> Asked | HttpResponse:
         """What an admitted request asks, or the answer to one that asks nothing; PgmcpError.
 
         `keep` counts what its answer keeps in memory.
@@ -256,18 +256,18 @@ class Endpoint:
         tracking = self._inflight.track(scope, message.id, call)
         return Asked(admission, principal, message, call, message.method in _BRIEF, tracking)
 
-    def answer(self, asked: Asked) -> Response:
+    def answer(self, asked: Asked) -> HttpResponse:
         """The answer to a request; PgmcpError."""
         message, headers = asked.message, asked.admission.head.headers
         client = Client(message.params, headers, asked.send)
         context = self._make_context(asked.principal, asked.call, asked.admission.client, client)
         answer = self._dispatcher.answer(message, context, headers)
         if answer.held is not None:
-            return Response(answer.status, None, held=answer.held)
+            return HttpResponse(answer.status, None, held=answer.held)
         if answer.body is None:
             return ACCEPTED
         data = jsonrpc.encode_long(answer.body)
-        return Response(answer.status, data, retry_after(answer.retry_after_seconds))
+        return HttpResponse(answer.status, data, retry_after(answer.retry_after_seconds))
 
     def _visitor(self, message: Message, address: str) -> Principal:
         if not isinstance(message, Request):
@@ -279,7 +279,7 @@ class Endpoint:
         self._gate.visitor("", None, address)
         raise UnauthorizedError
 
-    def _refuse_stranger(self, address: str) -> Response:
+    def _refuse_stranger(self, address: str) -> HttpResponse:
         try:
             self._turn_away(address)
         except AuthError as refused:

@@ -31,7 +31,7 @@ from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
 from pgmcp.transport.limits import Limits
 from pgmcp.transport.reading import drop_body, message_of, read_body, read_head
-from pgmcp.transport.response import Response, refusal, render, render_event_head
+from pgmcp.transport.response import HttpResponse, refusal, render, render_event_head
 
 log = logging.getLogger("pgmcp.http")
 
@@ -208,7 +208,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _admitted(
         self, admission: Admission, length: int, endpoint: Endpoint, kept: Hold
-    ) -> Steps[Response]:
+    ) -> Steps[HttpResponse]:
         """Read the body of an admitted request, and answer it."""
         server = self._server
         server.calls.come_in(admission.owner)
@@ -223,7 +223,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 with during(self._request_id):
                     message = message_of(body, server.limits)
                     asked = endpoint.read(admission, message, self._request_id, kept.resize)
-                if isinstance(asked, Response):
+                if isinstance(asked, HttpResponse):
                     return asked
                 return (yield from self._answer_asked(endpoint, asked))
             except PgmcpError as error:
@@ -231,7 +231,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         finally:
             held.close()
 
-    def _answer_asked(self, endpoint: Endpoint, asked: Asked) -> Steps[Response]:
+    def _answer_asked(self, endpoint: Endpoint, asked: Asked) -> Steps[HttpResponse]:
         """The answer to a request that has come; PgmcpError."""
         server = self._server
         self._message_id = asked.message.id
@@ -251,7 +251,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 response = yield from self._hold(response.held, asked.call)
         return response
 
-    def _hold(self, held: HeldAnswer, call: Call) -> Steps[Response]:
+    def _hold(self, held: HeldAnswer, call: Call) -> Steps[HttpResponse]:
         """The answer that a stream ends in, once it does."""
         server = self._server
         if self._events is None:
@@ -262,12 +262,12 @@ class RequestHandler(BaseHTTPRequestHandler):
         body = yield from self._events.hold(
             held, call, lambda: server.wake(self), server.limits, server.clock
         )
-        return Response(200, body)
+        return HttpResponse(200, body)
 
     def _resume(self) -> None:
         self._server.resume(self)
 
-    def _open(self, endpoint: Endpoint, head: Head) -> Admission | Response:
+    def _open(self, endpoint: Endpoint, head: Head) -> Admission | HttpResponse:
         if self._server.stopping:
             return refusal(503, "the server is stopping", (("Retry-After", "1"),))
         return endpoint.open(head, self.peer, self._subject())
@@ -279,7 +279,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             return None
         return certificate.subject
 
-    def _answer(self, response: Response, head: Head | None, close: bool) -> Steps[None]:
+    def _answer(self, response: HttpResponse, head: Head | None, close: bool) -> Steps[None]:
         head_only = head is not None and head.method == "HEAD"
         events = self._events
         if events is not None and events.begun:
@@ -309,7 +309,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         return render_event_head(request_id=self._request_id, date=self._server.date())
 
     def _render(
-        self, response: Response, *, close: bool, head_only: bool = False
+        self, response: HttpResponse, *, close: bool, head_only: bool = False
     ) -> tuple[bytes | bytearray, ...]:
         return render(
             response,

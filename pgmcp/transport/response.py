@@ -26,7 +26,7 @@ _COPIED_BYTES = 32 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     """A status, a body (None: none at all) and the headers that are this answer's own.
 
     `held`: it is an answer that is held open; the body is to come.
@@ -39,16 +39,16 @@ class Response(NamedTuple):
     held: HeldAnswer | None = None
 
 
-ACCEPTED = Response(202, None)
-UNAUTHORIZED = Response(401, b'{"error": "Unauthorized"}', (("WWW-Authenticate", "Bearer"),))
+ACCEPTED = HttpResponse(202, None)
+UNAUTHORIZED = HttpResponse(401, b'{"error": "Unauthorized"}', (("WWW-Authenticate", "Bearer"),))
 
 
-def refusal(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def refusal(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
     """An error outside JSON-RPC: `{"error": message}`."""
-    return Response(status, json.dumps({"error": message}).encode(), headers)
+    return HttpResponse(status, json.dumps({"error": message}).encode(), headers)
 
 
-def of_error(error: Exception) -> Response | None:
+def of_error(error: Exception) -> HttpResponse | None:
     """How a deliberate error is answered, None for one that HTTP has no words for."""
     if isinstance(error, UnauthorizedError):
         return UNAUTHORIZED
@@ -60,7 +60,7 @@ def of_error(error: Exception) -> Response | None:
         request_id = getattr(error, "request_id", None)
         body = jsonrpc.encode(jsonrpc.error(request_id, error))
         later = error.retry_after_seconds if isinstance(error, OverloadedError) else None
-        return Response(error.status, body, retry_after(later))
+        return HttpResponse(error.status, body, retry_after(later))
     return None
 
 
@@ -70,7 +70,7 @@ def retry_after(seconds: int | None) -> tuple[tuple[str, str], ...]:
 
 
 def render(
-    response: Response, *, request_id: str, date: str, close: bool, head_only: bool = False
+    response: HttpResponse, *, request_id: str, date: str, close: bool, head_only: bool = False
 ) -> tuple[bytes | bytearray, ...]:
     """The bytes of an answer, in one piece or two: a long body is not copied behind its head.
 
