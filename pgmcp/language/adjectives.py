@@ -16,7 +16,7 @@ from pgmcp.language.question import (
     Any,
     ColumnRef,
     Condition,
-    Flag,
+    IsTrue,
     Missing,
     Not,
     OneOf,
@@ -86,7 +86,7 @@ def _stated(reading: Reading, table: TableRef, lower: str) -> Iterator[Condition
     for column in reading.lexicon.relations[table].columns:
         name = stems(column.name)
         if column.category == "B" and key in (name, stripped(name)):
-            yield Flag(column.name)
+            yield IsTrue(column.name)
         elif column.category == "S" and (key == name or key == stripped(name)):
             yield from (OneOf(column.name, (yes,)) for yes in _letter(reading, table, column))
         elif (
@@ -147,7 +147,7 @@ def either(first: Condition, second: Condition, *, first_negated: bool = False) 
     same = columns_of(first) == columns_of(second) != frozenset()
     if first_negated and not (isinstance(first, Not) and isinstance(first.of, OneOf)):
         return None
-    if negative and isinstance(first, Not) and not isinstance(first.of, Missing | Flag):
+    if negative and isinstance(first, Not) and not isinstance(first.of, Missing | IsTrue):
         inner = either(first.of, second) if same and not isinstance(second, Not) else None
         return Not(inner) if inner is not None else None
     if negative != isinstance(second, Not) and negative:

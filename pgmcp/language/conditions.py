@@ -19,7 +19,7 @@ from pgmcp.language.question import (
     Between,
     Compare,
     Condition,
-    Flag,
+    IsTrue,
     Missing,
     Not,
     OneOf,
@@ -66,8 +66,8 @@ def _of_column(reading: Reading, j: int, table: TableRef, column: Column) -> Par
         )
     if column.category == "B":
         for p in maybe(reading, j, "is value"):
-            parses.extend((Flag(name), end, 0) for end in accept(reading, p, "true"))
-            parses.extend((Not(Flag(name)), end, 0) for end in accept(reading, p, "false"))
+            parses.extend((IsTrue(name), end, 0) for end in accept(reading, p, "true"))
+            parses.extend((Not(IsTrue(name)), end, 0) for end in accept(reading, p, "false"))
     elif is_date(column):
         for p in maybe(reading, j, "be"):
             parses.extend(_dated(reading, p, name))

@@ -12,7 +12,7 @@ from pgmcp.language.question import (
     All,
     Any,
     Condition,
-    Flag,
+    IsTrue,
     Measure,
     Missing,
     Not,
@@ -80,7 +80,7 @@ def contradicts(before: tuple[Condition, ...], condition: Condition) -> bool:
     plain = condition.of if isinstance(condition, Not) else condition
     if isinstance(plain, Period):
         return any(_apart_or_empty(other, condition) for other in before)
-    if isinstance(plain, Flag | Missing):
+    if isinstance(plain, IsTrue | Missing):
         return any(other in (condition, negated(condition)) for other in before)
     return isinstance(condition, OneOf) and any(
         isinstance(other, OneOf) and other.column == condition.column for other in before

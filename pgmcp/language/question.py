@@ -99,7 +99,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class IsTrue:
     """A boolean column that is true."""
 
     column: str
@@ -144,7 +144,7 @@ class Any:
     of: tuple[Condition, ...]
 
 
-Condition = Compare | Between | OneOf | Like | Missing | Flag | Period | Related | Not | All | Any
+Condition = Compare | Between | OneOf | Like | Missing | IsTrue | Period | Related | Not | All | Any
 
 # -- what is shown ---------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from pgmcp.language.question import (
     Condition,
     Describe,
     Field,
-    Flag,
+    IsTrue,
     Like,
     Listing,
     Measure,
@@ -235,7 +235,7 @@ class _Writer:
         column = self.column_of(table, condition.column)
         if isinstance(condition, Missing):
             return f"{name} IS NULL"
-        if isinstance(condition, Flag):
+        if isinstance(condition, IsTrue):
             return name
         if isinstance(condition, Compare):
             return f"{name} {condition.operator} {self.number(condition.number, column)}"
@@ -274,7 +274,7 @@ class _Writer:
         if isinstance(condition, Related):
             return f"NOT {text}" if condition.count is None else f"NOT ({text})"
         if not any(self.column_of(table, name).nullable for name in columns_of(condition)):
-            return f"NOT {text}" if isinstance(condition, Flag) else f"NOT ({text})"
+            return f"NOT {text}" if isinstance(condition, IsTrue) else f"NOT ({text})"
         return f"({text}) IS NOT TRUE"
 
     def one_of(self, name: str, column: Column, condition: OneOf) -> str:
