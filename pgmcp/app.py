@@ -106,7 +106,7 @@ class App:
                 service.dispatcher,
                 lambda call, client: service.context(service.everybody, call, client, stdio.SCOPE),
                 stop=stop,
-                limits=stdio.Limits(call_timeout_seconds=service.call_timeout_seconds),
+                limits=stdio.StdioLimits(call_timeout_seconds=service.call_timeout_seconds),
             )
         finally:
             self._close()

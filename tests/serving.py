@@ -24,7 +24,7 @@ from pgmcp.rpc.jsonrpc import Message, Request
 from pgmcp.transport.endpoint import ClientInfo, Endpoint, Gate
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 
 TOKEN = "right"
 ALICE = Principal("token", "token-1", "key-1", ("main",))
@@ -126,7 +126,7 @@ def endpoint(
 
 @contextmanager
 def serving(
-    limits: Limits | None = None,
+    limits: HttpLimits | None = None,
     tls: Callable[[], ssl.SSLContext] | None = None,
     host: str = "127.0.0.1",
     gate: Gate | None = None,

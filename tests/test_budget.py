@@ -19,7 +19,7 @@ from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import method_of
 from pgmcp.transport.body import KEPT_PER_BYTE
 from pgmcp.transport.budget import FREE_BYTES, Budget, Hold
-from pgmcp.transport.limits import BODY_BYTES, Limits, answers_bytes
+from pgmcp.transport.limits import BODY_BYTES, HttpLimits, answers_bytes
 from tests.serving import OneToken, Reader, Served, ask, post, rpc, serving, until
 
 
@@ -90,9 +90,9 @@ def test_a_call_waits_for_memory_until_it_ends() -> None:
 
 
 def test_the_budgets_add_up_to_what_the_service_file_allows() -> None:
-    assert Limits().kept_bytes <= 256 * 1024 * 1024
+    assert HttpLimits().kept_bytes <= 256 * 1024 * 1024
     # A message of the longest kind, and a result of the default size, fit into one owner's half.
-    assert Limits().messages_bytes / 2 >= KEPT_PER_BYTE * BODY_BYTES
+    assert HttpLimits().messages_bytes / 2 >= KEPT_PER_BYTE * BODY_BYTES
     assert answers_bytes(8 * 1024 * 1024) / 2 >= 4 * 8 * 1024 * 1024
 
 
@@ -106,7 +106,7 @@ def stuff(served: Served, stack: ExitStack, token: str | None, length: int, coun
 
 
 def test_a_body_that_is_only_promised_costs_nothing() -> None:
-    limits = Limits(messages_bytes=1_000_000)
+    limits = HttpLimits(messages_bytes=1_000_000)
     with serving(limits, gate=ManyTokens()) as served, ExitStack() as stack:
         for _ in range(40):
             sock = stack.enter_context(served.connect())
@@ -119,7 +119,7 @@ def test_a_body_that_is_only_promised_costs_nothing() -> None:
 
 
 def test_one_client_with_many_bodies_leaves_room_for_others_and_for_log_ins() -> None:
-    limits = Limits(messages_bytes=1_200_000)
+    limits = HttpLimits(messages_bytes=1_200_000)
     with serving(limits, gate=ManyTokens()) as served, ExitStack() as stack:
         stuff(served, stack, "greedy", 30_000, 30)
         until(lambda: served.server.message_memory.used_bytes > 400_000)
@@ -135,13 +135,13 @@ def test_one_client_with_many_bodies_leaves_room_for_others_and_for_log_ins() ->
 
 
 def test_a_stranger_is_told_when_there_is_no_memory_and_not_that_it_is_unknown() -> None:
-    with serving(Limits(messages_bytes=1000)) as served:
+    with serving(HttpLimits(messages_bytes=1000)) as served:
         assert ask(served, post(rpc("login", {"x": "y" * 30_000}), token=None)).status == 503
         assert ask(served, post(rpc("login"), token=None)).status == 200
 
 
 def test_answers_that_are_not_read_do_not_keep_others_from_theirs() -> None:
-    limits = Limits(answers_bytes=20_000_000)
+    limits = HttpLimits(answers_bytes=20_000_000)
     with serving(limits, gate=ManyTokens()) as served, ExitStack() as stack:
         served.script.methods["much"] = lambda params, call: "r" * 4_000_000
         for _ in range(10):

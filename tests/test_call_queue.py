@@ -17,7 +17,7 @@ from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, UnauthorizedError
 from pgmcp.transport import call_queue
 from pgmcp.transport.call_queue import CallQueue, Turn
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from tests.serving import Reader, Reply, Served, post, rpc, serving, until
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -87,7 +87,7 @@ class Clients:
 @contextmanager
 def clients(**limits: Any) -> Iterator[Clients]:
     gate = Names()
-    with serving(Limits(**limits), gate=gate) as served, ExitStack() as stack:
+    with serving(HttpLimits(**limits), gate=gate) as served, ExitStack() as stack:
         made = Clients(served, stack, gate)
         stack.callback(made.release.set)
         yield made
@@ -98,7 +98,7 @@ def test_a_token_that_holds_every_connection_leaves_room_for_all_others() -> Non
     wanted = 2048 if hard == resource.RLIM_INFINITY else min(hard, 2048)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     with clients() as made:
-        limits, server = Limits(), made.served.server
+        limits, server = HttpLimits(), made.served.server
         loud = made.slow("ann", 520)
         # All others have been refused, or closed to make room.
         until(lambda: ready(loud) == 520 - limits.share - limits.waiting, 60)

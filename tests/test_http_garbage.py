@@ -26,14 +26,14 @@ from pgmcp.mcp.feature import Context, Tool
 from pgmcp.rpc.schema import build
 from pgmcp.transport.connection import ClientConnection
 from pgmcp.transport.handler import RequestHandler
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.tls import ServerTls
 from tests.serving import Reader, Served, ask, post, rpc, serving, until
 from tests.test_tls import write_pair
 from tests.tool_calls import PRINCIPAL, Calls, Reach, calls
 from tools.postgres import Server
 
-LIMITS = Limits(
+LIMITS = HttpLimits(
     connections=4,
     head_seconds=0.3,
     body_seconds=0.3,
@@ -272,7 +272,7 @@ def _say_nothing(sock: socket.socket) -> None:
 def test_a_broken_handshake_leaves_nothing_alive(
     say: Callable[[socket.socket], None], tmp_path: Path
 ) -> None:
-    limits = Limits(handshake_seconds=0.3, linger_seconds=0.3)
+    limits = HttpLimits(handshake_seconds=0.3, linger_seconds=0.3)
     tls = ServerTls(write_pair(tmp_path, trustme.CA()))
     with serving(limits, tls=tls.context) as served, no_garbage():
         with _dial(served) as sock:

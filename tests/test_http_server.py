@@ -25,7 +25,7 @@ from pgmcp.transport.call_queue import Turn
 from pgmcp.transport.connection import Wait
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.head import MAX_EMPTY_LINES, HeadLimits
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
 from tests.serving import TOKEN, Reader, Served, ask, post, rpc, serving, until
 
@@ -69,7 +69,7 @@ def test_a_few_empty_lines_before_a_request_are_skipped_and_many_are_refused() -
 
 
 def test_clients_that_always_have_more_to_send_let_others_go_first() -> None:
-    with serving(Limits(workers=1)) as served, ExitStack() as stack:
+    with serving(HttpLimits(workers=1)) as served, ExitStack() as stack:
         turns: list[object] = []
         rest = served.server.rest
 
@@ -188,7 +188,7 @@ def test_expect_continue_is_answered_once_the_caller_is_known() -> None:
             assert (reply.status, reply.closes) == (401, True)
 
 
-LIMITS = Limits(
+LIMITS = HttpLimits(
     head=HeadLimits(head_bytes=2000, request_line_bytes=500, fields=20),
     head_seconds=0.3,
     body_seconds=0.3,
@@ -274,7 +274,7 @@ def test_silent_and_idle_clients_are_closed_without_a_word() -> None:
 
 
 def test_a_client_that_does_not_read_loses_its_connection_only() -> None:
-    limits = Limits(write_seconds=0.3)
+    limits = HttpLimits(write_seconds=0.3)
     with serving(limits) as served, connected(served) as (sock, _):
         served.script.methods["much"] = lambda params, call: "x" * 20_000_000
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -295,7 +295,7 @@ def test_hundreds_of_slow_clients_cost_their_slots_and_no_thread() -> None:
 
 
 def test_at_the_limit_idle_connections_make_room() -> None:
-    with serving(Limits(connections=4)) as served, ExitStack() as stack:
+    with serving(HttpLimits(connections=4)) as served, ExitStack() as stack:
         idle = [stack.enter_context(connected(served)) for _ in range(4)]
         for sock, reader in idle:
             sock.sendall(HEALTH)
@@ -309,7 +309,7 @@ def test_at_the_limit_idle_connections_make_room() -> None:
 
 def test_at_the_limit_with_nobody_idle_a_new_client_is_turned_away() -> None:
     release = threading.Event()
-    with serving(Limits(connections=2)) as served, ExitStack() as stack:
+    with serving(HttpLimits(connections=2)) as served, ExitStack() as stack:
         served.script.methods["wait"] = lambda params, call: release.wait(10)
         busy = [stack.enter_context(connected(served)) for _ in range(2)]
         for sock, _ in busy:
@@ -323,7 +323,7 @@ def test_at_the_limit_with_nobody_idle_a_new_client_is_turned_away() -> None:
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="only 127.0.0.1 is an address there")
 def test_one_address_with_slow_requests_does_not_keep_out_others() -> None:
-    with serving(Limits(connections=6)) as served, ExitStack() as stack:
+    with serving(HttpLimits(connections=6)) as served, ExitStack() as stack:
         crowd = [stack.enter_context(connected(served)) for _ in range(6)]
         for sock, _ in crowd:
             sock.sendall(b"POST /mcp/v1 HT")
@@ -345,7 +345,7 @@ def test_one_address_with_slow_requests_does_not_keep_out_others() -> None:
 def test_connections_that_have_authenticated_are_given_up_last(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with serving(Limits(connections=8)) as served, ExitStack() as stack:
+    with serving(HttpLimits(connections=8)) as served, ExitStack() as stack:
         known = [stack.enter_context(connected(served)) for _ in range(4)]
         for sock, reader in known:
             sock.sendall(post(rpc()))
@@ -395,14 +395,14 @@ def test_slow_calls_do_not_delay_others(sleepers: int) -> None:
             for _ in range(20):
                 sock.sendall(HEALTH)
                 assert reader.reply().status == 200
-        assert served.server.threads <= Limits().share + Limits().workers
+        assert served.server.threads <= HttpLimits().share + HttpLimits().workers
         release.set()
         until(lambda: len(served.script.seen) == sleepers)
 
 
 def test_extra_threads_end_when_they_are_not_needed() -> None:
     release = threading.Event()
-    with serving(Limits(workers=2, worker_idle_seconds=0.1)) as served, ExitStack() as stack:
+    with serving(HttpLimits(workers=2, worker_idle_seconds=0.1)) as served, ExitStack() as stack:
         served.script.methods["sleep"] = lambda params, call: release.wait(20)
         for _ in range(12):
             sock, _ = stack.enter_context(connected(served))
@@ -431,7 +431,7 @@ def test_work_that_computes_does_not_breed_threads() -> None:
 
 def test_a_client_that_pipelines_lets_others_go_first() -> None:
     with (
-        serving(Limits(workers=1)) as served,
+        serving(HttpLimits(workers=1)) as served,
         connected(served) as (greedy, many),
         connected(served) as (sock, reader),
     ):

@@ -22,7 +22,7 @@ from pgmcp.errors import UnauthorizedError
 from pgmcp.mcp.dispatch import Dispatcher
 from pgmcp.mcp.feature import Context
 from pgmcp.transport import stdio
-from pgmcp.transport.stdio import Limits
+from pgmcp.transport.stdio import StdioLimits
 from tests.sample_features import context_for, sample_dispatcher
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +50,7 @@ class Conversation:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: StdioLimits | None = None,
         dispatcher: Dispatcher | None = None,
         context_of: Callable[..., Context] = context_for,
     ) -> None:
@@ -139,13 +139,13 @@ def test_a_slow_call_delays_no_other_and_a_cancelled_one_gets_no_answer() -> Non
 
 @pytest.mark.parametrize("wrong", ["1", 2, True, None, [1], {}])
 def test_a_cancellation_that_names_no_running_call_ends_none(wrong: object) -> None:
-    with conversation(limits=Limits(call_timeout_seconds=0.2)) as talk:
+    with conversation(limits=StdioLimits(call_timeout_seconds=0.2)) as talk:
         talk.send(call("wait", 1), cancel(wrong), line("notifications/cancelled"))
         assert text_of(talk.next()) == "the call ran out of time"
 
 
 def test_more_calls_than_workers_wait_and_can_be_cancelled_while_waiting() -> None:
-    with conversation(limits=Limits(max_parallel=2)) as talk:
+    with conversation(limits=StdioLimits(max_parallel=2)) as talk:
         talk.send(call("wait", 1), call("wait", 2), call("echo", 3, text="x"), line("ping", 4))
         talk.send(cancel(3), cancel(1))
         assert talk.next()["id"] == 4
@@ -154,7 +154,7 @@ def test_more_calls_than_workers_wait_and_can_be_cancelled_while_waiting() -> No
 
 
 def test_calls_still_running_when_the_drain_is_over_say_so() -> None:
-    with conversation(limits=Limits(drain_seconds=0.2)) as talk:
+    with conversation(limits=StdioLimits(drain_seconds=0.2)) as talk:
         talk.send(call("wait", 1), call("wait", 2), cancel(2))
         assert {answer["id"]: text_of(answer) for answer in talk.end()} == {
             1: "the call was cancelled: the input ended"
@@ -196,7 +196,7 @@ def test_a_line_that_is_no_message_is_answered_and_the_next_is_served() -> None:
 
 def test_a_line_that_is_too_long_is_answered_and_the_next_is_served() -> None:
     limit = 1000
-    with conversation(limits=Limits(max_line_bytes=limit)) as talk:
+    with conversation(limits=StdioLimits(max_line_bytes=limit)) as talk:
         exact = call("echo", 1, text="").replace(b'""', b'"%s"')
         fits = exact % (b"x" * (limit + 1 - len(exact) + 2))
         assert len(fits) == limit + 1

@@ -36,7 +36,7 @@ from pgmcp.transport import stdio
 from pgmcp.transport.endpoint import ClientInfo, Endpoint
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from tests import json_schema
 from tests.sample_features import (
     META,
@@ -184,7 +184,7 @@ def streaming(**limits: Any) -> Iterator[Streaming]:
         call_timeout_seconds=30,
         health=HEALTH,
     )
-    server = HttpServer(Address("127.0.0.1", 0), endpoint, limits=Limits(**limits))
+    server = HttpServer(Address("127.0.0.1", 0), endpoint, limits=HttpLimits(**limits))
     server.start()
     try:
         yield Streaming(server, board, inflight)
@@ -280,7 +280,7 @@ def test_a_held_answer_takes_no_thread_and_is_woken_by_whoever_has_a_message() -
         for reader in events:
             assert reader.head().headers["content-type"] == "text/event-stream"
         until(lambda: len(served.board.streams) == 40)
-        until(lambda: served.server.threads <= Limits().workers)  # more leave after a rest
+        until(lambda: served.server.threads <= HttpLimits().workers)  # more leave after a rest
         assert served.server.calls._requests.taken == 0
         served.board.tell("first")
         assert {reader.message()["params"]["text"] for reader in events} == {"first"}

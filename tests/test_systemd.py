@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pgmcp.errors import ConfigError
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.systemd import Notifier, take
 from tests.databases import eventually
 from tests.operated import operated
@@ -130,7 +130,7 @@ def test_the_watchdog_hears_nothing_from_a_server_that_stands_still(tmp_path: Pa
 
 def test_the_watchdog_hears_nothing_when_requests_are_not_taken() -> None:
     release: list[bool] = []
-    with serving(Limits(workers=1, running=0)) as served:
+    with serving(HttpLimits(workers=1, running=0)) as served:
         served.script.methods["ping"] = lambda params, call: until(lambda: release)
         with served.connect() as sock, served.connect() as other:
             sock.sendall(post(rpc("ping")))

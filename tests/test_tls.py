@@ -18,7 +18,7 @@ import trustme
 from pgmcp.calls.call import Call
 from pgmcp.config.tls import Tls
 from pgmcp.errors import ConfigError
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.tls import ServerTls, load
 from tests.serving import Reader, Served, post, rpc, serving, until
 
@@ -172,7 +172,7 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(tmp_pa
 def test_silent_clients_delay_nobody_and_are_closed(tmp_path: Path) -> None:
     authority = trustme.CA()
     tls = ServerTls(write_pair(tmp_path, authority))
-    limits = Limits(handshake_seconds=0.5)
+    limits = HttpLimits(handshake_seconds=0.5)
     with serving(limits, tls.context) as served, ExitStack() as stack:
         silent = [stack.enter_context(served.connect()) for _ in range(50)]
         for sock in silent[::2]:

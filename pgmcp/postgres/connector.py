@@ -179,7 +179,7 @@ class Connector:
 
     def _greet(self, connection: Connection, call: Call) -> tuple[bool, bool]:
         """Learn who answers and what the session may do; (in recovery, writes by default)."""
-        from pgmcp.postgres.driver import Limits
+        from pgmcp.postgres.driver import SessionLimits
 
         outcome = connection.run(
             (READ_ONLY, _GREETING), call, limit_bytes=_ANSWER_BYTES, last=False
@@ -193,7 +193,7 @@ class Connector:
             connection.expect_standby()
         connection.finish(call)
         connection.settle(call)
-        connection.limits = Limits(_seconds(statement), _seconds(lock))
+        connection.limits = SessionLimits(_seconds(statement), _seconds(lock))
         if int(pid) == connection.backend:  # else a pooler answers, and which process is its secret
             connection.peer = Backend(connection.backend, began, address, server_began)
         return in_recovery == "t", read_only == "off"

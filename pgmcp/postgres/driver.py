@@ -60,7 +60,7 @@ STARTUP_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """What the role, the database and the server's configuration allow a session."""
 
     statement_timeout_seconds: float = float("inf")
@@ -88,7 +88,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.closed = False
         self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
         self.notified = 0  # notifications that came
-        self.limits = Limits()  # these three are learned, and written, by the connector
+        self.limits = SessionLimits()  # these three are learned, and written, by the connector
         self.place: Place | None = None
         self.peer: Backend | None = None
         self.at_work = False

@@ -15,7 +15,7 @@ from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.rpc import jsonrpc
 from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps, Wait
 from pgmcp.transport.head import Head
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 
 _END = b"0\r\n\r\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -64,7 +64,7 @@ class EventStream:
         held: HeldAnswer,
         call: Call,
         wake: Callable[[], None],
-        limits: Limits,
+        limits: HttpLimits,
         clock: Callable[[], float],
     ) -> Steps[bytes | bytearray]:
         """Send what a stream has until it ends; the answer that it ends in.

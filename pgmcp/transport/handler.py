@@ -29,7 +29,7 @@ from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps,
 from pgmcp.transport.endpoint import Admission, Asked, Endpoint
 from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.reading import drop_body, message_of, read_body, read_head
 from pgmcp.transport.response import HttpResponse, refusal, render, render_event_head
 
@@ -45,7 +45,7 @@ class Serving(Protocol):
     """What a conversation needs of its server."""
 
     endpoint: Endpoint
-    limits: Limits
+    limits: HttpLimits
     message_memory: Budget
     answer_memory: Budget
     calls: CallQueue

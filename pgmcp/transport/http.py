@@ -27,7 +27,7 @@ from pgmcp.transport.connection import ClientConnection, Wait
 from pgmcp.transport.crowd import Crowding, ranking
 from pgmcp.transport.endpoint import Endpoint
 from pgmcp.transport.handler import RequestHandler
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.response import refusal, render
@@ -82,14 +82,14 @@ class HttpServer(ThreadingHTTPServer):
         endpoint: Endpoint,
         *,
         tls: Callable[[], ssl.SSLContext] | None = None,
-        limits: Limits | None = None,
+        limits: HttpLimits | None = None,
         listeners: Sequence[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__((address.host, address.port), RequestHandler, bind_and_activate=False)
         self.socket.close()
         self.endpoint = endpoint
-        self.limits = limits or Limits()
+        self.limits = limits or HttpLimits()
         self.clock = clock
         self.message_memory = Budget(self.limits.messages_bytes)
         self.answer_memory = Budget(self.limits.answers_bytes)

@@ -22,7 +22,7 @@ _ANSWERS_PER_RESULT = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """Durations cover the whole of what they name, not each read of it.
 
     `connections` open at once; `head_seconds` from a request's first byte (on a new connection,

@@ -14,16 +14,16 @@ from pgmcp.transport.budget import Hold
 from pgmcp.transport.connection import ClientConnection, ClientLostError, DeadlineError, Steps
 from pgmcp.transport.head import Head, head_end, skip_empty_lines
 from pgmcp.transport.head import parse as parse_head
-from pgmcp.transport.limits import Limits
+from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.response import CONTINUE
 
 LONG_METHODS = frozenset({"tools/call"})
-"""The methods whose texts may be long: no other message needs `Limits.short_body_bytes`."""
+"""The methods whose texts may be long: no other message needs `HttpLimits.short_body_bytes`."""
 _BODY_READ_BYTES = 64 * 1024
 
 
 def read_head(
-    connection: ClientConnection, limits: Limits, clock: Callable[[], float], *, first: bool
+    connection: ClientConnection, limits: HttpLimits, clock: Callable[[], float], *, first: bool
 ) -> Steps[Head | None]:
     """The next request's head, None when the client has nothing more to say; HttpError.
 
@@ -57,7 +57,7 @@ def read_body(
     head: Head,
     body: Body,
     held: Hold,
-    limits: Limits,
+    limits: HttpLimits,
     clock: Callable[[], float],
 ) -> Steps[None]:
     """Read the whole body. HttpError when it is too long or too slow, OverloadedError when there is
@@ -93,7 +93,7 @@ def drop_body(connection: ClientConnection, head: Head, length: int) -> bool:
     return True
 
 
-def message_of(body: Body, limits: Limits) -> Message:
+def message_of(body: Body, limits: HttpLimits) -> Message:
     """The message of a body that was read, which does not keep its bytes; RpcError, HttpError."""
     size_bytes, scan = len(body), body.scan
     message = parse(body.take(), scan)

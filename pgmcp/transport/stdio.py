@@ -43,7 +43,7 @@ _log = logging.getLogger("pgmcp.stdio")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StdioLimits:
     """`max_parallel` requests run side by side and others wait; `drain_seconds` is what running
     calls get after the end of input."""
 
@@ -60,7 +60,7 @@ def serve(
     context_of: MakeContext,
     *,
     stop: threading.Event,
-    limits: Limits | None = None,
+    limits: StdioLimits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Serve until the input ends, the output breaks or `stop` is set; the exit status, 0.
@@ -70,7 +70,7 @@ def serve(
     it can only not be cancelled.
     `reader` and `writer` are buffered, and not sys.stdin and sys.stdout: `own_streams` makes them.
     """
-    loop = _Loop(writer, dispatcher, context_of, limits or Limits(), clock)
+    loop = _Loop(writer, dispatcher, context_of, limits or StdioLimits(), clock)
     # A daemon, because nothing wakes a thread that is blocked in readline.
     reading = threading.Thread(target=loop.read, args=(reader,), name="stdin", daemon=True)
     reading.start()
@@ -123,7 +123,7 @@ class _Loop:
         writer: BinaryIO,
         dispatcher: Answering,
         context_of: MakeContext,
-        limits: Limits,
+        limits: StdioLimits,
         clock: Callable[[], float],
     ) -> None:
         self.limits = limits
