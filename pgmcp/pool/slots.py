@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pgmcp.postgres.driver import Connection
 
 
-class Pool(Protocol):
-    """A pool as the slots see it; `db.pool` has it."""
+class SlotUser(Protocol):
+    """A pool as the slots see it; `pool.pool.Pool` is one."""
 
     owner: str
     database: Database
@@ -52,8 +52,8 @@ class Slots:
         self.ended = threading.Condition(self.lock)
         self.places = Places(maximum)
         self.taken = 0
-        self.idle: OrderedDict[Connection, Pool] = OrderedDict()
-        self._waiting: OrderedDict[str, list[Pool]] = OrderedDict()
+        self.idle: OrderedDict[Connection, SlotUser] = OrderedDict()
+        self._waiting: OrderedDict[str, list[SlotUser]] = OrderedDict()
         self.tickets = itertools.count()
         self.left = LeftBackends(self._give_back, clock)
 
@@ -90,7 +90,7 @@ class Slots:
         self.taken += 1
         return victim
 
-    def leave(self, connection: Connection, pool: Pool, among: list[Left]) -> Left | None:
+    def leave(self, connection: Connection, pool: SlotUser, among: list[Left]) -> Left | None:
         """Give back slot and place of a connection that is kept no longer. One whose process may
         still be at work keeps them, is put `among` those of its pool, and has to be watched."""
         if not connection.at_work or connection.place is None:
@@ -122,13 +122,13 @@ class Slots:
                 doomed.append(victim)
         return doomed
 
-    def begin_waiting(self, pool: Pool) -> None:
+    def begin_waiting(self, pool: SlotUser) -> None:
         """Note that a pool has waiters. May be repeated."""
         pools = self._waiting.setdefault(pool.owner, [])
         if pool not in pools:
             pools.append(pool)
 
-    def end_waiting(self, pool: Pool) -> None:
+    def end_waiting(self, pool: SlotUser) -> None:
         """Note that a pool has none any more. May be repeated."""
         pools = self._waiting.get(pool.owner, [])
         if pool in pools:
