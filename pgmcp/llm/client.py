@@ -24,7 +24,7 @@ from pgmcp.errors import ModelError
 from pgmcp.llm import prompt, providers
 from pgmcp.llm.turns import Turns
 from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
-from pgmcp.postgres.address import Endpoint, UnreachableError, endpoints, open_wire
+from pgmcp.postgres.address import ServerAddress, UnreachableError, open_wire, server_addresses
 
 RESPONSE_BYTES = 256 * 1024
 """Of all that the endpoint sends: the head, interim responses and chunks' sizes included."""
@@ -134,7 +134,7 @@ class ModelEndpoint:
     def _connected(self, until: float, call: Call) -> Iterator[Wire]:
         """A line to the first of the host's addresses that takes one, until the deadline."""
         try:
-            places = endpoints(self.host, until - self._clock())
+            places = server_addresses(self.host, until - self._clock())
         except UnreachableError as error:
             raise _unreachable(str(error)) from None
         self._on_found(self.host, [place.address for place in places])
@@ -189,7 +189,7 @@ class ModelEndpoint:
         return (text.replace(key.reveal(), "***") if key else text)[:_DETAIL_CHARS]
 
 
-def _encrypt(wire: Wire, context: ssl.SSLContext, place: Endpoint) -> None:
+def _encrypt(wire: Wire, context: ssl.SSLContext, place: ServerAddress) -> None:
     try:
         wire.start_tls(context, place.name)
     except (ssl.SSLError, ssl.CertificateError) as error:

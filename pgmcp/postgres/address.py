@@ -36,7 +36,7 @@ class UnreachableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ServerAddress:
     """One address of one host. `name` is the host as configured, which a certificate must bear."""
 
     family: int
@@ -49,25 +49,25 @@ class Endpoint:
         return self.family == getattr(socket, "AF_UNIX", None)
 
 
-def endpoints(host: Host, seconds: float) -> list[Endpoint]:
+def server_addresses(host: Host, seconds: float) -> list[ServerAddress]:
     """Every address of a host, in the resolver's order; UnreachableError when there is none."""
     if host.host.startswith(("/", "@")):
         folder = host.host.replace("@", "\0", 1) if host.host.startswith("@") else host.host
-        return [Endpoint(socket.AF_UNIX, f"{folder}/.s.PGSQL.{host.port}", host.host)]
+        return [ServerAddress(socket.AF_UNIX, f"{folder}/.s.PGSQL.{host.port}", host.host)]
     try:
         return _lookup(host, socket.AI_NUMERICHOST)
     except socket.gaierror:
         return _lookup_in_time(host, seconds)
 
 
-def _lookup(host: Host, flags: int = 0) -> list[Endpoint]:
+def _lookup(host: Host, flags: int = 0) -> list[ServerAddress]:
     found = socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM, flags=flags)
-    return [Endpoint(family, address, host.host) for family, _, _, _, address in found]
+    return [ServerAddress(family, address, host.host) for family, _, _, _, address in found]
 
 
-def _lookup_in_time(host: Host, seconds: float) -> list[Endpoint]:
+def _lookup_in_time(host: Host, seconds: float) -> list[ServerAddress]:
     """The resolver knows no deadline, so it works in a thread that nobody has to wait for."""
-    found: list[Endpoint] = []
+    found: list[ServerAddress] = []
     reason = "timed out"
 
     def look_up() -> None:
@@ -85,20 +85,20 @@ def _lookup_in_time(host: Host, seconds: float) -> list[Endpoint]:
     return found
 
 
-def open_wire(endpoint: Endpoint, clock: Callable[[], float] = time.monotonic) -> Wire:
+def open_wire(server: ServerAddress, clock: Callable[[], float] = time.monotonic) -> Wire:
     """A line that is not connected yet: `reach` does that, in the wire's time.
 
     UnreachableError when this machine has no socket left for it.
     """
     with contextlib.ExitStack() as on_failure:
         try:
-            sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+            sock = socket.socket(server.family, socket.SOCK_STREAM)
             on_failure.callback(sock.close)
             wire = Wire(sock, clock)
         except OSError as error:
             raise UnreachableError(f"no socket to be had here: {error.strerror}") from error
         on_failure.pop_all()
-    if not endpoint.local:
+    if not server.local:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
@@ -107,14 +107,14 @@ def open_wire(endpoint: Endpoint, clock: Callable[[], float] = time.monotonic) -
     return wire
 
 
-def reach(wire: Wire, endpoint: Endpoint, settings: TlsSettings, encrypted: bool | None) -> None:
+def reach(wire: Wire, server: ServerAddress, settings: TlsSettings, encrypted: bool | None) -> None:
     """Connect, and encrypt as one of `TlsSettings.plans` says; UnreachableError."""
     try:
-        wire.connect(endpoint.address)
+        wire.connect(server.address)
     except OSError as error:
         raise UnreachableError(error.strerror or str(error)) from error
     if encrypted is not False:
-        encrypt(wire, settings.context, endpoint.name, needed=encrypted is True)
+        encrypt(wire, settings.context, server.name, needed=encrypted is True)
 
 
 def encrypt(wire: Wire, context: ssl.SSLContext, name: str, *, needed: bool) -> None:
@@ -172,8 +172,8 @@ class TlsSettings:
             ) from error
         return context
 
-    def plans(self, endpoint: Endpoint) -> tuple[bool | None, ...]:
+    def plans(self, server: ServerAddress) -> tuple[bool | None, ...]:
         """What to try in turn: True with TLS, False without, None with TLS if it is offered."""
-        if endpoint.local or self.mode == "disable":
+        if server.local or self.mode == "disable":
             return (False,)
         return {"allow": (False, True), "prefer": (None, False)}.get(self.mode, (True,))

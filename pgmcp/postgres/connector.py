@@ -21,7 +21,13 @@ from pgmcp.errors import (
     DatabaseUnavailableError,
     StatementError,
 )
-from pgmcp.postgres.address import Endpoint, SocketAddress, TlsSettings, UnreachableError, endpoints
+from pgmcp.postgres.address import (
+    ServerAddress,
+    SocketAddress,
+    TlsSettings,
+    UnreachableError,
+    server_addresses,
+)
 from pgmcp.postgres.left import Backend
 from pgmcp.postgres.messages import READ_ONLY, Step
 
@@ -116,17 +122,19 @@ class Connector:
         wanted = self.database.target_session_attrs
         return ("standby", "any") if wanted == "prefer-standby" else (wanted,)
 
-    def _places(self, call: Call, reasons: list[str]) -> Iterator[tuple[Endpoint, Secret | None]]:
+    def _places(
+        self, call: Call, reasons: list[str]
+    ) -> Iterator[tuple[ServerAddress, Secret | None]]:
         passwords = self.database.passwords or (None,)
         for number, host in enumerate(self.database.hosts):
             secret = passwords[min(number, len(passwords) - 1)]
             for place in self._addresses(host, call, reasons):
                 yield place, secret
 
-    def _addresses(self, host: Host, call: Call, reasons: list[str]) -> list[Endpoint]:
+    def _addresses(self, host: Host, call: Call, reasons: list[str]) -> list[ServerAddress]:
         seconds = self.database.connect_timeout_seconds or call.remaining()
         try:
-            places = endpoints(host, min(seconds, call.remaining()))
+            places = server_addresses(host, min(seconds, call.remaining()))
         except UnreachableError as error:
             reasons.append(str(error))
             return []
@@ -134,7 +142,7 @@ class Connector:
         return places
 
     def _try_place(
-        self, place: Endpoint, secret: Secret | None, call: Call, reasons: list[str]
+        self, place: ServerAddress, secret: Secret | None, call: Call, reasons: list[str]
     ) -> Connection | None:
         """A connection by the first plan of sslmode that works; None, and a reason more, if none.
 
@@ -162,7 +170,7 @@ class Connector:
         return None
 
     def open(
-        self, place: Endpoint, secret: Secret | None, encrypted: bool | None, call: Call
+        self, place: ServerAddress, secret: Secret | None, encrypted: bool | None, call: Call
     ) -> Connection:
         """One attempt at one place; raises as `opening.open_connection`."""
         from pgmcp.postgres.opening import open_connection
@@ -214,7 +222,7 @@ class _Place:
     """`db.left.Place`: one address of a host, and how it was connected to."""
 
     connector: Connector
-    endpoint: Endpoint
+    server: ServerAddress
     encrypted: bool | None
     secret: Secret | None = field(compare=False)
 
@@ -223,7 +231,7 @@ class _Place:
         call = Call(_ASK_SECONDS)
         pids = "{" + ",".join(str(backend.pid) for backend in backends) + "}"
         try:
-            connection = self.connector.open(self.endpoint, self.secret, self.encrypted, call)
+            connection = self.connector.open(self.server, self.secret, self.encrypted, call)
             outcome = connection.run(
                 (READ_ONLY, Step(_AT_WORK, (pids,))), call, limit_bytes=_ANSWER_BYTES
             )

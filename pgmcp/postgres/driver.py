@@ -29,7 +29,7 @@ from pgmcp.errors import (
 )
 from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.postgres import messages
-from pgmcp.postgres.address import Endpoint, TlsSettings, UnreachableError, open_wire, reach
+from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError, open_wire, reach
 from pgmcp.postgres.inbox import Inbox
 from pgmcp.postgres.left import Backend, Place
 from pgmcp.postgres.messages import Failure, Outcome, ProtocolError, Reply, Step
@@ -77,7 +77,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     def __init__(
         self,
         wire: Wire,
-        endpoint: Endpoint,
+        server: ServerAddress,
         tls: TlsSettings,
         database: Database,
         password: str | None,
@@ -93,7 +93,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.peer: Backend | None = None
         self.at_work = False
         """Whether the server's process is at work, or may be, as far as is known once closed."""
-        self._endpoint = endpoint
+        self._server = server
         self._tls = tls
         self._clock = clock
         self._inbox = Inbox(self._chunk)
@@ -390,10 +390,10 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         # Without it, what is left is to hang up, which the statement notices when it next writes.
         failures = (UnreachableError, WireClosedError, WireTimeoutError)
         with contextlib.suppress(*failures), contextlib.ExitStack() as afterwards:
-            other = open_wire(self._endpoint, self._clock)
+            other = open_wire(self._server, self._clock)
             afterwards.callback(other.close)
             other.waiting = self.wire.waiting
             other.until = self._clock() + CANCEL_SECONDS
-            reach(other, self._endpoint, self._tls, self.wire.tls)
+            reach(other, self._server, self._tls, self.wire.tls)
             other.send(messages.cancel_request(self._backend_key_data))
             other.receive()

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import Database
 from pgmcp.net.wire import WireClosedError, WireInterruptedError, WireTimeoutError
-from pgmcp.postgres.address import Endpoint, TlsSettings, UnreachableError, open_wire, reach
+from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError, open_wire, reach
 from pgmcp.postgres.driver import NO_ENCODING, STARTUP_ERRORS, Connection
 
 
 def open_connection(
-    endpoint: Endpoint,
+    server: ServerAddress,
     tls: TlsSettings,
     database: Database,
     password: str | None,
@@ -33,15 +33,15 @@ def open_connection(
     UnreachableError when there is no PostgreSQL to talk to, StatementError when there is one and
     it refuses, CallEndedError when the call's time is up or nobody wants it any more.
     """
-    wire = open_wire(endpoint, clock)
+    wire = open_wire(server, clock)
     seconds = database.connect_timeout_seconds or float("inf")
     wire.until = clock() + min(seconds, call.remaining())
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(wire.close)
         try:
             with call.on_cancel(wire.interrupt):
-                reach(wire, endpoint, tls, encrypted)
-                connection = Connection(wire, endpoint, tls, database, password, clock, encoding)
+                reach(wire, server, tls, encrypted)
+                connection = Connection(wire, server, tls, database, password, clock, encoding)
         except (WireTimeoutError, WireInterruptedError):
             call.check()
             raise UnreachableError(f"timed out after {seconds:g} s") from None
@@ -54,7 +54,7 @@ def open_connection(
         # What it stores may be anything, and PostgreSQL fails when it is asked for UTF-8 of it.
         connection.close()
         return open_connection(
-            endpoint,
+            server,
             tls,
             database,
             password,
