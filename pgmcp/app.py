@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import pgmcp
 from pgmcp.auth.principal import owner_of
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.model import Config
 from pgmcp.config.values import Host
 from pgmcp.errors import PgmcpError, ToolError
@@ -194,12 +194,12 @@ class App:
         self._watcher.start()
         self._begin_report(self._service.config.databases)
 
-    def _begin_report(self, databases: Sequence[Database]) -> None:
+    def _begin_report(self, databases: Sequence[DatabaseSettings]) -> None:
         threading.Thread(
             target=self._report_roles, args=(databases,), name="roles", daemon=True
         ).start()
 
-    def _report_roles(self, databases: Sequence[Database]) -> None:
+    def _report_roles(self, databases: Sequence[DatabaseSettings]) -> None:
         """Say what each database's role could do beyond reading: only the role is a wall."""
         # After the first answers: loading what asks a database would hold them up.
         if self._ending.wait(_REPORT_AFTER_SECONDS):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Host, Secret
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
@@ -20,7 +20,7 @@ from pgmcp.postgres.driver import Connection
 from tools.postgres import Server
 
 
-def settings_for(server: Server, database: str = "postgres", **changes: Any) -> Database:
+def settings_for(server: Server, database: str = "postgres", **changes: Any) -> DatabaseSettings:
     """What the configuration would say of `database` on `server`."""
     place = {"hosts": (Host(server.host, server.port),), "passwords": (Secret(server.password),)}
     return unreachable(
@@ -28,9 +28,9 @@ def settings_for(server: Server, database: str = "postgres", **changes: Any) -> 
     )
 
 
-def unreachable(port: int, **changes: Any) -> Database:
+def unreachable(port: int, **changes: Any) -> DatabaseSettings:
     """Settings of a database for which there need not be a server."""
-    settings = Database(
+    settings = DatabaseSettings(
         name="main",
         hosts=(Host("127.0.0.1", port),),
         database="postgres",
@@ -48,17 +48,17 @@ def unreachable(port: int, **changes: Any) -> Database:
     return dataclasses.replace(settings, **changes)
 
 
-def connect(settings: Database, seconds: float = 30.0) -> Connection:
+def connect(settings: DatabaseSettings, seconds: float = 30.0) -> Connection:
     """One connection, outside any pool; the test closes it."""
     return Connector(settings, require_safe_role).connect(Call(seconds))
 
 
-def pool_for(settings: Database, slots: Slots | None = None, **options: Any) -> Pool:
+def pool_for(settings: DatabaseSettings, slots: Slots | None = None, **options: Any) -> Pool:
     """One pool, outside `Pools`."""
     return Pool(settings, Connector(settings, require_safe_role).connect, slots, **options)
 
 
-def open_databases(databases: Sequence[Database], **options: Any) -> DatabaseSet:
+def open_databases(databases: Sequence[DatabaseSettings], **options: Any) -> DatabaseSet:
     """Databases as a server has them; the test closes their pools."""
     options = {"max_connections_total": 50} | options
     return DatabaseSet.of(Pools(databases, require_safe_role, **options))

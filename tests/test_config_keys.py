@@ -12,7 +12,7 @@ from pgmcp.config import databases
 from pgmcp.config.audit import Audit
 from pgmcp.config.auth import Auth
 from pgmcp.config.changes import restarts
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.http import Http
 from pgmcp.config.key import Key, keys_of
 from pgmcp.config.llm import Llm
@@ -32,7 +32,7 @@ SECTIONS: dict[type, str] = {
     Audit: "audit",
     Metrics: "metrics",
     Llm: "llm",
-    Database: "databases",
+    DatabaseSettings: "databases",
     Ssl: "ssl",
 }
 TREES = sources()
@@ -54,7 +54,7 @@ def test_a_key_that_nothing_reads_is_noticed() -> None:
 
 def test_every_section_is_looked_at() -> None:
     """A new section is in the table above, or its keys would be looked at by nobody."""
-    seen = {key.path for cls in (Config, Database) for key in keys_of(cls)}
+    seen = {key.path for cls in (Config, DatabaseSettings) for key in keys_of(cls)}
     assert seen == {key.path for key in (*KEYS, *databases.KEYS)}
     nested = [field.metadata["section"] for cls in (Config, Http) for field in
               dataclasses.fields(cls) if "section" in field.metadata]  # fmt: skip

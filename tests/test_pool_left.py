@@ -12,7 +12,7 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.database_findings import database_findings
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Host
 from pgmcp.errors import CallEndedError, ConnectionLostError, PoolTimeoutError, ToolError
 from pgmcp.gate.databases import DatabaseSet
@@ -27,7 +27,7 @@ BUSY = (
 )
 
 
-def settings(server: Server, database: str, **changes: object) -> Database:
+def settings(server: Server, database: str, **changes: object) -> DatabaseSettings:
     return settings_for(server, database, pool_max_conns=1, **changes)
 
 

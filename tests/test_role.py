@@ -9,7 +9,7 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.database_findings import database_findings
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Secret
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate import role
@@ -17,7 +17,7 @@ from pgmcp.postgres.rows import Rows
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
-Made = Callable[..., Database]
+Made = Callable[..., DatabaseSettings]
 
 OBJECTS = """
 REVOKE CREATE ON SCHEMA public FROM public;
@@ -37,7 +37,7 @@ def reader(postgres: Server, database: str) -> Iterator[Made]:
     """Makes the settings of a role that may read `t`, after SQL with {me}, {writer}, {group}."""
     names = {name: f"{name}_{database}" for name in ("me", "writer", "group")}
 
-    def make(sql: str = "", **changes: object) -> Database:
+    def make(sql: str = "", **changes: object) -> DatabaseSettings:
         postgres.psql((OBJECTS + sql).format(db=database, **names), database)
         return settings_for(
             postgres, database, user=names["me"], passwords=(Secret("x"),), **changes
@@ -48,7 +48,7 @@ def reader(postgres: Server, database: str) -> Iterator[Made]:
         postgres.psql(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}", database)
 
 
-def powers(settings: Database) -> dict[str, str]:
+def powers(settings: DatabaseSettings) -> dict[str, str]:
     databases = open_databases([settings])
     try:
         fetch = databases.database("owner", "main", Call(30)).fetch
@@ -58,7 +58,7 @@ def powers(settings: Database) -> dict[str, str]:
     return {power.name: power.detail for power in found if power.writes}
 
 
-def is_served(settings: Database) -> bool:
+def is_served(settings: DatabaseSettings) -> bool:
     """Whether `require_safe_role` lets the role in."""
     databases = open_databases([dataclasses.replace(settings, require_safe_role=True)])
     try:

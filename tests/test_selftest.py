@@ -11,7 +11,7 @@ import pytest
 from pgmcp.auth.principal import local
 from pgmcp.calls.call import Call
 from pgmcp.cli.attempts import family_lines, summary
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Secret
 from pgmcp.errors import ArgumentError
 from pgmcp.features import resources, tools
@@ -45,7 +45,7 @@ def context(databases: OneDatabase) -> Context:
     return Context(local(databases.names()), databases.call, databases, resources=known)
 
 
-def run(database: Database) -> dict[str, list[Ending]]:
+def run(database: DatabaseSettings) -> dict[str, list[Ending]]:
     found = runner.run(database, TOOLS, context)
     return {family.name: endings for family, endings in found}
 
@@ -145,7 +145,7 @@ def test_what_is_not_there_proves_nothing(postgres: Server, database: str) -> No
     assert [ending.result for ending in endings] == [AttemptResult.ABSENT, AttemptResult.ABSENT]
 
 
-def _endings(database: Database, *lines: str) -> list[Ending]:
+def _endings(database: DatabaseSettings, *lines: str) -> list[Ending]:
     (family,) = parse(["# one: thing\n" + "\n".join(lines)])
     call = Call(30)
     witness = Witness(Connector(database, require_safe_role).connect(call), call)

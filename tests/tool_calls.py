@@ -12,7 +12,7 @@ import pytest
 
 from pgmcp.auth.principal import Principal, local
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Secret
 from pgmcp.errors import ToolError
@@ -32,7 +32,9 @@ _numbers = itertools.count(1)
 PRINCIPAL: Principal = local(("main",))
 
 
-def configured(server: Server, database: str, user: str = "", password: str = "") -> Database:
+def configured(
+    server: Server, database: str, user: str = "", password: str = ""
+) -> DatabaseSettings:
     """The server's database as a configuration describes it, named "main"."""
     return settings_for(
         server,

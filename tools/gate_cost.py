@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Host, Secret
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
@@ -34,7 +34,7 @@ _WITHOUT = (
 
 def measure(postgres: Server, seconds: float) -> Iterator[tuple[str, float, float]]:
     """Kinds of call, each with its median in microseconds and that of the call without."""
-    settings = Database(
+    settings = DatabaseSettings(
         name="bench",
         hosts=(Host(postgres.host, postgres.port),),
         database="postgres",

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pgmcp.auth.principal import local
 from pgmcp.cli.console import Console
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.features import resources, tools
 from pgmcp.mcp.feature import Context
 from pgmcp.selftest.attempt import AttemptFamily
@@ -20,7 +20,7 @@ from pgmcp.selftest.runner import AttemptResult, Ending, OneDatabase, run
 _WIDTH = 72
 
 
-def attempt_all(database: Database, console: Console) -> int:
+def attempt_all(database: DatabaseSettings, console: Console) -> int:
     """Test one database, with one connection for the attempts; how many got through."""
     say = console.say
     say(f"{database.name} ({database.label})")

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import ToolError
 from pgmcp.gate import inspection, role
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
-from pgmcp.gate.port import Database as Port
+from pgmcp.gate.port import Database as Database
 from pgmcp.pool.pools import Pools
 
 _SECONDS = 30.0
@@ -37,7 +37,7 @@ ORDER BY 1
 
 
 def database_findings(
-    database: Database,
+    database: DatabaseSettings,
     clock: Callable[[], float] = time.monotonic,
     *,
     grace_seconds: float = 10.0,
@@ -74,7 +74,9 @@ def database_findings(
         pools.close(_CLOSE_SECONDS)
 
 
-def _stuck_findings(database: Database, reader: Port, grace_seconds: float) -> Iterator[Finding]:
+def _stuck_findings(
+    database: DatabaseSettings, reader: Database, grace_seconds: float
+) -> Iterator[Finding]:
     """Statements of pgmcp's, this or another, that run on past the time that they may take."""
     allowed = database.statement_timeout_seconds
     if not allowed:
@@ -90,7 +92,7 @@ def _stuck_findings(database: Database, reader: Port, grace_seconds: float) -> I
         )
 
 
-def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:
+def _role_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
     powers = role.read_powers(reader.fetch, database.trusted_functions)
     writes = [power for power in powers if power.writes]
     if not writes:
@@ -114,13 +116,13 @@ def _role_findings(database: Database, reader: Port) -> Iterator[Finding]:
             )
 
 
-def _log_findings(database: Database, reader: Port) -> Iterator[Finding]:
+def _log_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
     problem = role.read_log_problem(reader.fetch, database.user)
     if problem is not None:
         yield warning(f"{database.name}: log", problem.message, problem.mend)
 
 
-def _domain_findings(database: Database, reader: Port) -> Iterator[Finding]:
+def _domain_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
     for name, called, qualified in _texts(reader, inspection.CHECKED_DOMAINS_SQL):
         if qualified in database.trusted_functions:
             continue
@@ -132,7 +134,7 @@ def _domain_findings(database: Database, reader: Port) -> Iterator[Finding]:
         )
 
 
-def _kept_findings(database: Database, reader: Port) -> Iterator[Finding]:
+def _kept_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
     for name, called, qualified in _texts(reader, inspection.KEPT_CALLS_SQL):
         if qualified in database.trusted_functions:
             continue
@@ -144,7 +146,7 @@ def _kept_findings(database: Database, reader: Port) -> Iterator[Finding]:
         )
 
 
-def _extension_findings(database: Database, reader: Port) -> Iterator[Finding]:
+def _extension_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
     for name, owner, function in _texts(reader, inspection.EXTENSIONS_SQL):
         problem = (
             f"{function} of the extension {name} belongs to no superuser: it is refused"
@@ -159,7 +161,7 @@ def _extension_findings(database: Database, reader: Port) -> Iterator[Finding]:
         )
 
 
-def _texts(reader: Port, sql: str) -> list[tuple[str, ...]]:
+def _texts(reader: Database, sql: str) -> list[tuple[str, ...]]:
     return [
         tuple((value or b"").decode(errors="replace") for value in row)
         for row in reader.fetch(sql).rows

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.model import Config
 from pgmcp.errors import ConfigError
 
@@ -65,7 +65,7 @@ def _has_settings(config: Config) -> bool:
     return str(config.file) in config.sources.values()
 
 
-def _by_name(databases: Sequence[Database]) -> dict[str, Database]:
+def _by_name(databases: Sequence[DatabaseSettings]) -> dict[str, DatabaseSettings]:
     return {database.name: database for database in databases}
 
 

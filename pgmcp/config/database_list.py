@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pgmcp.config.databases import KEYS, Database, build
+from pgmcp.config.databases import KEYS, DatabaseSettings, build
 from pgmcp.config.document import flatten, type_name
 from pgmcp.config.layers import Inputs, Setting, Settings, resolve
 from pgmcp.config.needed import EVERYTHING, Needed, warn
@@ -39,7 +39,7 @@ def entries(
     return settings
 
 
-def databases(listed: object, inputs: Inputs) -> tuple[Database, ...]:
+def databases(listed: object, inputs: Inputs) -> tuple[DatabaseSettings, ...]:
     """Every database, its password files read. ConfigError."""
     return tuple(build(entry, inputs)[0] for entry in entries(listed, inputs))
 

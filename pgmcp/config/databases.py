@@ -34,7 +34,7 @@ SessionAttrs = Literal["any", "read-write", "read-only", "primary", "standby", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Database:
+class DatabaseSettings:
     """One configured database. `passwords` are already looked up, one for each of `hosts`.
 
     `hosts` are tried in order. `available_to_users` reserves it for those users; empty: for all.
@@ -161,11 +161,11 @@ class Database:
         return f"{self.user}@{hosts}/{self.database}"
 
 
-KEYS = keys_of(Database)
+KEYS = keys_of(DatabaseSettings)
 """The keys of one entry, by their paths in it."""
 
 
-def build(settings: Settings, inputs: Inputs) -> tuple[Database, dict[str, str]]:
+def build(settings: Settings, inputs: Inputs) -> tuple[DatabaseSettings, dict[str, str]]:
     """A database from the settings of its entry, and the sources of these settings.
 
     It reads the password files and no other. ConfigError for what cannot be served.
@@ -182,7 +182,7 @@ def build(settings: Settings, inputs: Inputs) -> tuple[Database, dict[str, str]]
     sources = {setting.label: setting.source for setting in settings.values()}
     sources[settings["password"].label] = password_source
     built = fill(
-        Database,
+        DatabaseSettings,
         settings,
         hosts=hosts,
         database=database,

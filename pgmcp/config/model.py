@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pgmcp.config.audit import Audit
 from pgmcp.config.builtins import PROMPTS, RESOURCES, TOOLS
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.http import Http
 from pgmcp.config.key import key, keys_of, made_of, section
 from pgmcp.config.kinds import BOOLEAN, whole
@@ -31,7 +31,7 @@ class Config:
 
     file: Path | None
     http: Http = section(Http)
-    databases: tuple[Database, ...]
+    databases: tuple[DatabaseSettings, ...]
     hidden_tools: frozenset[str] = made_of(TOOLS)
     hidden_resources: frozenset[str] = made_of(RESOURCES)
     hidden_prompts: frozenset[str] = made_of(PROMPTS)

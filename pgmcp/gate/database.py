@@ -64,7 +64,7 @@ class ReadOnlyDatabase:
 
     def __init__(
         self,
-        settings: databases.Database,
+        settings: databases.DatabaseSettings,
         pool: Callable[[], Pool],
         judge: Judge,
         catalogues: CatalogueCache,

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import ToolError
 from pgmcp.pool.pools import Pools, Source
 
@@ -83,7 +83,7 @@ class DatabaseSet:
         return ReadOnlyDatabase(source.database, pool, learnt.judge, learnt.catalogues, call)
 
 
-def require_safe_role(database: Database, connection: Connection, call: Call) -> None:
+def require_safe_role(database: DatabaseSettings, connection: Connection, call: Call) -> None:
     """Close a new connection of a role that could do more than read, where the operator wants that.
 
     DatabaseUnavailableError then, and when what the role could do cannot be found out.

@@ -6,7 +6,7 @@ The rule: a role of which it is not known that it can only read is refused.
 from __future__ import annotations
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate.role import powers, powers_sql, trusted_parameter
 from pgmcp.postgres.driver import Connection
@@ -15,7 +15,7 @@ from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, Step
 _POWERS_BYTES = 64 * 1024
 
 
-def close_unless_safe(database: Database, connection: Connection, call: Call) -> None:
+def close_unless_safe(database: DatabaseSettings, connection: Connection, call: Call) -> None:
     """Ask PostgreSQL what the role could do. DatabaseUnavailableError when that is more than read,
     or not known; the connection is closed then."""
     ask = Step(

@@ -14,7 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.judge import Judge, StateChangedError, Verdict
 from pgmcp.gate.state import ALTERED, same_state
@@ -96,7 +96,7 @@ def own(text: str, params: Params) -> tuple[Step, ...]:
 class Transactions:
     """The transactions of one call on one database, for any number of connections."""
 
-    def __init__(self, settings: Database, judge: Judge, call: Call) -> None:
+    def __init__(self, settings: DatabaseSettings, judge: Judge, call: Call) -> None:
         self._settings = settings
         self._judge = judge
         self._call = call

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import (
     ConnectionLostError,
     DatabaseUnavailableError,
@@ -49,7 +49,7 @@ class Pool:
 
     def __init__(
         self,
-        database: Database,
+        database: DatabaseSettings,
         connect: Callable[[Call], Connection],
         slots: Slots | None = None,
         *,

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Host
 from pgmcp.errors import PoolClosedError
 from pgmcp.pool.slots import Slots
@@ -34,7 +34,7 @@ class Source:
     """One configured database, and the way to connect to it, made when it is first asked for."""
 
     def __init__(
-        self, database: Database, admit: Admit, clock: Callable[[], float], on_found: Found
+        self, database: DatabaseSettings, admit: Admit, clock: Callable[[], float], on_found: Found
     ) -> None:
         self.database = database
         self._admit = admit
@@ -58,7 +58,7 @@ class Pools:
 
     def __init__(
         self,
-        databases: Sequence[Database],
+        databases: Sequence[DatabaseSettings],
         admit: Admit,
         *,
         max_connections_total: int | None = None,
@@ -105,7 +105,7 @@ class Pools:
         began = self._clock()
         return lambda: self._pool(owner, source, began, call.key)
 
-    def replace(self, databases: Sequence[Database], *, max_connections_total: int) -> None:
+    def replace(self, databases: Sequence[DatabaseSettings], *, max_connections_total: int) -> None:
         """Serve these from now on. What did not change keeps its connections, and reads its
         certificates again for new ones.
 
@@ -130,7 +130,7 @@ class Pools:
         for connection in self._slots.excess():
             connection.close()
 
-    def _source(self, database: Database) -> Source:
+    def _source(self, database: DatabaseSettings) -> Source:
         return Source(database, self._admit, self._clock, self._on_found)
 
     def _pool(self, owner: str, source: Source, began: float, key: str) -> Pool:

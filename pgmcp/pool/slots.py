@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pgmcp.calls.shares import Places
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.postgres.left import Left, LeftBackends
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class SlotUser(Protocol):
     """A pool as the slots see it; `pool.pool.Pool` is one."""
 
     owner: str
-    database: Database
+    database: DatabaseSettings
 
     @property
     def turn(self) -> int:

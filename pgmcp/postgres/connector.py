@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Host, Secret
 from pgmcp.errors import (
     CallEndedError,
@@ -63,7 +63,7 @@ _NOT_ENCRYPTED_RIGHT = "28000"  # what pg_hba.conf says when a line should be, o
 Found = Callable[[Host, Iterable[SocketAddress]], object]
 """Told the addresses of a host, before any of them is connected to."""
 
-Admit = Callable[[Database, "Connection", Call], None]
+Admit = Callable[[DatabaseSettings, "Connection", Call], None]
 """Asked whether a new connection may be used; when not, it closes it and raises a ToolError."""
 
 
@@ -72,7 +72,7 @@ class Connector:
 
     def __init__(
         self,
-        database: Database,
+        database: DatabaseSettings,
         admit: Admit,
         clock: Callable[[], float] = time.monotonic,
         on_found: Found = lambda _host, _addresses: None,

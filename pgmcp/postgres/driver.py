@@ -19,7 +19,7 @@ from pg8000.exceptions import InterfaceError
 from scramp import ScramException
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
@@ -79,7 +79,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         wire: Wire,
         server: ServerAddress,
         tls: TlsSettings,
-        database: Database,
+        database: DatabaseSettings,
         password: str | None,
         clock: Callable[[], float] = time.monotonic,
         encoding: str = "UTF8",

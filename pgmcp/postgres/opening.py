@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.net.wire import WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError, open_wire, reach
 from pgmcp.postgres.driver import NO_ENCODING, STARTUP_ERRORS, Connection
@@ -20,7 +20,7 @@ from pgmcp.postgres.driver import NO_ENCODING, STARTUP_ERRORS, Connection
 def open_connection(
     server: ServerAddress,
     tls: TlsSettings,
-    database: Database,
+    database: DatabaseSettings,
     password: str | None,
     call: Call,
     *,

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pgmcp.calls.call import Call
-from pgmcp.config.databases import Database
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import ArgumentError, AuthError, RpcError, ToolError
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
-from pgmcp.gate.port import Database as Port
+from pgmcp.gate.port import Database as Database
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.connector import Connector
@@ -57,7 +57,9 @@ def corpus(tools: Mapping[str, Tool]) -> tuple[AttemptFamily, ...]:
 
 
 def run(
-    database: Database, tools: Mapping[str, Tool], make_context: Callable[[OneDatabase], Context]
+    database: DatabaseSettings,
+    tools: Mapping[str, Tool],
+    make_context: Callable[[OneDatabase], Context],
 ) -> Iterator[tuple[AttemptFamily, list[Ending]]]:
     """Each family and what became of its attempts. DatabaseUnavailableError."""
     call = Call(_RUN_SECONDS)
@@ -72,7 +74,7 @@ def run(
 
 @contextmanager
 def bench(
-    database: Database,
+    database: DatabaseSettings,
     tools: Mapping[str, Tool],
     make_context: Callable[[OneDatabase], Context],
     witness: Witness,
@@ -97,7 +99,7 @@ class OneDatabase:
         """Its name."""
         return (self.name,)
 
-    def get(self, name: str | None = None) -> Port:
+    def get(self, name: str | None = None) -> Database:
         """It; ToolError for another."""
         if name not in (None, self.name):
             raise ToolError(f"there is no database {name!r} that you may use")

@@ -13,7 +13,7 @@ from pgmcp.cli.verb import Command, Verb
 from pgmcp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pgmcp.config.databases import Database
+    from pgmcp.config.databases import DatabaseSettings
 
 _ADVICE = (
     "Something got through. What it did is above; what it made is named pgmcp_self_test and can be",
@@ -22,7 +22,7 @@ _ADVICE = (
 )
 
 
-def self_test(command: Command, databases: Sequence[Database]) -> int:
+def self_test(command: Command, databases: Sequence[DatabaseSettings]) -> int:
     """Try everything on every database; 0 when all of it was stopped or did no harm."""
     from pgmcp.cli.attempts import attempt_all  # here: it loads the server's tools and its driver
 
