@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from mcp_types.methods import validate_server_result
 
 from pgmcp.calls.call import Call
+from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc import jsonrpc
@@ -141,12 +143,22 @@ def test_a_call_returns_text_and_no_is_error() -> None:
     assert result == {"content": [{"type": "text", "text": "aa"}]}
 
 
-@pytest.mark.parametrize("arguments", [{}, {"arguments": None}, {"arguments": {}}])
+_NONE: list[Any] = [None, {}, [], "", "null", "{}"]
+
+
+@pytest.mark.parametrize("arguments", [{}, *({"arguments": none} for none in _NONE)])
 def test_a_tool_error_is_a_result_that_a_model_can_read(arguments: dict[str, Any]) -> None:
     assert LEGACY.result("tools/call", {"name": "refuse"} | arguments) == {
         "content": [{"type": "text", "text": "there is no database here\nHint: Configure one."}],
         "isError": True,
     }
+
+
+def test_arguments_may_come_as_json_text_and_with_what_clients_add() -> None:
+    sent = json.dumps({"text": "a", "times": "2"} | dict.fromkeys(ADDED_BY_CLIENTS, "x"))
+    result = LEGACY.result("tools/call", {"name": "echo", "arguments": sent})
+    plainly = LEGACY.result("tools/call", {"name": "echo", "arguments": {"text": "a", "times": 2}})
+    assert result == plainly
 
 
 def test_bad_arguments_are_a_result_that_names_them() -> None:
@@ -163,7 +175,9 @@ def test_bad_arguments_are_a_result_that_names_them() -> None:
         ({"name": "drop_everything"}, "unknown tool: drop_everything"),
         ({}, "params.name"),
         ({"name": 3}, "params.name"),
-        ({"name": "echo", "arguments": []}, "params.arguments"),
+        ({"name": "echo", "arguments": [1]}, "params.arguments"),
+        ({"name": "echo", "arguments": "[]"}, "params.arguments"),
+        ({"name": "echo", "arguments": '{"a": 1, "a": 2}'}, "params.arguments"),
         ({"name": "echo", "arguments": "x"}, "params.arguments"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgmcp.errors import ArgumentError, ToolError
+from pgmcp.mcp.result import plain
 from pgmcp.rpc.schema import arg, build, json_schema
 from tests.json_schema import check_schema, is_valid
 
@@ -98,9 +99,10 @@ def test_an_integral_float_is_an_integer_and_an_integer_is_a_number() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"limit": 0}, "arguments.limit: expected an integer from 1 to 1000, got 0"),
+        ({"limit": -1}, "arguments.limit: expected an integer from 1 to 1000, got -1"),
         ({"limit": True}, "arguments.limit: expected an integer from 1 to 1000, got true"),
-        ({"limit": "5"}, 'arguments.limit: expected an integer from 1 to 1000, got "5"'),
+        ({"limit": "5x"}, 'arguments.limit: expected an integer from 1 to 1000, got "5x"'),
+        ({"limit": "5000"}, "arguments.limit: expected an integer from 1 to 1000, got 5000"),
         ({"limit": 5.5}, "arguments.limit: expected an integer from 1 to 1000, got 5.5"),
         (
             {"limit": 10**5000},
@@ -124,7 +126,10 @@ def test_an_integral_float_is_an_integer_and_an_integer_is_a_number() -> None:
         ),
         ({"query": ""}, "arguments.query: expected a string that is not empty, got 0 characters"),
         ({"names": "a"}, 'arguments.names: expected an array, got "a"'),
-        ({"names": ["a", 2]}, "arguments.names[1]: expected a string that is not empty, got 2"),
+        (
+            {"names": ["a", None]},
+            "arguments.names[1]: expected a string that is not empty, got null",
+        ),
         ({"names": ["a"] * 3}, "arguments.names: expected an array of at most 2 items, got 3"),
         ({"where": {}}, "arguments.where.column: required, expected a string"),
         ({"where": 1}, "arguments.where: expected an object, got 1"),
@@ -135,6 +140,11 @@ def test_an_integral_float_is_an_integer_and_an_integer_is_a_number() -> None:
         (
             {"where": {"column": "c", "x": 1}},
             'arguments.where: unknown argument "x" (known: column, operator)',
+        ),
+        (
+            {"where": {"Colum": "c"}},
+            'arguments.where: unknown argument "Colum", did you mean column?'
+            " (known: column, operator)",
         ),
     ],
 )
@@ -190,12 +200,94 @@ def test_a_field_without_a_description_and_an_unknown_type_are_defects() -> None
             json_schema(cls)
 
 
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        # texts, as hosts write them that keep all arguments as text
+        ({"limit": "5"}, {"limit": 5}),
+        ({"limit": " 5 "}, {"limit": 5}),
+        ({"limit": "5.0"}, {"limit": 5}),
+        ({"limit": "1e2"}, {"limit": 100}),
+        ({"ratio": "0.25"}, {"ratio": 0.25}),
+        ({"ratio": "007"}, {"ratio": 7.0}),
+        ({"compact": "true"}, {"compact": True}),
+        ({"compact": "False"}, {"compact": False}),
+        ({"format": "JSON"}, {"format": "json"}),
+        # numbers and truth where a text is wanted
+        ({"schema": 42}, {"schema": "42"}),
+        ({"schema": 42.0}, {"schema": "42"}),
+        ({"schema": 4.5}, {"schema": "4.5"}),
+        ({"schema": True}, {"schema": "true"}),
+        ({"names": ["a", 2]}, {"names": ["a", "2"]}),
+        # JSON text, at any depth
+        ({"names": '["a", "b"]'}, {"names": ["a", "b"]}),
+        ({"where": '{"column": 1}'}, {"where": {"column": "1"}}),
+        ({"filters": '[{"column": "c"}]'}, {"filters": [{"column": "c"}]}),
+        ({"filters": ['{"column": "c"}']}, {"filters": [{"column": "c"}]}),
+        ({"filters": '["{\\"column\\": \\"c\\"}"]'}, {"filters": [{"column": "c"}]}),
+        # what stands for an argument that is left out
+        *(({name: ""}, {}) for name in ("limit", "ratio", "compact", "format", "schema")),
+        *(({name: ""}, {}) for name in ("names", "where", "filters", "password")),
+        *(({name: "null"}, {}) for name in ("limit", "compact", "names", "where")),
+        *(({"limit": zero}, {}) for zero in (0, 0.0, "0", "0.0")),
+    ],
+)
+def test_arguments_are_understood_as_clients_send_them(
+    sent: dict[str, Any], meant: dict[str, Any]
+) -> None:
+    assert build(Args, {"query": "q"} | sent) == build(Args, {"query": "q"} | meant)
+
+
+_UNCLEAR: list[dict[str, Any]] = [
+    *({"limit": text} for text in ("1x", "1,000", "1_0", "٣", "0x5", "--1", "1.5", "true")),
+    *({"limit": value} for value in ([5], {"value": 5}, "9" * 10_000, "1e999")),
+    *({"ratio": text} for text in ("NaN", "inf", "1e999", ".5.")),
+    *({"compact": value} for value in ("yes", "1", 1, 0, "t")),
+    *({"format": value} for value in ("XML", 1, "text json")),
+    {"schema": []},
+    {"schema": ["a"]},
+    {"schema": {}},
+    {"schema": 10**400},
+    *({"names": text} for text in ("a", "a, b", "[a]", '["a"', "{}", '["a"] x')),
+    *({"where": text} for text in ("column", '{"column": "c", "column": "d"}', "[]")),
+    *({"where": text} for text in ("{" * 100_000, '{"a":' * 5000, "[" * 65 + "]" * 65)),
+    {"filters": "[" + "{}," * 20_000 + "{}]"},
+    {"where": '{"column": "\\ud800"}'},
+    {"password": 12345},
+    {"limt": 5},
+    {"toolCallId": "call_1"},
+]
+
+
+@pytest.mark.parametrize("sent", _UNCLEAR)
+def test_what_has_no_one_meaning_stays_refused(sent: dict[str, Any]) -> None:
+    assert len(complaint({"query": "q"} | sent)) < 250
+
+
+def test_an_empty_text_is_kept_where_it_is_a_value_or_there_is_no_default() -> None:
+    @dataclass(frozen=True)
+    class Texts:
+        needed: str = arg("Text.")
+        value: str | None = arg("Text.", default=None, empty_means_absent=False)
+        offset: int = arg("Number.", default=7, minimum=0)
+
+    assert build(Texts, {"needed": "", "value": "", "offset": 0}) == Texts("", "", 0)
+
+
+def test_names_that_are_ignored_are_left_out_unless_they_are_arguments() -> None:
+    ignored = ("toolCallId", "schema")
+    args = build(Args, {"query": "q", "toolCallId": [1], "schema": "s"}, ignored=ignored)
+    assert args == Args("q", schema="s")
+    with pytest.raises(ArgumentError, match="unknown argument"):
+        build(Args, {"query": "q", "where": {"column": "c", "toolCallId": 1}}, ignored=ignored)
+
+
 SCALARS: st.SearchStrategy[Any] = (
     st.booleans()
     | st.integers(-5, 1005)
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
-    | st.sampled_from(["text", "json", "=", "<"])
+    | st.sampled_from(["text", "json", "=", "<", "TEXT", "5", "true", "null", '["a"]', "{}"])
 )
 VALUES = st.recursive(
     SCALARS,
@@ -211,12 +303,13 @@ NAMES = [field.name for field in dataclasses.fields(Args)]
 @given(st.dictionaries(st.sampled_from([*NAMES, "other"]), VALUES, max_size=5))
 @example({"query": "q", "limit": 5.0})
 @example({"query": "q", "limit": 1e308})
-@example({"query": "q", "ratio": float("inf")})
-def test_what_the_schema_accepts_is_built_and_nothing_else(arguments: dict[str, Any]) -> None:
+def test_what_the_schema_accepts_is_built_and_what_is_built_meets_it(
+    arguments: dict[str, Any],
+) -> None:
     valid = is_valid(json_schema(Args), arguments)
     try:
-        build(Args, arguments)
+        args = build(Args, arguments)
     except ArgumentError:
         assert not valid
     else:
-        assert valid
+        assert is_valid(json_schema(Args), plain(args))

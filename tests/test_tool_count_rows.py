@@ -152,3 +152,15 @@ def test_a_column_that_may_not_be_read_cannot_be_asked_about(call: Calls, postgr
         hidden = [{"column": "name", "value": "Ada"}]
         assert "no column" in as_half.failure(TOOL, table="people", filter=hidden)
         assert "no table" in as_half.failure(TOOL, table="other.things")
+
+
+def test_conditions_as_clients_send_them(call: Calls) -> None:
+    assert count(call, "people", {"column": "id", "op": ">", "value": 1}) == 2
+    assert count(call, "people", {"column": "active", "value": True}) == 1
+    assert count(call, "people", {"column": "id", "op": "IN", "values": [1, "2", 3.0]}) == 3
+    text = '[{"column": "id", "op": "in", "values": "[1, 2]"}]'
+    assert call(TOOL, table="people", filter=text, timeout_seconds="0").endswith("\n2")
+    # An empty text is a value to compare with, and left out where none is taken.
+    assert count(call, "people", {"column": "name", "value": ""}) == 1
+    assert count(call, "people", {"column": "born", "op": "is null", "value": ""}) == 1
+    assert count(call, "people", {"column": "id", "op": "in", "value": "", "values": [1]}) == 1

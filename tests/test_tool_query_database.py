@@ -143,7 +143,7 @@ def test_a_limit_is_one_to_a_thousand(call: Calls) -> None:
     assert "arguments.limit: expected an integer from 1 to 1000" in call.failure(
         TOOL, query="select 1", limit=1001
     )
-    assert "arguments.limit" in call.failure(TOOL, query="select 1", limit=0)
+    assert "arguments.limit" in call.failure(TOOL, query="select 1", limit=-1)
     assert "arguments.limit" in call.failure(TOOL, query="select 1", limit=True)
 
 

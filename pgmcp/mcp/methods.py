@@ -20,12 +20,14 @@ from pgmcp.errors import (
     ToolError,
     ToolExecutionError,
 )
+from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.client import Client
 from pgmcp.mcp.content import Text
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.result import InputRequired, Result, plain
+from pgmcp.rpc.conversion import converted
 from pgmcp.rpc.schema import build
 
 Params = dict[str, Any]
@@ -71,7 +73,8 @@ def _call_tool(registry: Registry, params: Params, context: Context) -> Served:
         raise InvalidParamsError(f"unknown tool: {_short(name)}")
     era = context.client.era
     try:
-        outcome = tool.run(build(tool.args, _arguments(params)), context)
+        args = build(tool.args, _arguments(params), ignored=ADDED_BY_CLIENTS)
+        outcome = tool.run(args, context)
     except ToolError as failure:
         context.trail.failed(failure)
         if not tool.hidden:
@@ -142,7 +145,8 @@ def _get_prompt(registry: Registry, params: Params, _: Context) -> Members:
     if prompt is None:
         raise InvalidParamsError(f"unknown prompt: {_short(name)}")
     try:
-        body = prompt.render(build(prompt.args, _arguments(params)))
+        args = build(prompt.args, _arguments(params), ignored=ADDED_BY_CLIENTS)
+        body = prompt.render(args)
     except ArgumentError as failure:
         raise InvalidParamsError(failure.message) from None
     message = {"role": "user", "content": Text(body).encoded()}
@@ -168,8 +172,9 @@ def _string(params: Params, name: str) -> str:
 
 
 def _arguments(params: Params) -> Params:
-    arguments = params.get("arguments")
-    if arguments is None:
+    """The arguments: an object, or JSON text of one. Some clients send [] or "" for none."""
+    arguments = converted(dict, params.get("arguments"))
+    if arguments is None or arguments == [] or arguments == "":
         return {}
     if not isinstance(arguments, dict):
         raise InvalidParamsError("params.arguments: expected an object")

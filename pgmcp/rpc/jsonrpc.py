@@ -64,10 +64,7 @@ def parse(data: bytes | bytearray, scan: Scan | None = None) -> Message:
     latter with `request_id` where the id could be read. `params` is an object: {} when absent.
     `scan` has seen all of `data`, where that was done as it arrived.
     """
-    if scan is None and len(data) > UNSCANNED_BYTES:
-        scan = Scan()
-        scan.feed(data)
-    value, has_half_pair = _json(data, scan)
+    value, has_half_pair = _json(data, scan or _scanned(data))
     if isinstance(value, list):
         raise InvalidRequestError("batches are not supported: send one message at a time")
     if not isinstance(value, dict):
@@ -82,6 +79,24 @@ def parse(data: bytes | bytearray, scan: Scan | None = None) -> Message:
     except InvalidRequestError as error:
         error.request_id = known_id
         raise
+
+
+def parse_value(text: str) -> Any:
+    """The array or object that a text of JSON holds, within the bounds of a message; RpcError."""
+    data = text.encode("utf-8", "surrogatepass")
+    value, has_half_pair = _json(data, _scanned(data))
+    _check_depth(value)
+    if has_half_pair:
+        raise InvalidRequestError("a string holds half of a UTF-16 surrogate pair")
+    return value
+
+
+def _scanned(data: bytes | bytearray) -> Scan | None:
+    if len(data) <= UNSCANNED_BYTES:
+        return None
+    scan = Scan()
+    scan.feed(data)
+    return scan
 
 
 def method_of(beginning: bytes) -> str | None:
@@ -197,7 +212,7 @@ def _has_half_pair(value: Any) -> bool:
     return False
 
 
-def _check_depth(value: dict[str, Any]) -> None:
+def _check_depth(value: Any) -> None:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [

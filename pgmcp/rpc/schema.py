@@ -1,21 +1,24 @@
 """A frozen dataclass as a JSON Schema, and JSON as an instance of that dataclass.
 
 The rule: the schema that a client reads and the checks that its arguments meet come from the same
-field, so they cannot drift; and an error names the path and what belongs there.
+field, so they cannot drift; what does not fit is converted once, here and for all tools, and what
+was converted meets the same checks; and an error names the path and what belongs there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar
 
 from pgmcp.errors import ArgumentError
+from pgmcp.rpc.conversion import converted
 
 T = TypeVar("T")
 MISSING = dataclasses.MISSING
@@ -29,7 +32,8 @@ class Constraints:
     """What `arg` says about a field. Bounds are inclusive; lengths count characters.
 
     On an array, all but `max_items` hold for each of its items. The value of a `secret` is never
-    shown in an error.
+    shown in an error, and never converted. `empty_means_absent`: whether "" is as if left out,
+    where there is a default.
     """
 
     description: str
@@ -39,6 +43,7 @@ class Constraints:
     max_length: int | None = None
     max_items: int | None = None
     secret: bool = False
+    empty_means_absent: bool = True
 
 
 def arg(
@@ -51,10 +56,18 @@ def arg(
     max_length: int | None = None,
     max_items: int | None = None,
     secret: bool = False,
+    empty_means_absent: bool = True,
 ) -> Any:
     """A dataclass field that is an argument; without a `default` it is required."""
     constraints = Constraints(
-        description, minimum, maximum, min_length, max_length, max_items, secret
+        description,
+        minimum,
+        maximum,
+        min_length,
+        max_length,
+        max_items,
+        secret,
+        empty_means_absent,
     )
     return dataclasses.field(default=default, metadata={"arg": constraints})
 
@@ -75,20 +88,21 @@ def json_schema(cls: type[Any]) -> dict[str, Any]:
     return schema
 
 
-def build(cls: type[T], value: Any, path: str = "arguments") -> T:
+def build(cls: type[T], value: Any, path: str = "arguments", *, ignored: Collection[str] = ()) -> T:
     """An instance of `cls` from parsed JSON, checked against the same fields as `json_schema`.
 
-    `5.0` is an integer, as JSON Schema has it; `true` is none, and strings are never turned into
-    numbers. Null is the default. ArgumentError names the path below `path`.
+    `5.0` is an integer, as JSON Schema has it, and `true` is none. What is not of a field's type is
+    taken as `conversion.converted` reads it. For a field with a default, null, "" and 0 below a
+    minimum are that default. Names that are `ignored` count as left out, unless they are fields.
+    ArgumentError names the path below `path`.
     """
     if not isinstance(value, dict):
         raise ArgumentError(f"{path}: expected an object, got {_shown(value)}")
     fields = _fields(cls)
     known = [item.name for item in fields]
     for key in value:
-        if key not in known:
-            names = ", ".join(known) if known else "none"
-            raise ArgumentError(f"{path}: unknown argument {_shown(key)} (known: {names})")
+        if key not in known and key not in ignored:
+            raise ArgumentError(f"{path}: {_unknown(key, known)}")
     return cls(**{item.name: _member(item, value.get(item.name), path) for item in fields})
 
 
@@ -182,6 +196,8 @@ def _plain(value: Any) -> Any:
 
 def _member(item: _Field, value: Any, path: str) -> Any:
     if value is not None:
+        value = _typed(item.type, item.constraints, value)
+    if value is not None and not _means_absent(item, value):
         return _value(item.type, item.constraints, value, f"{path}.{item.name}")
     if item.default is not MISSING:
         return item.default
@@ -191,6 +207,21 @@ def _member(item: _Field, value: Any, path: str) -> Any:
     raise ArgumentError(f"{path}.{item.name}: required, expected {expected}")
 
 
+def _typed(kind: Any, constraints: Constraints, value: Any) -> Any:
+    """`value` as `kind`, as far as it can be understood so; never a secret, which is exact."""
+    return value if type(value) is kind or constraints.secret else converted(kind, value)
+
+
+def _means_absent(item: _Field, value: Any) -> bool:
+    """Whether a client that fills in every argument writes this for one that it leaves out."""
+    if item.default is MISSING:
+        return False
+    if value == "":
+        return item.constraints.empty_means_absent
+    minimum = item.constraints.minimum
+    return minimum is not None and minimum > 0 and type(value) in (int, float) and value == 0
+
+
 def _value(kind: Any, constraints: Constraints, value: Any, path: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, path)
@@ -198,7 +229,7 @@ def _value(kind: Any, constraints: Constraints, value: Any, path: str) -> Any:
         _check_items(len(value), constraints, path)
         item = _item_type(kind)
         return tuple(
-            _value(item, constraints, member, f"{path}[{index}]")
+            _value(item, constraints, _typed(item, constraints, member), f"{path}[{index}]")
             for index, member in enumerate(value)
         )
     accepted = _scalar(kind, constraints, value)
@@ -227,7 +258,7 @@ def _number(kind: Any, value: Any) -> float | None:
         return None
     try:
         if kind is float:
-            return float(value)
+            return float(value) if math.isfinite(value) else None
         return int(value) if value == int(value) else None
     except (OverflowError, ValueError):  # an integer beyond any float, infinity, not a number
         return None
@@ -250,6 +281,15 @@ def _check_items(count: int, constraints: Constraints, path: str) -> None:
 
 
 # -- the words -------------------------------------------------------------------------------------
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    """What to say of a name that is no argument, with the argument that was probably meant."""
+    import difflib  # here: good calls do without it
+
+    near = difflib.get_close_matches(key[:_SHOWN_CHARS].lower(), known, 1)
+    meant = f", did you mean {near[0]}?" if near else ""
+    return f"unknown argument {_shown(key)}{meant} (known: {', '.join(known) or 'none'})"
 
 
 def _expected(kind: Any, constraints: Constraints) -> str:

@@ -39,6 +39,7 @@ class Condition:
         '"42", "true", "2024-01-31". Not for in, not in, is null, is not null.',
         default=None,
         max_length=10_000,
+        empty_means_absent=False,
     )
     values: tuple[str, ...] = arg(
         "For in and not in: the values, each as text.", default=(), max_items=1000
@@ -114,14 +115,15 @@ def _term(relation: Relation, condition: Condition, places: list[str]) -> str:
 
 
 def _values(condition: Condition, path: str) -> tuple[str, ...]:
+    # An empty value is as if left out for the operators that take none.
     if condition.op in ("in", "not in"):
-        if not condition.values or condition.value is not None:
+        if not condition.values or condition.value:
             raise ToolError(f'{path}: "{condition.op}" needs "values", and no "value"')
         return condition.values
     if condition.values:
         raise ToolError(f'{path}: "values" is for in and not in; "{condition.op}" takes "value"')
     if condition.op in ("is null", "is not null"):
-        if condition.value is not None:
+        if condition.value:
             raise ToolError(f'{path}: "{condition.op}" takes no "value"')
         return ()
     if condition.value is None:
