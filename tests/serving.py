@@ -21,7 +21,7 @@ from pgmcp.mcp.dispatch import Answer
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Request
-from pgmcp.transport.endpoint import ClientInfo, Endpoint, Gate
+from pgmcp.transport.endpoint import Authenticator, ClientInfo, Endpoint
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import HttpLimits
@@ -32,12 +32,12 @@ HEALTH = {"status": "ok", "server": "pgedge-postgres-mcp", "version": "1"}
 
 
 class OneToken:
-    """A gate for one token, with another that blocks its address; it counts whom it refused."""
+    """An authenticator for one token; another blocks its address. It counts whom it refused."""
 
     def __init__(self) -> None:
         self.refused = 0
 
-    def check(
+    def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None
     ) -> Principal | None:
         return self.credential(authorization) if authorization else None
@@ -50,7 +50,7 @@ class OneToken:
             raise UnauthorizedError
         return ALICE
 
-    def visitor(self, method: str, params: object, address: str) -> Principal:
+    def anonymous(self, method: str, params: object, address: str) -> Principal:
         if method != "login":
             self.refused += 1
             raise UnauthorizedError
@@ -107,14 +107,18 @@ class Served:
 
 
 def endpoint(
-    gate: Gate, script: Script, inflight: InFlight, clients: list[ClientInfo], **options: Any
+    authenticator: Authenticator,
+    script: Script,
+    inflight: InFlight,
+    clients: list[ClientInfo],
+    **options: Any,
 ) -> Endpoint:
     def context(principal: Principal, call: Call, source: ClientInfo, client: Client) -> Context:
         clients.append(source)
         return Context(principal, call, NoDatabases(), client=client)
 
     return Endpoint(
-        gate,
+        authenticator,
         script,
         context,
         inflight=inflight,
@@ -129,11 +133,11 @@ def serving(
     limits: HttpLimits | None = None,
     tls: Callable[[], ssl.SSLContext] | None = None,
     host: str = "127.0.0.1",
-    gate: Gate | None = None,
+    authenticator: Authenticator | None = None,
     **options: Any,
 ) -> Iterator[Served]:
     script, inflight, clients = Script(), InFlight(), list[ClientInfo]()
-    served = endpoint(gate or OneToken(), script, inflight, clients, **options)
+    served = endpoint(authenticator or OneToken(), script, inflight, clients, **options)
     server = HttpServer(Address(host, 0), served, tls=tls, limits=limits)
     server.start()
     try:

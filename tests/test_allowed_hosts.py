@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.auth.open_gate import OpenGate
+from pgmcp.auth.no_authentication import NoAuthentication
 from pgmcp.auth.principal import local
 from pgmcp.cli.http_findings import host_findings
 from pgmcp.config import authority
@@ -173,9 +173,11 @@ def called(host: str, version: str = "1.1") -> bytes:
     ],
 )
 def test_a_trusted_proxys_machine_is_held_to_the_list(host: str, version: str, status: int) -> None:
-    gate = OpenGate(local(("main",)))
+    authenticator = NoAuthentication(local(("main",)))
     trusted = networks(["127.0.0.1"])
-    with serving(gate=gate, local=True, trusted=trusted, allowed_hosts=ALLOWED) as served:
+    with serving(
+        authenticator=authenticator, local=True, trusted=trusted, allowed_hosts=ALLOWED
+    ) as served:
         with served.connect() as sock:
             sock.sendall(called(host, version))
             assert Reader(sock).reply().status == status
@@ -183,7 +185,7 @@ def test_a_trusted_proxys_machine_is_held_to_the_list(host: str, version: str, s
 
 
 def test_a_host_that_was_allowed_lets_no_other_in() -> None:
-    with serving(gate=OpenGate(local(("main",))), allowed_hosts=ALLOWED) as served:
+    with serving(authenticator=NoAuthentication(local(("main",))), allowed_hosts=ALLOWED) as served:
         for name, status in (("mcp.example.com", 200), ("evil.example", 403)) * 2:
             with served.connect() as sock:
                 sock.sendall(called(f"Host: {name}"))
@@ -191,7 +193,7 @@ def test_a_host_that_was_allowed_lets_no_other_in() -> None:
 
 
 def test_the_targets_authority_outranks_the_field() -> None:
-    with serving(gate=OpenGate(local(("main",))), allowed_hosts=ALLOWED) as served:
+    with serving(authenticator=NoAuthentication(local(("main",))), allowed_hosts=ALLOWED) as served:
         for target, status in (("http://evil.example", 403), ("http://mcp.example.com", 200)):
             request = called("Host: mcp.example.com" if status == 403 else "Host: evil.example")
             with served.connect() as sock:

@@ -24,7 +24,7 @@ from tests.serving import OneToken, Reader, Served, ask, post, rpc, serving, unt
 
 
 class ManyTokens(OneToken):
-    """A gate that takes each token for a principal of its own."""
+    """An authenticator that takes each token for a principal of its own."""
 
     def credential(self, authorization: Sequence[str]) -> Principal:
         name = authorization[0].partition(" ")[2]
@@ -107,7 +107,7 @@ def stuff(served: Served, stack: ExitStack, token: str | None, length: int, coun
 
 def test_a_body_that_is_only_promised_costs_nothing() -> None:
     limits = HttpLimits(messages_bytes=1_000_000)
-    with serving(limits, gate=ManyTokens()) as served, ExitStack() as stack:
+    with serving(limits, authenticator=ManyTokens()) as served, ExitStack() as stack:
         for _ in range(40):
             sock = stack.enter_context(served.connect())
             sock.sendall(post(b"{", token="greedy", length=4_000_000))
@@ -120,7 +120,7 @@ def test_a_body_that_is_only_promised_costs_nothing() -> None:
 
 def test_one_client_with_many_bodies_leaves_room_for_others_and_for_log_ins() -> None:
     limits = HttpLimits(messages_bytes=1_200_000)
-    with serving(limits, gate=ManyTokens()) as served, ExitStack() as stack:
+    with serving(limits, authenticator=ManyTokens()) as served, ExitStack() as stack:
         stuff(served, stack, "greedy", 30_000, 30)
         until(lambda: served.server.message_memory.used_bytes > 400_000)
         refused = ask(served, post(rpc("tools/call", {"t": "x" * 60_000}), token="greedy"))
@@ -142,7 +142,7 @@ def test_a_stranger_is_told_when_there_is_no_memory_and_not_that_it_is_unknown()
 
 def test_answers_that_are_not_read_do_not_keep_others_from_theirs() -> None:
     limits = HttpLimits(answers_bytes=20_000_000)
-    with serving(limits, gate=ManyTokens()) as served, ExitStack() as stack:
+    with serving(limits, authenticator=ManyTokens()) as served, ExitStack() as stack:
         served.script.methods["much"] = lambda params, call: "r" * 4_000_000
         for _ in range(10):
             sock = stack.enter_context(socket.socket())

@@ -25,12 +25,12 @@ CALL = "tools/call"
 
 
 class Names:
-    """A gate where each token is the name of who brings it, as long as the name is not revoked."""
+    """An authenticator where each token is its owner's name, until that is revoked."""
 
     def __init__(self) -> None:
         self.revoked: set[str] = set()
 
-    def check(
+    def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None
     ) -> Principal | None:
         if not authorization:
@@ -40,7 +40,7 @@ class Names:
             raise UnauthorizedError
         return Principal("token", name, name, ("main",))
 
-    def visitor(self, method: str, params: object, address: str) -> Principal:
+    def anonymous(self, method: str, params: object, address: str) -> Principal:
         if method != CALL:
             raise UnauthorizedError
         return VISITOR
@@ -49,9 +49,9 @@ class Names:
 class Clients:
     """Connections that ask and read later. Their calls end with `release`, and not before."""
 
-    def __init__(self, served: Served, stack: ExitStack, gate: Names) -> None:
+    def __init__(self, served: Served, stack: ExitStack, authenticator: Names) -> None:
         self.served = served
-        self.gate = gate
+        self.authenticator = authenticator
         self.release = threading.Event()
         self._stack = stack
         served.script.methods[CALL] = self._answer
@@ -86,9 +86,9 @@ class Clients:
 
 @contextmanager
 def clients(**limits: Any) -> Iterator[Clients]:
-    gate = Names()
-    with serving(HttpLimits(**limits), gate=gate) as served, ExitStack() as stack:
-        made = Clients(served, stack, gate)
+    authenticator = Names()
+    with serving(HttpLimits(**limits), authenticator=authenticator) as served, ExitStack() as stack:
+        made = Clients(served, stack, authenticator)
         stack.callback(made.release.set)
         yield made
 
@@ -224,7 +224,7 @@ def test_a_token_revoked_while_its_call_waits_does_not_run_it() -> None:
         until(lambda: made.served.inflight.count == 1)
         waiting = made.call("ann", tag="waits")
         until(lambda: made.queue.waiting == 1)
-        made.gate.revoked.add("ann")
+        made.authenticator.revoked.add("ann")
         made.release.set()
         assert running[0].reply().status == 200
         assert waiting.reply().status == 401

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.auth.open_gate import OpenGate
+from pgmcp.auth.no_authentication import NoAuthentication
 from pgmcp.auth.principal import local
 from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError
@@ -116,16 +116,16 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("request_bytes", STRANGERS.values(), ids=STRANGERS.keys())
-def test_every_stranger_gets_the_same_bytes_and_the_gate_hears_of_it(
+def test_every_anonymous_caller_gets_the_same_bytes_and_the_authenticator_hears_of_it(
     request_bytes: bytes,
 ) -> None:
-    gate = OneToken()
-    with serving(gate=gate) as served:
+    authenticator = OneToken()
+    with serving(authenticator=authenticator) as served:
         reply = ask(served, request_bytes)
         assert (reply.status, reply.body) == (401, UNAUTHORIZED)
         assert reply.headers["www-authenticate"] == "Bearer"
         assert served.script.seen == []
-        assert gate.refused == 1
+        assert authenticator.refused == 1
 
 
 def test_a_stranger_may_log_in() -> None:
@@ -134,7 +134,7 @@ def test_a_stranger_may_log_in() -> None:
 
 
 def test_a_server_without_authentication_takes_large_bodies_from_everybody() -> None:
-    with serving(gate=OpenGate(local(("main",)))) as served:
+    with serving(authenticator=NoAuthentication(local(("main",)))) as served:
         large = rpc("tools/call", {"x": "y" * 100_000})
         assert ask(served, post(large, token=None)).status == 200
         assert ask(served, post(large, token="any")).status == 200

@@ -19,7 +19,7 @@ from pgmcp.auth.refusals import (
 from tests.program import running
 from tests.serving import Reader, post, rpc
 from tests.test_accounts import World
-from tests.test_gate import World as GateWorld
+from tests.test_authenticator import World as AuthenticatorWorld
 from tests.test_limiter import Clock
 
 
@@ -95,7 +95,7 @@ def test_a_token_used_from_many_addresses_of_one_network_is_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "pgmcp")
-    world = GateWorld(tmp_path)
+    world = AuthenticatorWorld(tmp_path)
     world.add("a-secret")
     for number in range(1, 50):
         world.ask("Bearer a-secret", address=f"2001:db8::{number:x}")

@@ -1,1 +1,1 @@
-"""Who may come in: tokens, users, sessions, limits and the gate that asks them."""
+"""Who may come in: tokens, users, sessions, limits and the authenticator that asks them."""

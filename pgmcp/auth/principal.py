@@ -1,4 +1,4 @@
-"""Who is calling. A principal is a value that the gate makes and every layer below only reads."""
+"""Who is calling: a value that the authenticator makes and every layer below only reads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VISITOR = Principal("visitor", "visitor", "visitor")
 
 
 def visitor_may(method: str, params: object) -> bool:
-    """Whether a request may come from a visitor: the one rule, for the gate and the dispatcher."""
+    """Whether a request may come from a visitor. Authenticator and dispatcher share this rule."""
     if method != "tools/call" or not isinstance(params, Mapping):
         return False
     return params.get("name") == LOGIN_TOOL

@@ -146,7 +146,7 @@ class Dispatcher:
         self, request: Request, context: Context, headers: Mapping[str, str] | None
     ) -> Answer:
         """The answer to a request; AuthError."""
-        # A transport has asked its gate already; this is for one that did not.
+        # A transport has asked its authenticator already; this is for one that did not.
         if context.principal.kind == "visitor" and not visitor_may(request.method, request.params):
             raise UnauthorizedError
         if context.client.era == "modern":

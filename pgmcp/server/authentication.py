@@ -9,8 +9,8 @@ import logging
 
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.api_tokens import ApiTokens
+from pgmcp.auth.authenticator import CredentialAuthenticator
 from pgmcp.auth.ended import Ended
-from pgmcp.auth.gate import CredentialGate
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import Logins
 from pgmcp.auth.refusals import Refusals
@@ -18,7 +18,7 @@ from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.times import utc_now
 from pgmcp.config.auth import Auth
 from pgmcp.config.model import Config
-from pgmcp.server.observation import Observation, ObservedGate
+from pgmcp.server.observation import Observation, ObservedAuthenticator
 from pgmcp.storage.watch import Watcher
 from pgmcp.stores.files import FileTokenStore, FileUserStore
 from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
@@ -69,9 +69,9 @@ class Authentication:
         self.users.start()
         _log_limits(auth)
 
-    def gate(self, config: Config) -> ObservedGate:
-        """The gate to the databases of a configuration."""
-        gate = CredentialGate(
+    def authenticator(self, config: Config) -> ObservedAuthenticator:
+        """The authenticator for the databases of a configuration."""
+        authenticator = CredentialAuthenticator(
             self.tokens,
             self.sessions,
             databases={d.name: d.available_to_users for d in config.databases},
@@ -79,7 +79,7 @@ class Authentication:
             subjects=dict(config.http.tls.client_subjects),
             refusals=self.refusals,
         )
-        return ObservedGate(gate, self._refused)
+        return ObservedAuthenticator(authenticator, self._refused)
 
     def change(self, auth: Auth) -> None:
         """Hold everybody to other limits from now on."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pgmcp
-from pgmcp.auth.open_gate import OpenGate
+from pgmcp.auth.no_authentication import NoAuthentication
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Config
@@ -196,7 +196,9 @@ class HttpFront:
             return service.context(principal, call, client, source.address, accounts)
 
         return Endpoint(
-            authentication.gate(service.config) if authentication else OpenGate(service.everybody),
+            authentication.authenticator(service.config)
+            if authentication
+            else NoAuthentication(service.everybody),
             service.dispatcher,
             context,
             inflight=self._inflight,

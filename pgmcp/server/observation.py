@@ -18,11 +18,11 @@ from pgmcp.logs.log import dropped, fields
 from pgmcp.metrics.metrics import Counter, Histogram, MetricFamily, gauge, value
 
 if TYPE_CHECKING:
-    # Loaded by the module that makes one; over standard input there is no gate.
+    # Loaded by the module that makes one; over standard input there is no authenticator.
     from pgmcp.audit.audit import AuditLog
     from pgmcp.auth.logins import RequestLogins
     from pgmcp.calls.trail import Trail
-    from pgmcp.transport.endpoint import Gate
+    from pgmcp.transport.endpoint import Authenticator
 
 T = TypeVar("T")
 
@@ -170,18 +170,18 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedGate:
-    """A gate whose refusals are counted."""
+class ObservedAuthenticator:
+    """An authenticator whose refusals are counted."""
 
-    gate: Gate
+    authenticator: Authenticator
     refused: Counter
 
-    def check(
+    def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None
     ) -> Principal | None:
         """The principal with these credentials, None without any; AuthError for bad ones."""
         try:
-            return self.gate.check(authorization, address, subject)
+            return self.authenticator.authenticate(authorization, address, subject)
         except TooManyAttemptsError:
             self.refused.add("limited")
             raise
@@ -189,10 +189,10 @@ class ObservedGate:
             self.refused.add("unauthorized")
             raise
 
-    def visitor(self, method: str, params: object, address: str) -> Principal:
+    def anonymous(self, method: str, params: object, address: str) -> Principal:
         """The principal without a credential; UnauthorizedError unless anybody may ask this."""
         try:
-            return self.gate.visitor(method, params, address)
+            return self.authenticator.anonymous(method, params, address)
         except UnauthorizedError:
             self.refused.add("unauthorized")
             raise

@@ -46,17 +46,17 @@ _BRIEF = frozenset(
 _STRANGERS = "strangers"
 
 
-class Gate(Protocol):
+class Authenticator(Protocol):
     """The front door, as HTTP uses it."""
 
-    def check(
+    def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None
     ) -> Principal | None:
         """The principal of a request with these Authorization values, or with a verified
         certificate of `subject`; None for a stranger, whose body decides. AuthError for credentials
         that are not valid."""
 
-    def visitor(self, method: str, params: object, address: str) -> Principal:
+    def anonymous(self, method: str, params: object, address: str) -> Principal:
         """The principal of a stranger who asks this; UnauthorizedError unless anybody may."""
 
 
@@ -117,7 +117,7 @@ class Endpoint:
 
     def __init__(
         self,
-        gate: Gate,
+        authenticator: Authenticator,
         dispatcher: Answering,
         make_context: MakeContext,
         *,
@@ -131,7 +131,7 @@ class Endpoint:
         trusted: Sequence[origin.Network] = (),
         pages: Mapping[str, Page] | None = None,
     ) -> None:
-        self._gate = gate
+        self._authenticator = authenticator
         self._dispatcher = dispatcher
         self._make_context = make_context
         self._inflight = inflight
@@ -169,7 +169,7 @@ class Endpoint:
         if admission.principal is None:
             return
         address = admission.client.address
-        principal = self._gate.check(admission.head.authorization, address, subject)
+        principal = self._authenticator.authenticate(admission.head.authorization, address, subject)
         if principal is None or principal.key != asked.principal.key:
             raise UnauthorizedError
         asked.principal = principal
@@ -196,7 +196,7 @@ class Endpoint:
         address = origin.client_address(
             peer, head.headers.get("x-forwarded-for", ""), self._trusted
         )
-        principal = self._gate.check(head.authorization, address, subject)
+        principal = self._authenticator.authenticate(head.authorization, address, subject)
         if principal is None and not _is_json(head):
             self._turn_away(address)
         if not _is_json(head):
@@ -272,11 +272,11 @@ class Endpoint:
     def _visitor(self, message: Message, address: str) -> Principal:
         if not isinstance(message, Request):
             self._turn_away(address)
-        return self._gate.visitor(message.method, message.params, address)
+        return self._authenticator.anonymous(message.method, message.params, address)
 
     def _turn_away(self, address: str) -> NoReturn:
-        """Refuse a stranger whose request cannot be a login; the gate takes note of it."""
-        self._gate.visitor("", None, address)
+        """Refuse a stranger whose request cannot be a login; the authenticator takes note of it."""
+        self._authenticator.anonymous("", None, address)
         raise UnauthorizedError
 
     def _refuse_stranger(self, address: str) -> HttpResponse:

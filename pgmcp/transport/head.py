@@ -30,7 +30,7 @@ class Head(NamedTuple):
 
     `target` is as sent; `host` is its authority or the Host field; `headers` has lower-case names,
     and repeated fields joined with ", " (RFC 9110, section 5.3). Authorization is kept apart, one
-    entry per field, and is not in `headers`: only the gate may read it.
+    entry per field, and is not in `headers`: only the authenticator may read it.
     """
 
     method: str

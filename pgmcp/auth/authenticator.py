@@ -1,4 +1,4 @@
-"""The gate maps the credentials of a request to a principal, or refuses without a reason.
+"""The authenticator maps the credentials of a request to a principal, or refuses without a reason.
 
 The rule: whatever is wrong with a credential, the caller hears the same; the log says which it was.
 """
@@ -26,7 +26,7 @@ _MAX_SEEN = 10_000
 _log = logging.getLogger("pgmcp.auth")
 
 
-class CredentialGate:
+class CredentialAuthenticator:
     """`databases` maps each configured name, in order, to the users it is reserved for.
 
     `bad_tokens` counts failures per address; a valid token is never held up by it.
@@ -55,7 +55,7 @@ class CredentialGate:
         self._seen: set[tuple[str, str]] = set()
         self._seen_lock = threading.Lock()
 
-    def check(
+    def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None = None
     ) -> Principal | None:
         """The principal of a request with these Authorization values, which came from `address`
@@ -78,7 +78,7 @@ class CredentialGate:
         self._log_first(principal, address)
         return principal
 
-    def visitor(self, method: str, params: object, address: str = "-") -> Principal:
+    def anonymous(self, method: str, params: object, address: str = "-") -> Principal:
         """VISITOR for a login without an Authorization header; UnauthorizedError for all else."""
         if visitor_may(method, params):
             return VISITOR

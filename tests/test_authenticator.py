@@ -1,4 +1,4 @@
-"""The gate: credentials to principals, and one refusal for all else."""
+"""The authenticator: credentials to principals, and one refusal for all else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pgmcp.auth.api_tokens import ApiTokens
-from pgmcp.auth.gate import CredentialGate
+from pgmcp.auth.authenticator import CredentialAuthenticator
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.open_gate import OpenGate
+from pgmcp.auth.no_authentication import NoAuthentication
 from pgmcp.auth.principal import VISITOR, Principal, local
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.tokens import ApiToken, new_token
@@ -25,7 +25,7 @@ ADDRESS = "192.0.2.1"
 
 
 class World:
-    """A gate over real stores, with a clock that moves when told."""
+    """An authenticator over real stores, with a clock that moves when told."""
 
     def __init__(self, folder: Path) -> None:
         self.now = datetime(2024, 10, 30, 10, 15, 30, tzinfo=UTC)
@@ -42,7 +42,7 @@ class World:
         )
         self.tokens = self.store()
         self.tokens.start()
-        self.gate = CredentialGate(
+        self.authenticator = CredentialAuthenticator(
             self.tokens,
             self.sessions,
             databases={"private": ["alice"], "main": [], "staging": [], "team": ["alice", "bob"]},
@@ -79,7 +79,8 @@ class World:
 
     def ask(self, *authorization: str, address: str = ADDRESS) -> Principal:
         """As HTTP asks for a message that cannot be a login."""
-        return self.gate.check(authorization, address) or self.gate.visitor("", None, address)
+        principal = self.authenticator.authenticate(authorization, address)
+        return principal or self.authenticator.anonymous("", None, address)
 
 
 @pytest.fixture
@@ -303,7 +304,7 @@ def test_a_missing_credential_does_not_count_as_a_bad_token(world: World) -> Non
 
 
 def test_only_the_login_tool_is_open_to_a_visitor(world: World) -> None:
-    assert world.gate.visitor("tools/call", {"name": "authenticate_user"}) is VISITOR
+    assert world.authenticator.anonymous("tools/call", {"name": "authenticate_user"}) is VISITOR
 
 
 @pytest.mark.parametrize(
@@ -325,7 +326,7 @@ def test_nothing_rides_on_the_exception_for_the_login_tool(
     world: World, method: str, params: object
 ) -> None:
     with pytest.raises(UnauthorizedError):
-        world.gate.visitor(method, params)
+        world.authenticator.anonymous(method, params)
 
 
 def test_the_log_has_the_kind_of_each_refusal_and_no_secret(
@@ -349,30 +350,31 @@ def test_the_log_has_the_kind_of_each_refusal_and_no_secret(
     assert "t0psecret" not in caplog.text
 
 
-def test_an_open_gate_admits_everybody_as_the_same_principal() -> None:
+def test_without_authentication_the_authenticator_admits_everybody_as_the_same_principal() -> None:
     everybody = local(("main",))
-    gate = OpenGate(everybody)
-    assert gate.check([], ADDRESS) is gate.visitor("tools/list", {}) is everybody
+    authenticator = NoAuthentication(everybody)
+    assert authenticator.authenticate([], ADDRESS) is everybody
+    assert authenticator.anonymous("tools/list", {}) is everybody
 
 
 def test_databases_are_reserved_for_names_compared_in_nfc(world: World) -> None:
-    gate = CredentialGate(
+    authenticator = CredentialAuthenticator(
         world.tokens,
         world.sessions,
         databases={"hers": ["Zoe\u0308"], "main": []},
         bad_tokens=Limiter(MemoryLimitStore(), 3, 60.0),
     )
     secret, _ = world.sessions.open("Zo\u00eb")
-    principal = gate.check([f"Bearer {secret}"], "192.0.2.1")
+    principal = authenticator.authenticate([f"Bearer {secret}"], "192.0.2.1")
     assert principal is not None
     assert principal.databases == ("hers", "main")
 
 
-def test_the_gate_says_what_a_request_without_a_header_is(
+def test_the_authenticator_says_what_a_request_without_a_header_is(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = world.add("hers", database="main")
-    gate = CredentialGate(
+    authenticator = CredentialAuthenticator(
         world.tokens,
         world.sessions,
         databases={"main": []},
@@ -380,13 +382,13 @@ def test_the_gate_says_what_a_request_without_a_header_is(
         subjects={"CN=hers": token.id, "CN=gone": "token-gone"},
     )
     caplog.set_level("INFO", "pgmcp")
-    assert gate.check([], ADDRESS) is None
-    assert gate.check([], ADDRESS, "CN=stranger") is None
+    assert authenticator.authenticate([], ADDRESS) is None
+    assert authenticator.authenticate([], ADDRESS, "CN=stranger") is None
     assert caplog.messages == []  # nobody is refused yet: it may be a login
-    certified = gate.check([], ADDRESS, "CN=hers")
+    certified = authenticator.authenticate([], ADDRESS, "CN=hers")
     assert certified is not None
     assert certified.key == token.key
     with pytest.raises(UnauthorizedError):
-        gate.check([], ADDRESS, "CN=gone")
+        authenticator.authenticate([], ADDRESS, "CN=gone")
     with pytest.raises(UnauthorizedError):
-        gate.check(["Bearer wrong"], ADDRESS, "CN=hers")
+        authenticator.authenticate(["Bearer wrong"], ADDRESS, "CN=hers")

@@ -1,6 +1,6 @@
-"""The gate of a server without authentication.
+"""The authenticator of a server without authentication: every caller is the same principal.
 
-The rule: only such a server makes one; no failure of another gate ends here.
+The rule: only such a server makes one; no failure of another authenticator ends here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pgmcp.auth.principal import Principal
 
 
-class OpenGate:
-    """A gate that maps every request to `principal`."""
+class NoAuthentication:
+    """An authenticator that maps every request to `principal`."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
 
-    def check(
+    def authenticate(
         self,
         authorization: Sequence[str],  # noqa: ARG002
         address: str,  # noqa: ARG002
@@ -25,6 +25,6 @@ class OpenGate:
         """The principal, whatever the request brings."""
         return self._principal
 
-    def visitor(self, method: str, params: object, address: str = "-") -> Principal:  # noqa: ARG002
+    def anonymous(self, method: str, params: object, address: str = "-") -> Principal:  # noqa: ARG002
         """The principal, whatever is asked."""
         return self._principal
