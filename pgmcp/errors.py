@@ -83,7 +83,7 @@ class FileError(StoreError):
 
 
 class AuthError(PgmcpError):
-    """The root of what the front door refuses."""
+    """The root of what authentication refuses: a caller who may not come in."""
 
     gate = "credential"
 

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from pgmcp.auth.principal import VISITOR, Principal, local
+from pgmcp.auth.principal import ANONYMOUS, Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.calls.stream import Stream
 from pgmcp.errors import DatabaseUnavailableError, LoginError, ToolError
@@ -288,4 +288,4 @@ def no_nulls(value: Any) -> bool:
 
 LEGACY = Client()
 MODERN = Client(meta=META)
-VISITING = Client(principal=VISITOR)
+ANONYMOUS_CLIENT = Client(principal=ANONYMOUS)

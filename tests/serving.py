@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.principal import ANONYMOUS, Principal
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Address
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
@@ -54,7 +54,7 @@ class OneToken:
         if method != "login":
             self.refused += 1
             raise UnauthorizedError
-        return VISITOR
+        return ANONYMOUS
 
 
 def _echo(params: Any, call: Call) -> Any:

@@ -19,7 +19,7 @@ from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import BLOCKED, DISABLED, WRONG, Logins
 from pgmcp.auth.passwords import COST, PasswordChecks
-from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.principal import ANONYMOUS, Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.users import NAME_MAX_CHARACTERS, User, check_name, new_user, normalize
@@ -69,7 +69,7 @@ class World:
     def log_in(
         self, name: str = "alice", password: str = PASSWORD, address: str = ADDRESS
     ) -> tuple[str, str]:
-        return self.accounts.for_request(address, VISITOR).log_in(name, password)
+        return self.accounts.for_request(address, ANONYMOUS).log_in(name, password)
 
     def refusal(
         self, name: str = "alice", password: str = PASSWORD, address: str = ADDRESS
@@ -194,7 +194,7 @@ def test_logging_out_ends_the_session_it_came_with_and_no_other(world: World) ->
     principal = Principal("session", "alice", session.key)
     assert world.accounts.for_request(ADDRESS, principal).log_out()
     assert not world.accounts.for_request(ADDRESS, principal).log_out()
-    assert not world.accounts.for_request(ADDRESS, VISITOR).log_out()
+    assert not world.accounts.for_request(ADDRESS, ANONYMOUS).log_out()
     assert world.sessions.find(first) is None
     assert world.sessions.find(second) is not None
     assert world.ended == [(session.key, "logged out")]

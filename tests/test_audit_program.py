@@ -126,7 +126,7 @@ def test_what_is_not_sql_is_recorded_too(audited: Audited) -> None:
 def test_logging_in_and_out_is_recorded_with_the_name(audited: Audited) -> None:
     log_in(audited.program, "alice", "wrong")
     failed = audited.last
-    assert (failed["kind"], failed["user"], failed["outcome"]) == ("visitor", "alice", "refused")
+    assert (failed["kind"], failed["user"], failed["outcome"]) == ("anonymous", "alice", "refused")
     assert (failed["gate"], failed["error"]) == ("credential", "LoginError")
     for typed in ("Correct-horse-7-battery", "Alice-s-password " * 500):
         log_in(audited.program, typed, "wrong")

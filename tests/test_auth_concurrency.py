@@ -14,7 +14,7 @@ import bcrypt
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import Logins
-from pgmcp.auth.principal import VISITOR
+from pgmcp.auth.principal import ANONYMOUS
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.users import new_user
 from pgmcp.stores.files import FileUserStore
@@ -104,7 +104,7 @@ def test_logins_and_edits_of_one_file_lose_nothing(tmp_path: Path) -> None:
     )
     users.start()
     accounts = Logins(users, sessions, Limiter(MemoryLimitStore(), 0, 60.0)).for_request(
-        "192.0.2.1", VISITOR
+        "192.0.2.1", ANONYMOUS
     )
     editors = [start(_NOTE, tmp_path, number) for number in range(4)]
     stop = threading.Event()

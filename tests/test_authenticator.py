@@ -12,7 +12,7 @@ from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.authenticator import CredentialAuthenticator
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.no_authentication import NoAuthentication
-from pgmcp.auth.principal import VISITOR, Principal, local
+from pgmcp.auth.principal import ANONYMOUS, Principal, local
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.tokens import ApiToken, new_token
 from pgmcp.errors import FileError, TooManyAttemptsError, UnauthorizedError
@@ -303,8 +303,8 @@ def test_a_missing_credential_does_not_count_as_a_bad_token(world: World) -> Non
             world.ask()
 
 
-def test_only_the_login_tool_is_open_to_a_visitor(world: World) -> None:
-    assert world.authenticator.anonymous("tools/call", {"name": "authenticate_user"}) is VISITOR
+def test_only_the_login_tool_is_open_to_an_anonymous_caller(world: World) -> None:
+    assert world.authenticator.anonymous("tools/call", {"name": "authenticate_user"}) is ANONYMOUS
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_the_authenticator_says_what_a_request_without_a_header_is(
     )
     caplog.set_level("INFO", "pgmcp")
     assert authenticator.authenticate([], ADDRESS) is None
-    assert authenticator.authenticate([], ADDRESS, "CN=stranger") is None
+    assert authenticator.authenticate([], ADDRESS, "CN=unknown") is None
     assert caplog.messages == []  # nobody is refused yet: it may be a login
     certified = authenticator.authenticate([], ADDRESS, "CN=hers")
     assert certified is not None

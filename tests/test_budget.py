@@ -134,7 +134,7 @@ def test_one_client_with_many_bodies_leaves_room_for_others_and_for_log_ins() ->
         until(lambda: not served.server.message_memory.used_bytes)
 
 
-def test_a_stranger_is_told_when_there_is_no_memory_and_not_that_it_is_unknown() -> None:
+def test_an_anonymous_caller_is_told_when_there_is_no_memory_and_not_that_it_is_unknown() -> None:
     with serving(HttpLimits(messages_bytes=1000)) as served:
         assert ask(served, post(rpc("login", {"x": "y" * 30_000}), token=None)).status == 503
         assert ask(served, post(rpc("login"), token=None)).status == 200

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.auth.principal import VISITOR, Principal
+from pgmcp.auth.principal import ANONYMOUS, Principal
 from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, UnauthorizedError
 from pgmcp.transport import call_queue
@@ -43,7 +43,7 @@ class Names:
     def anonymous(self, method: str, params: object, address: str) -> Principal:
         if method != CALL:
             raise UnauthorizedError
-        return VISITOR
+        return ANONYMOUS
 
 
 class Clients:
@@ -248,7 +248,7 @@ def answered(readers: list[Reader], count: int) -> list[Reader]:
     return [by_socket[sock] for sock in select.select(by_socket, [], [], 0)[0]]
 
 
-def test_strangers_share_by_address_and_leave_places_for_tokens() -> None:
+def test_anonymous_callers_share_by_address_and_leave_places_for_tokens() -> None:
     with clients(requests=8) as made:
         head = post(b"", token=None, length=100)
         slow = [made.send(head) for _ in range(8)]
@@ -427,7 +427,7 @@ def test_a_call_that_waits_for_its_turn_keeps_its_messages_memory_counted() -> N
         until(lambda: memory.used_bytes == 0)
 
 
-def test_a_stranger_beyond_its_share_is_told_so_and_not_that_it_is_unknown() -> None:
+def test_an_anonymous_caller_beyond_its_share_is_told_so_and_not_that_it_is_unknown() -> None:
     with clients(share=1, waiting=0) as made:
         made.call(None, slow=True)
         until(lambda: made.served.inflight.count == 1)

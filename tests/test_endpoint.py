@@ -1,4 +1,4 @@
-"""Paths, methods, the order of the checks, and what strangers are told: nothing."""
+"""Paths, methods, the order of the checks, and what anonymous callers are told: nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_other_paths_are_not_found(path: str) -> None:
         assert is_json_error(ask(served, post(path=path, method="GET", token=None)), 404)
 
 
-STRANGERS = {
+REFUSED = {
     "no header": post(rpc(), token=None),
     "wrong token": post(rpc(), token="wrong"),
     "two headers": post(rpc(), "Authorization: Bearer right"),
@@ -115,7 +115,7 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("request_bytes", STRANGERS.values(), ids=STRANGERS.keys())
+@pytest.mark.parametrize("request_bytes", REFUSED.values(), ids=REFUSED.keys())
 def test_every_anonymous_caller_gets_the_same_bytes_and_the_authenticator_hears_of_it(
     request_bytes: bytes,
 ) -> None:
@@ -128,7 +128,7 @@ def test_every_anonymous_caller_gets_the_same_bytes_and_the_authenticator_hears_
         assert authenticator.refused == 1
 
 
-def test_a_stranger_may_log_in() -> None:
+def test_an_anonymous_caller_may_log_in() -> None:
     with serving() as served:
         assert ask(served, post(rpc("login"), token=None)).status == 200
 

@@ -153,7 +153,7 @@ def send_no_json(served: Served) -> None:
     assert ask(served, post(b"{" * 1000)).status == 400
 
 
-def be_a_stranger(served: Served) -> None:
+def be_anonymous(served: Served) -> None:
     assert ask(served, post(rpc(), token=None)).status == 401
     assert ask(served, post(b"{", token=None)).status == 401
     assert ask(served, post(rpc(), "Content-Type: text/plain", token=None)).status == 401
@@ -215,7 +215,7 @@ CASES: list[Callable[[Served], None]] = [
     send_too_much,
     send_broken_chunks,
     send_no_json,
-    be_a_stranger,
+    be_anonymous,
     meet_a_defect,
     meet_a_refusal,
     hang_up_during_a_call,

@@ -414,7 +414,7 @@ def test_https_is_verified_and_works(authority: trustme.CA) -> None:
         assert [ask(model), ask(model)] == [SQL, SQL]
 
 
-@pytest.mark.parametrize("case", ["a stranger's certificate", "another name"])
+@pytest.mark.parametrize("case", ["another CA's certificate", "another name"])
 def test_a_certificate_that_is_no_good_gets_neither_the_question_nor_the_key(
     authority: trustme.CA, case: str, caplog: pytest.LogCaptureFixture
 ) -> None:

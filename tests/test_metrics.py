@@ -177,7 +177,7 @@ def test_calls_are_counted_by_tool_and_outcome_with_their_time(program: Program)
     assert "made up" not in get(program, "/metrics").body.decode()
 
 
-def test_what_the_front_door_does_is_counted(program: Program) -> None:
+def test_what_authentication_refuses_is_counted(program: Program) -> None:
     before = page_of(program)
     log_in(program, *ALICE)
     log_in(program, "alice", "wrong")

@@ -133,8 +133,8 @@ def test_limits_switches_and_who_may_use_what_change(
         listed = ask.ask(post(rpc("tools/list"), token=token)).json["result"]["tools"]
         assert "execute_explain" not in {each["name"] for each in listed}
         assert "no database is available to you" in ask.query("SELECT 1")
-        with client(port, "wrong") as stranger:
-            bad = [stranger.ask(post(rpc("tools/list"), token="wrong")).status for _ in range(3)]
+        with client(port, "wrong") as unknown:
+            bad = [unknown.ask(post(rpc("tools/list"), token="wrong")).status for _ in range(3)]
         assert bad == [401, 401, 429]
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pgmcp.auth.principal import VISITOR, Principal, owner_of, session_key
+from pgmcp.auth.principal import ANONYMOUS, Principal, owner_of, session_key
 from pgmcp.auth.sessions import Sessions
 from pgmcp.stores.memory import MemorySessionStore
 
@@ -114,4 +114,4 @@ def test_all_sessions_of_a_user_have_one_owner_and_keys_of_their_own(name: str) 
 
 def test_a_token_is_an_owner_of_its_own() -> None:
     assert owner_of("token:token-1:0123") == "token:token-1:0123"
-    assert VISITOR.owner == "visitor"
+    assert ANONYMOUS.owner == "anonymous"

@@ -134,7 +134,7 @@ def test_pairs_that_are_no_good_are_named(tmp_path: Path) -> None:
     good = write_pair(tmp_path, trustme.CA())
     other = tmp_path / "other"
     other.mkdir()
-    stranger = write_pair(other, trustme.CA())
+    unrelated = write_pair(other, trustme.CA())
     nothing = tmp_path / "nothing.pem"
     nothing.write_text("nothing")
     missing = tmp_path / "missing.pem"
@@ -144,7 +144,7 @@ def test_pairs_that_are_no_good_are_named(tmp_path: Path) -> None:
         Tls(True, missing, good.key_file, None): "cannot read the TLS certificate .*missing.pem",
         Tls(True, good.cert_file, missing, None): "cannot read the TLS key .*missing.pem",
         Tls(True, good.cert_file, good.key_file, missing): "cannot read the TLS chain",
-        Tls(True, good.cert_file, stranger.key_file, None): "key does not belong",
+        Tls(True, good.cert_file, unrelated.key_file, None): "key does not belong",
         Tls(True, nothing, good.key_file, None): "nothing.pem",
         Tls(True, good.cert_file, nothing, None): "nothing.pem",
         Tls(True, good.cert_file, good.key_file, nothing): "nothing.pem",

@@ -125,7 +125,7 @@ def test_a_certificate_acts_as_its_token_until_the_token_is_removed(
         assert reader.reply().status == 401
 
 
-def test_without_a_mapped_certificate_a_client_is_a_stranger(
+def test_without_a_mapped_certificate_a_client_is_anonymous(
     optional: tuple[Site, Operated],
 ) -> None:
     site, _ = optional
@@ -140,7 +140,7 @@ def test_without_a_mapped_certificate_a_client_is_a_stranger(
         assert site.ask(context, site.token).status == 200
 
 
-def test_certificates_of_strangers_and_old_ones_do_not_get_in(
+def test_certificates_of_other_authorities_and_old_ones_do_not_get_in(
     optional: tuple[Site, Operated],
 ) -> None:
     site, _ = optional

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmcp.auth.principal import VISITOR, visitor_may
+from pgmcp.auth.principal import ANONYMOUS, anonymous_may
 from pgmcp.calls.call import Call
 from pgmcp.errors import LoginError, ToolError
 from pgmcp.features.tools import authenticate_user
@@ -33,7 +33,7 @@ def log_in(context: Context, **arguments: object) -> str:
     return text_of(TOOL.run(build(TOOL.args, arguments), context))
 
 
-CONTEXT = Context(VISITOR, Call(10), NoDatabases(), OneUser())
+CONTEXT = Context(ANONYMOUS, Call(10), NoDatabases(), OneUser())
 
 
 def test_the_answer_is_the_guides_to_the_last_space() -> None:
@@ -43,9 +43,9 @@ def test_the_answer_is_the_guides_to_the_last_space() -> None:
     )
 
 
-def test_a_visitor_may_call_it_and_no_list_shows_it() -> None:
+def test_an_anonymous_caller_may_call_it_and_no_list_shows_it() -> None:
     assert TOOL.hidden
-    assert visitor_may("tools/call", {"name": TOOL.name})
+    assert anonymous_may("tools/call", {"name": TOOL.name})
 
 
 def test_a_refusal_is_the_accounts_own() -> None:
@@ -54,7 +54,7 @@ def test_a_refusal_is_the_accounts_own() -> None:
 
 
 def test_without_accounts_it_says_that_authentication_is_disabled() -> None:
-    without = Context(VISITOR, Call(10), NoDatabases())
+    without = Context(ANONYMOUS, Call(10), NoDatabases())
     with pytest.raises(LoginError, match="authentication is disabled on this server"):
         log_in(without, username="alice", password=PASSWORD)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pgmcp.auth.principal import Principal, visitor_may
+from pgmcp.auth.principal import Principal, anonymous_may
 from pgmcp.calls.call import Call
 from pgmcp.errors import LoginError
 from pgmcp.features.tools import logout_user
@@ -42,9 +42,9 @@ def test_it_ends_the_session_once() -> None:
         TOOL.run(build(TOOL.args, {}), context)
 
 
-def test_it_is_hidden_and_not_for_visitors() -> None:
+def test_it_is_hidden_and_not_for_anonymous_callers() -> None:
     assert TOOL.hidden
-    assert not visitor_may("tools/call", {"name": TOOL.name})
+    assert not anonymous_may("tools/call", {"name": TOOL.name})
 
 
 def test_without_accounts_it_says_that_authentication_is_disabled() -> None:

@@ -96,9 +96,9 @@ class AuditLog:
     def record(self, trail: Trail) -> None:
         """Record a call that is over; AuditError when its answer must be withheld.
 
-        A log-in that the limiter turned away is none: a stranger must not be able to fill the disk.
+        A log-in that the limiter turned away is none: nobody may fill the disk with them.
         """
-        if trail.method in METHODS and not (trail.principal.kind == "visitor" and trail.limited):
+        if trail.method in METHODS and not (trail.principal.kind == "anonymous" and trail.limited):
             self._append(self._fields(trail))
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.principal import VISITOR, Principal, visitor_may
+from pgmcp.auth.principal import ANONYMOUS, Principal, anonymous_may
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, Sessions
 from pgmcp.auth.tokens import ApiToken
@@ -61,8 +61,8 @@ class CredentialAuthenticator:
         """The principal of a request with these Authorization values, which came from `address`
         with a verified certificate of `subject`, or with none.
 
-        None for a request without a credential: `visitor` decides by what it asks. A header decides
-        alone, also beside a certificate: what was sent must be valid.
+        None for a request without a credential: `anonymous` decides by what it asks. A header
+        decides alone, also beside a certificate: what was sent must be valid.
         UnauthorizedError, or TooManyAttemptsError for an address with too many bad tokens.
         """
         if not authorization:
@@ -79,9 +79,9 @@ class CredentialAuthenticator:
         return principal
 
     def anonymous(self, method: str, params: object, address: str = "-") -> Principal:
-        """VISITOR for a login without an Authorization header; UnauthorizedError for all else."""
-        if visitor_may(method, params):
-            return VISITOR
+        """ANONYMOUS for a login without an Authorization header; UnauthorizedError for all else."""
+        if anonymous_may(method, params):
+            return ANONYMOUS
         self._refused(address, "missing credential")
         raise UnauthorizedError
 

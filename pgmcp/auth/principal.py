@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["token", "session", "local", "visitor"]
+Kind = Literal["token", "session", "local", "anonymous"]
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A caller.
 
-    `kind`: an API token, a user's session, the local caller (stdio, or `-no-auth`), or a visitor:
-    somebody without a credential, who may log in and do nothing else.
+    `kind`: an API token, a user's session, the local caller (stdio, or `-no-auth`), or an anonymous
+    caller, who brings no credential, and may log in and do nothing else.
     `name`: the token's id, the user's name, or the kind itself; what the log shows.
     `key`: its credential, which calls end with; unguessable parts are digests, never secrets.
     `databases`: the names it may use; the first is its default.
@@ -32,12 +32,12 @@ class Principal:
 
 
 LOGIN_TOOL = "authenticate_user"
-"""The one tool that a visitor may call."""
-VISITOR = Principal("visitor", "visitor", "visitor")
+"""The one tool that an anonymous caller may call."""
+ANONYMOUS = Principal("anonymous", "anonymous", "anonymous")
 
 
-def visitor_may(method: str, params: object) -> bool:
-    """Whether a request may come from a visitor. Authenticator and dispatcher share this rule."""
+def anonymous_may(method: str, params: object) -> bool:
+    """Whether an anonymous caller may ask this. Authenticator and dispatcher share this rule."""
     if method != "tools/call" or not isinstance(params, Mapping):
         return False
     return params.get("name") == LOGIN_TOOL

@@ -17,7 +17,7 @@ Outcome = Literal["ok", "refused", "ended", "error"]
 
 OTHER = "other"
 """The name of every method, tool, resource or prompt that this server does not have."""
-NOBODY = Principal("visitor", "nobody", "nobody")
+NOBODY = Principal("anonymous", "nobody", "nobody")
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ def parse(argv: Sequence[str]) -> Options:
     if "help" in values:
         return Options("help", {})
     verb = _verb(values, given, table)
-    _refuse_strangers(verb, values, table)
+    _refuse_flags_of_others(verb, values, table)
     return Options(verb, values)
 
 
@@ -137,7 +137,9 @@ def _verb(
     return verbs[0] if verbs else None
 
 
-def _refuse_strangers(verb: str | None, values: Mapping[str, str | bool], table: Table) -> None:
+def _refuse_flags_of_others(
+    verb: str | None, values: Mapping[str, str | bool], table: Table
+) -> None:
     """Refuse a flag of a verb that was not given: it would be ignored in silence."""
     for name in values:
         of = table[name].of

@@ -1,4 +1,4 @@
-"""The words of a name and their stems; the second door to `language`, beside `facade`.
+"""The words of a name and their stems; the second entry to `language`, beside `facade`.
 
 The rule: a stem is not a word of English, it is only ever compared with other stems.
 """

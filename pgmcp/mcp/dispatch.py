@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pgmcp.auth.principal import visitor_may
+from pgmcp.auth.principal import anonymous_may
 from pgmcp.calls.stream import Stream
 from pgmcp.calls.trail import OTHER, Trail
 from pgmcp.errors import (
@@ -147,7 +147,9 @@ class Dispatcher:
     ) -> Answer:
         """The answer to a request; AuthError."""
         # A transport has asked its authenticator already; this is for one that did not.
-        if context.principal.kind == "visitor" and not visitor_may(request.method, request.params):
+        if context.principal.kind == "anonymous" and not anonymous_may(
+            request.method, request.params
+        ):
             raise UnauthorizedError
         if context.client.era == "modern":
             return _shielded(

@@ -1,7 +1,7 @@
 """The pages beside MCP: /metrics for Prometheus, /ready for load balancers.
 
-The rule: what the inside looks like is for those whom the operator named. A stranger learns whether
-the server is of use, and no more.
+The rule: what the inside looks like is for those whom the operator named. An anonymous
+caller learns whether the server is of use, and no more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ READY_PATH = "/ready"
 READY_SECONDS = 2.0
 """How long the databases have to answer."""
 FRESH_SECONDS = 1.0
-"""For so long an answer is repeated: strangers may ask, and must not keep the databases busy."""
+"""For so long an answer is repeated: anybody may ask, and must not keep the databases busy."""
 
 _NEVER = (float("-inf"), 0)
 _MIN_TOKEN_CHARACTERS = 16
@@ -40,8 +40,9 @@ _log = logging.getLogger("pgmcp.metrics")
 class MetricsPage:
     """Numbers, for clients with the token in the file; without a file for this machine only.
 
-    A proxy on this machine passes strangers on: what a trusted one sends, or what looks forwarded,
-    did not come from here. The file is read for each request, so a new token counts at once.
+    A proxy on this machine passes anonymous callers on: what a trusted one sends, or what
+    looks forwarded, did not come from here. The file is read for each request: a new token counts
+    at once.
     FileError, ConfigError when it is bad.
     """
 
@@ -72,7 +73,7 @@ class MetricsPage:
         try:
             wanted = f"bearer {_token(file)}".encode()
         except (ConfigError, FileError) as error:
-            # Once for each reason: strangers come here, and must not be able to fill the log.
+            # Once for each reason: anybody may come here, and must not be able to fill the log.
             if error.message != self._told:
                 self._told = error.message
                 _log.error("nobody may read the metrics: %s", error.message)

@@ -1,6 +1,6 @@
 """The stores that keep sessions and counted attempts in the memory of this process.
 
-The rule: memory is bounded, whatever strangers do. Everything here is gone when the process ends.
+The rule: memory is bounded, whatever anonymous callers do. All is gone when the process ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is served over HTTP: the paths, who is let in, and each request's way to the dispatcher.
 
-The rule: a stranger learns nothing. Whatever is wrong with a request that brings no credential, it
-is answered like one that was never going to be let in, and its body is hardly read.
+The rule: an anonymous caller learns nothing. Whatever is wrong with a request that brings no
+credential, it is answered like one that was never going to be let in, and its body is hardly read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pgmcp.transport.response import (
 
 MCP_PATH = "/mcp/v1"
 HEALTH_PATH = "/health"
-STRANGER_BODY_BYTES = 64 * 1024
+ANONYMOUS_BODY_BYTES = 64 * 1024
 """A login fits in this many times over."""
 _BRIEF = frozenset(
     {
@@ -43,21 +43,21 @@ _BRIEF = frozenset(
     }
 )
 """The methods that ask no database and compute next to nothing: they need not wait for a turn."""
-_STRANGERS = "strangers"
+_ANONYMOUS_OWNER = "anonymous"
 
 
 class Authenticator(Protocol):
-    """The front door, as HTTP uses it."""
+    """Maps the credentials of an HTTP request to a principal."""
 
     def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None
     ) -> Principal | None:
         """The principal of a request with these Authorization values, or with a verified
-        certificate of `subject`; None for a stranger, whose body decides. AuthError for credentials
-        that are not valid."""
+        certificate of `subject`; None for an anonymous caller, whose body decides. AuthError
+        for credentials that are not valid."""
 
     def anonymous(self, method: str, params: object, address: str) -> Principal:
-        """The principal of a stranger who asks this; UnauthorizedError unless anybody may."""
+        """The principal of an anonymous caller; UnauthorizedError unless anybody may ask this."""
 
 
 class ClientInfo(NamedTuple):
@@ -67,11 +67,11 @@ class ClientInfo(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """A request whose body may be read, up to `body_bytes`. `principal` None: a stranger's.
+    """A request whose body may be read, up to `body_bytes`. `principal` None: an anonymous one.
 
-    `owner` is whose share of places and turns it takes from: a stranger's is that of the address.
-    `memory_owner` is whose memory it takes: there strangers are one owner, because they come from
-    as many addresses as they like.
+    `owner` is whose share of places and turns it takes from: for an anonymous caller the
+    address. `memory_owner` is whose memory it takes: there anonymous callers are one owner, because
+    they come from as many addresses as they like.
     """
 
     head: Head
@@ -179,8 +179,8 @@ class Endpoint:
 
         Raises `error` again when it is none that HTTP or JSON-RPC has words for: a defect.
         """
-        if admission is not None and admission.principal is None and not _is_for_strangers(error):
-            return self._refuse_stranger(admission.client.address)
+        if admission is not None and admission.principal is None and not _is_for_anonymous(error):
+            return self._refuse_anonymous(admission.client.address)
         response = of_error(error)
         if response is None:
             try:
@@ -203,8 +203,8 @@ class Endpoint:
             raise HttpError(415, "send the message as application/json")
         client = ClientInfo(address)
         if principal is None:
-            owner = f"stranger:{address_key(address)}"
-            return Admission(head, client, None, owner, _STRANGERS, STRANGER_BODY_BYTES)
+            owner = f"anonymous:{address_key(address)}"
+            return Admission(head, client, None, owner, _ANONYMOUS_OWNER, ANONYMOUS_BODY_BYTES)
         owner = principal.owner
         if principal.kind == "local":  # whoever reaches an open server is this one principal
             owner = f"{owner}@{address_key(address)}"
@@ -240,7 +240,7 @@ class Endpoint:
 
         `keep` counts what its answer keeps in memory.
         """
-        principal = admission.principal or self._visitor(message, admission.client.address)
+        principal = admission.principal or self._anonymous(message, admission.client.address)
         # A token may be in use on several machines, each counting its requests from 1.
         scope = f"{principal.key}@{admission.client.address}"
         if not isinstance(message, Request):
@@ -269,17 +269,17 @@ class Endpoint:
         data = jsonrpc.encode_long(answer.body)
         return HttpResponse(answer.status, data, retry_after(answer.retry_after_seconds))
 
-    def _visitor(self, message: Message, address: str) -> Principal:
+    def _anonymous(self, message: Message, address: str) -> Principal:
         if not isinstance(message, Request):
             self._turn_away(address)
         return self._authenticator.anonymous(message.method, message.params, address)
 
     def _turn_away(self, address: str) -> NoReturn:
-        """Refuse a stranger whose request cannot be a login; the authenticator takes note of it."""
+        """Refuse an anonymous caller whose request is no login; the authenticator notes it."""
         self._authenticator.anonymous("", None, address)
         raise UnauthorizedError
 
-    def _refuse_stranger(self, address: str) -> HttpResponse:
+    def _refuse_anonymous(self, address: str) -> HttpResponse:
         try:
             self._turn_away(address)
         except AuthError as refused:
@@ -304,6 +304,6 @@ def _is_json(head: Head) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def _is_for_strangers(error: PgmcpError) -> bool:
-    """Whether a stranger is told: that it is not let in, or that nobody is let in just now."""
+def _is_for_anonymous(error: PgmcpError) -> bool:
+    """Whether an anonymous caller is told: it is not let in, or nobody is let in just now."""
     return isinstance(error, AuthError | OverloadedError)

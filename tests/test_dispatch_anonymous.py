@@ -1,4 +1,4 @@
-"""A visitor may call a public tool, and nothing else, in either era."""
+"""An anonymous caller may call a public tool, and nothing else, in either era."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pgmcp.auth.principal import VISITOR
+from pgmcp.auth.principal import ANONYMOUS
 from pgmcp.calls.call import Call
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.mcp.dispatch import Dispatcher
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.jsonrpc import Request
-from tests.sample_features import META, VISITING, Client, NoArgs, context_for
+from tests.sample_features import ANONYMOUS_CLIENT, META, Client, NoArgs, context_for
 
-MODERN_VISITING = Client(principal=VISITOR, meta=META)
+MODERN_ANONYMOUS = Client(principal=ANONYMOUS, meta=META)
 
 
-@pytest.mark.parametrize("client", [VISITING, MODERN_VISITING])
-def test_a_visitor_may_log_in(client: Client) -> None:
+@pytest.mark.parametrize("client", [ANONYMOUS_CLIENT, MODERN_ANONYMOUS])
+def test_an_anonymous_caller_may_log_in(client: Client) -> None:
     arguments = {"username": "alice", "password": "right"}
     result = client.result("tools/call", {"name": "authenticate_user", "arguments": arguments})
     assert result["content"][0]["text"] == '{"success": true}'
 
 
-@pytest.mark.parametrize("client", [VISITING, MODERN_VISITING])
+@pytest.mark.parametrize("client", [ANONYMOUS_CLIENT, MODERN_ANONYMOUS])
 @pytest.mark.parametrize(
     ("method", "params"),
     [
@@ -43,7 +43,9 @@ def test_a_visitor_may_log_in(client: Client) -> None:
         ("unheard-of", {"name": "authenticate_user"}),
     ],
 )
-def test_a_visitor_may_do_nothing_else(client: Client, method: str, params: dict[str, Any]) -> None:
+def test_an_anonymous_caller_may_do_nothing_else(
+    client: Client, method: str, params: dict[str, Any]
+) -> None:
     with pytest.raises(UnauthorizedError):
         client.ask(method, params)
 
