@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent / "pgmcp"
@@ -50,19 +52,27 @@ def literal_defaults(names: set[str], trees: Mapping[Path, ast.Module]) -> Itera
                     yield f"{path.relative_to(ROOT)}: {name}"
 
 
-def _attributes(tree: ast.Module) -> Iterator[ast.Attribute]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+@cache
+def _attributes(tree: ast.Module) -> tuple[ast.Attribute, ...]:
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+
+
+@cache
+def _annotated(tree: ast.Module) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The names that have annotations, and the words of these."""
+    return tuple(
+        (
+            node.arg if isinstance(node, ast.arg) else _last(node.target),
+            frozenset(re.split(r"[\[\]. ]", ast.unparse(node.annotation))),
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None
+    )
 
 
 def _names_of(tree: ast.Module, cls: str, section: str) -> set[str]:
     """The names that a module has for values of a section."""
-    known = {section}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
-            annotation = ast.unparse(node.annotation)
-            target = node.arg if isinstance(node, ast.arg) else _last(node.target)
-            if cls in annotation.replace("[", " ").replace("]", " ").replace(".", " ").split():
-                known.add(target)
+    known = {section} | {target for target, words in _annotated(tree) if cls in words}
     changed = True
     while changed:  # a value goes from one name to another
         changed = False
@@ -73,12 +83,15 @@ def _names_of(tree: ast.Module, cls: str, section: str) -> set[str]:
     return known
 
 
-def _passed_on(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+@cache
+def _passed_on(tree: ast.Module) -> tuple[tuple[str, ast.expr], ...]:
+    passed: list[tuple[str, ast.expr]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
-            yield from ((_last(target), node.value) for target in node.targets)
+            passed += ((_last(target), node.value) for target in node.targets)
         elif isinstance(node, ast.For | ast.comprehension):
-            yield _last(node.target), node.iter
+            passed.append((_last(node.target), node.iter))
+    return tuple(passed)
 
 
 def _last(node: ast.expr) -> str:

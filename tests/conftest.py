@@ -7,6 +7,7 @@ processes that run tests side by side.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -77,6 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if quick.is_quick(item):
             item.add_marker("quick")
     _started.clear()
+    gc.freeze()  # tests that collect garbage need not look through all that was loaded
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,7 +14,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from pgmcp.auth import users
+from pgmcp.auth import passwords, users
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import BLOCKED, DISABLED, WRONG, Logins
@@ -83,6 +83,13 @@ class World:
 
     def written(self, name: str) -> User:
         return parse_users(self.path.read_bytes(), "f").users[name]
+
+
+@pytest.fixture(autouse=True)
+def cheap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed anew at the lowest cost, but where the test is about the cost."""
+    if request.node.get_closest_marker("real_cost") is None:
+        monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture
@@ -265,6 +272,7 @@ def test_a_file_that_stays_locked_is_waited_for_by_no_more_than_may_run(
     assert all("busy" in word for word in words)
 
 
+@pytest.mark.real_cost
 def test_unknown_disabled_and_wrong_cost_the_same_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +327,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
+@pytest.mark.real_cost
 def test_every_refusal_takes_the_rounds_of_the_dearest_hash(
     tmp_path: Path, rounds: list[int]
 ) -> None:
@@ -341,6 +350,7 @@ def test_every_refusal_takes_the_rounds_of_the_dearest_hash(
     assert sum(rounds) == 2**6
 
 
+@pytest.mark.real_cost
 def test_without_users_a_refusal_takes_the_rounds_of_a_hash_of_ours(
     tmp_path: Path, rounds: list[int]
 ) -> None:
@@ -351,6 +361,7 @@ def test_without_users_a_refusal_takes_the_rounds_of_a_hash_of_ours(
     assert rounds == [2**COST]
 
 
+@pytest.mark.real_cost
 def test_a_login_hashes_a_password_anew_that_was_hashed_for_less(world: World) -> None:
     world.log_in()
     assert world.written("alice").password_hash.startswith(f"$2b${COST}$")
@@ -359,6 +370,7 @@ def test_a_login_hashes_a_password_anew_that_was_hashed_for_less(world: World) -
     assert world.written("alice").password_hash == kept
 
 
+@pytest.mark.real_cost
 def test_a_login_keeps_a_dearer_hash(tmp_path: Path) -> None:
     dear = hash_at(COST + 1)
     world = World(tmp_path, password_hash=dear)
@@ -366,6 +378,7 @@ def test_a_login_keeps_a_dearer_hash(tmp_path: Path) -> None:
     assert world.written("alice").password_hash == dear
 
 
+@pytest.mark.real_cost
 def test_two_logins_at_once_may_both_hash_the_password_anew(tmp_path: Path) -> None:
     world = World(tmp_path)
     succeeded = world.users.succeeded
@@ -381,6 +394,7 @@ def test_two_logins_at_once_may_both_hash_the_password_anew(tmp_path: Path) -> N
     assert len(world.sessions) == 2
 
 
+@pytest.mark.real_cost
 def test_a_password_that_is_changed_meanwhile_lets_nobody_in(tmp_path: Path) -> None:
     world = World(tmp_path)
     succeeded = world.users.succeeded
