@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "pgmcp"
 
 
+@cache
 def sources() -> Mapping[Path, ast.Module]:
     """The parsed modules of the program but those that make the configuration."""
     return {

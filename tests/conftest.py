@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pgmcp.auth import passwords
 from pgmcp.mcp import methods
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Tool
@@ -39,12 +40,15 @@ _numbers = itertools.count(1)
 _started: list[str] = []
 
 # How long an example takes says more of the machine, which is shared, than of the code.
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
+settings.register_profile("all", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("all")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Prepare this process: its ports, its temporary files, what the programs it starts inherit."""
+    if config.option.markexpr == "quick":
+        settings.load_profile("quick")
     worker, count = (os.environ.get(f"PYTEST_XDIST_WORKER{part}") for part in ("", "_COUNT"))
     if worker is not None and count is not None:
         launcher.PORTS = launcher.PORTS[int(worker.removeprefix("gw")) :: int(count)]
@@ -72,13 +76,23 @@ def _note_start(event: str, _: object) -> None:
         _started.append(event)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the collector what stays: all that is loaded and collected."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start no process, so that `-m quick` runs them."""
     for item in items:
         if quick.is_quick(item):
             item.add_marker("quick")
     _started.clear()
-    gc.freeze()  # tests that collect garbage need not look through all that was loaded
 
 
 @pytest.hookimpl(wrapper=True)
@@ -129,6 +143,16 @@ def conforming_results(monkeypatch: pytest.MonkeyPatch) -> None:
         return members
 
     monkeypatch.setattr(methods, "tool_result", checked)
+
+
+@pytest.fixture
+def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have passwords hashed at the lowest cost, where the mark `real_cost` does not say otherwise.
+
+    A hash at the program's own takes a processor a quarter of a second.
+    """
+    if request.node.get_closest_marker("real_cost") is None:
+        monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture(scope="session")

@@ -39,23 +39,30 @@ def is_quick(item: pytest.Item) -> bool:
 
 def _starts(value: object) -> bool:
     """Whether it starts a process, or what it uses of our code does."""
-    return any(map(_starts_itself, _reached(value)))
+    return any(map(_function_starts, _functions(value)))
 
 
+@functools.cache  # thousands of tests share their functions, fixtures and parameters
+def _function_starts(function: types.FunctionType) -> bool:
+    return any(map(_starts_itself, _reached(function)))
+
+
+@functools.cache
 def _starts_itself(function: types.FunctionType) -> bool:
     names = set(_names(function.__code__))
     used = [function.__globals__.get(name) for name in names]
     return subprocess in used or (os in used and not names.isdisjoint(_STARTING))
 
 
-def _reached(value: object) -> set[types.FunctionType]:
+def _reached(function: types.FunctionType) -> set[types.FunctionType]:
+    """Our functions that may run when it does, itself among them."""
     reached: set[types.FunctionType] = set()
-    waiting = list(_functions(value))
+    waiting = [function]
     while waiting:
-        function = waiting.pop()
-        if function not in reached:
-            reached.add(function)
-            waiting += _used(function)
+        used = waiting.pop()
+        if used not in reached:
+            reached.add(used)
+            waiting += _used(used)
     return reached
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from pgmcp.auth import passwords, users
+from pgmcp.auth import users
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import BLOCKED, DISABLED, WRONG, Logins
@@ -28,6 +28,8 @@ from pgmcp.storage import replace
 from pgmcp.stores.files import FileUserStore
 from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
 from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
+
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
 ADDRESS = "192.0.2.1"
 PASSWORD = "SecurePassword123!"
@@ -83,13 +85,6 @@ class World:
 
     def written(self, name: str) -> User:
         return parse_users(self.path.read_bytes(), "f").users[name]
-
-
-@pytest.fixture(autouse=True)
-def cheap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords are hashed anew at the lowest cost, but where the test is about the cost."""
-    if request.node.get_closest_marker("real_cost") is None:
-        monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture

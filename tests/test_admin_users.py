@@ -14,6 +14,8 @@ from pgmcp.auth.users import User, new_user
 from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 from tests.admin_commands import Outcome, configuration, run
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 PASSWORD = "SecurePassword123!"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
@@ -59,6 +61,7 @@ def alice(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.real_cost
 def test_adds_a_user_with_all_details_given(tmp_path: Path) -> None:
     flags = {"username": "alice", "password": PASSWORD, "user-note": "Alice Smith - Developer"}
     done = command(tmp_path, "add-user", flags)

@@ -35,21 +35,20 @@ SECTIONS: dict[type, str] = {
     DatabaseSettings: "databases",
     Ssl: "ssl",
 }
-TREES = sources()
 NOT_KEYS = {"Config.sources"}  # for tests and messages
 
 
 def test_the_value_of_every_key_is_read() -> None:
-    missing = [name for name in unread(SECTIONS, TREES) if name not in NOT_KEYS]
+    missing = [name for name in unread(SECTIONS, sources()) if name not in NOT_KEYS]
     assert not missing, f"{missing}: read it where it belongs, or take the key away"
 
 
 def test_a_key_that_nothing_reads_is_noticed() -> None:
     more = dataclasses.make_dataclass("Metrics", [("enabled", bool), ("forgotten", int)])
-    assert list(unread({more: "metrics"}, TREES)) == ["Metrics.forgotten"]
+    assert list(unread({more: "metrics"}, sources())) == ["Metrics.forgotten"]
     # The same name in another section does not count.
     other = dataclasses.make_dataclass("Llm", [("provider", str), ("token_file", Path)])
-    assert list(unread({other: "llm"}, TREES)) == ["Llm.token_file"]
+    assert list(unread({other: "llm"}, sources())) == ["Llm.token_file"]
 
 
 def test_every_section_is_looked_at() -> None:
@@ -76,13 +75,13 @@ def test_no_default_stands_twice() -> None:
     }
     # Names of other things too: an address of a client, a log that is not for debugging.
     ambiguous = {"address", "debug", "enabled", "name", "required", "sql", "timeout_seconds"}
-    again = list(literal_defaults(names - ambiguous, TREES))
+    again = list(literal_defaults(names - ambiguous, sources()))
     assert not again, f"{again}: pass the value of the configuration instead"
 
 
 def test_a_default_that_stands_twice_is_noticed() -> None:
     tree = ast.parse("class Other:\n    max_result_bytes: int = 5\ndef f(x, *, debug=True): pass\n")
-    path = next(iter(TREES))
+    path = next(iter(sources()))
     assert len(list(literal_defaults({"max_result_bytes", "debug"}, {path: tree}))) == 2
 
 

@@ -36,7 +36,7 @@ _PROCESSORS = os.cpu_count() or 1
 # One process more than there are processors, because tests also wait: for other programs, for
 # deadlines. One that has nothing left takes over what another has waiting.
 _STEAL = ("--dist", "worksteal")
-_MANY, _FEW = str(min(_PROCESSORS + 1, 16)), str(min(_PROCESSORS, 8))
+_MANY = str(min(_PROCESSORS + 1, 16))
 _AGAIN = ".venv/bin/pytest PATH::TEST, with a name from above"
 
 GROUPS = (
@@ -56,9 +56,9 @@ GROUPS = (
 
 QUICK = (
     GROUPS[0],
-    (GROUPS[1][0], Check("tests", ("pytest", "-m", "quick", "-n", _FEW, *_STEAL), _AGAIN)),
+    (GROUPS[1][0], Check("tests", ("pytest", "-m", "quick", "-n", _MANY, *_STEAL), _AGAIN)),
 )
-"""Of the tests those that start no process, and so use no PostgreSQL."""
+"""Of the tests those that start no process, and so use no PostgreSQL, with fewer examples each."""
 
 FIXES = (
     ("ruff", "check", "--fix", "--quiet"),
@@ -81,7 +81,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="leave out the tests that start a process, PostgreSQL among them",
+        help="leave out the tests that start a process, as all do that use PostgreSQL, and most "
+        "random examples",
     )
     options = parser.parse_args(arguments)
     if options.fix:
