@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+COMMAND = "./pgedge-postgres-mcp"
+"""How messages spell this program, as the guide does. Where it is called, the command line puts the
+words that call it (`cli.invocation`)."""
+
 
 def visible(text: str) -> str:
     r"""Text with everything that does not print (controls, line ends, bidi marks) as `\uXXXX`."""

@@ -246,6 +246,15 @@ def program(folder: Path, *flags: str) -> list[str]:
     return [sys.executable, "-m", "pgmcp", "-token-file", str(file), *flags]
 
 
+def without_files(stderr: bytes) -> bytes:
+    """What a command said besides the files that it uses."""
+    return b"".join(
+        line
+        for line in stderr.splitlines(keepends=True)
+        if not line.startswith((b"Configuration: ", b"Token file: "))
+    )
+
+
 def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
     run(configuration(tmp_path), "add-token", {"token-note": "n", "token-expiry": "1d"})
     words = program(tmp_path, "-list-tokens")
@@ -253,7 +262,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == b""
+        assert without_files(process.stderr.read()) == b""
         assert process.wait(30) == 1
 
 
@@ -262,7 +271,7 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     words = program(tmp_path, "-add-token", "-token-note", "n", "-token-expiry", "1d")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (done.returncode, done.stderr) == (
+    assert (done.returncode, without_files(done.stderr)) == (
         1,
         b"ERROR: the result cannot be written: no space left on device\n"
         b"What the command did is done.\n",

@@ -149,7 +149,9 @@ def test_updates_only_the_note(alice: Path) -> None:
 def test_an_unknown_user_is_said(alice: Path, verb: str) -> None:
     done = command(alice, verb, {"username": "bob"})
     assert (done.status, done.out) == (1, "")
-    assert done.err == "ERROR: User not found: bob\nSee them with: -list-users\n"
+    assert (
+        done.err == "ERROR: User not found: bob\nSee them with: ./pgedge-postgres-mcp -list-users\n"
+    )
 
 
 @pytest.mark.parametrize(

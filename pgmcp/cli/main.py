@@ -14,9 +14,10 @@ import pgmcp
 
 TYPE_CHECKING = False  # importing typing is a quarter of the time that -version takes
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pgmcp.cli import flags
+    from pgmcp.cli.console import Console
+    from pgmcp.cli.invocation import Invocation
+    from pgmcp.cli.verb import Verb
     from pgmcp.config.model import Config
 
 _SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(arguments) in (["-version"], ["--version"]):
         # Scripts ask for it again and again: nothing is loaded to say it.
         return _show_version()
-    from pgmcp.cli import flags
+    from pgmcp.cli import flags, invocation
     from pgmcp.errors import PgmcpError, UsageError
     from pgmcp.logs import log
 
@@ -45,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.verb == "version":
         return _show_version()
     handler = log.configure(sys.stderr, debug=bool(options.values.get("debug")))
+    called = invocation.of_process(options.values, os.environ)
     try:
-        return _run(options)
+        return _run(options, called)
     except PgmcpError as error:
-        sys.stderr.write(error.for_operator() + "\n")
+        sys.stderr.write(called.pasteable(error.for_operator()) + "\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\n")
@@ -62,17 +64,20 @@ def _show_version() -> int:
     return 0
 
 
-def _run(options: flags.Options) -> int:
+def _run(options: flags.Options, called: Invocation) -> int:
     if options.verb is not None:
-        return _run_verb(options.verb, options.values)
+        return _run_verb(options.verb, options.values, called)
     # Imported here: each way of starting loads only what it needs.
     import contextlib
     import gc
+    import logging
     import queue
     import threading
 
     gc.set_threshold(_GARBAGE_OBJECTS)
     from pgmcp.app import App, Command
+    from pgmcp.cli.invocation import program_dir
+    from pgmcp.config import document
     from pgmcp.config.load import load
     from pgmcp.logs import log
     from pgmcp.server.service import known_features
@@ -88,6 +93,7 @@ def _run(options: flags.Options) -> int:
         with log.held():
             config = read()
             log.apply(config.log, debug=config.debug)
+        logging.getLogger("pgmcp.config").info(document.describe(config.file, program_dir()))
         sys.setswitchinterval(_SWITCH_SECONDS)
         app = App(config, handed)
         app.outbound.install()
@@ -109,28 +115,45 @@ def _run(options: flags.Options) -> int:
         return app.serve_http(command, read)
 
 
-def _run_verb(name: str, options: Mapping[str, str | bool]) -> int:
+def _run_verb(name: str, options: Mapping[str, str | bool], called: Invocation) -> int:
     from pgmcp.auth.times import utc_now
     from pgmcp.cli import verb as verb_
     from pgmcp.cli import verbs
     from pgmcp.cli.console import Console
 
     verb = verbs.find(name)
-    command = verb_.Command(options, Console(sys.stdin, sys.stdout, sys.stderr), utc_now)
-    return verb_.run(verb, command, _sections(verb.sections, options))
+    console = Console(sys.stdin, sys.stdout, sys.stderr)
+    command = verb_.Command(options, console, utc_now, called)
+    sections = _sections(verb, options, console)
+    for file in verb.files:
+        path = getattr(sections["auth"], file)
+        console.warn(f"{file.replace('_', ' ').capitalize()}: {path}")
+    return verb_.run(verb, command, sections)
 
 
-def _sections(names: Sequence[str], options: Mapping[str, str | bool]) -> Mapping[str, object]:
-    """The values of the sections that a verb names; `config` is all of them."""
-    if not names:
+def _sections(
+    verb: Verb, options: Mapping[str, str | bool], console: Console
+) -> Mapping[str, object]:
+    """The values of the sections that a verb names; `config` is all of them.
+
+    It says which file they are read from, since what is not there is looked for elsewhere.
+    """
+    if not verb.sections:
         return {}
+    from pathlib import Path
+
+    from pgmcp.cli.invocation import program_dir
+    from pgmcp.config import document
     from pgmcp.config.load import load, load_sections
 
-    if "config" not in names:
-        return load_sections(names, options, os.environ, program_dir())
+    where = program_dir()
+    file = document.find(options, Path.cwd(), where)
+    console.warn(document.describe(file, where))
+    if "config" not in verb.sections:
+        return load_sections(verb.sections, options, os.environ, where)
     from pgmcp.server.service import known_features
 
-    return {"config": load(options, os.environ, program_dir(), known_features())}
+    return {"config": load(options, os.environ, where, known_features())}
 
 
 def _on_stop(tell: Callable[[int], object]) -> None:
@@ -152,13 +175,3 @@ def _on_reload(tell: Callable[[], object]) -> None:
 
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda _number, _frame: tell())
-
-
-def program_dir() -> Path:
-    """Where the program stands: the folder of its command, or with `python -m` the current one."""
-    from pathlib import Path
-
-    started = Path(sys.argv[0])
-    if started.name == "__main__.py" and started.parent.name == "pgmcp":
-        return Path.cwd()
-    return started.resolve().parent if started.name else Path.cwd()

@@ -20,7 +20,7 @@ from pgmcp.cli.http_findings import (
 )
 from pgmcp.cli.observing_findings import observing_findings
 from pgmcp.config.model import Config
-from pgmcp.errors import FileError
+from pgmcp.errors import COMMAND, FileError
 from pgmcp.storage.files import read
 from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.stores.token_file import parse_tokens
@@ -63,7 +63,7 @@ def configuration_findings(config: Config) -> Iterator[Finding]:
         yield warning(
             "authentication",
             f"off: everybody who reaches {config.http.address} can read",
-            "Leave -no-auth out, and make a token with -add-token.",
+            f"Leave -no-auth out, and make a token with: {COMMAND} -add-token",
         )
 
 
@@ -95,7 +95,7 @@ def file_findings(
         data = read(path)
         if data is None:
             said = warning if not required else error
-            yield said(what, f"{path} is not there", f"Make it with {verb}.")
+            yield said(what, f"{path} is not there", f"Make it with: {COMMAND} {verb}")
             return
         yield ok(what, f"{path}: {describe(data, str(path))}")
         yield from exposure(what, path, can="read")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgmcp.cli.console import Console
+from pgmcp.cli.invocation import AS_IN_THE_GUIDE, Invocation
 from pgmcp.errors import PgmcpError
 
 Options = Mapping[str, str | bool]
@@ -27,11 +28,13 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What every verb gets: the flags that were given, whom to talk to, the wall clock (UTC)."""
+    """What every verb gets: the flags that were given, whom to talk to, the wall clock (UTC), and
+    how the program was called."""
 
     options: Options
     console: Console
     clock: Callable[[], datetime]
+    called: Invocation = AS_IN_THE_GUIDE
 
     def text(self, flag: str) -> str | None:
         """A flag's value, None when it was not given."""
@@ -47,7 +50,8 @@ class Verb:
     names, and returns the exit status; PgmcpError says why nothing was done. `sections` are names
     that `pgmcp.config.load.load_sections` knows, or `config` for the whole configuration, of which
     every part then has to be right. `flags` go with this verb, and with others that name them.
-    `metavar` stands for the verb's own value, "" where it has none.
+    `metavar` stands for the verb's own value, "" where it has none. `files` are the fields of the
+    section `auth` that hold the files that it reads or writes: it is said which these are.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Verb:
     sections: tuple[str, ...] = ()
     flags: tuple[Flag, ...] = ()
     metavar: str = ""
+    files: tuple[str, ...] = ()
 
 
 def run(verb: Verb, command: Command, sections: Mapping[str, object]) -> int:
@@ -67,7 +72,7 @@ def run(verb: Verb, command: Command, sections: Mapping[str, object]) -> int:
     try:
         return verb.run(command, **sections)
     except PgmcpError as error:
-        command.console.warn(*error.for_operator().split("\n"))
+        command.console.warn(*command.called.pasteable(error.for_operator()).split("\n"))
         return 1
     except BrokenPipeError:
         # `-list-tokens | head -1`: the reader has what it wanted.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pgmcp.config.needed import EVERYTHING, Needed, holds_needed, may_be_needed, warn
-from pgmcp.errors import ConfigError, FileError
+from pgmcp.errors import COMMAND, ConfigError, FileError
 from pgmcp.storage.protection import refuse_if_others_can_write
 
 FILE_NAME = "pgedge-postgres-mcp.yaml"
@@ -24,9 +24,15 @@ _log = logging.getLogger("pgmcp.config")
 
 
 def find(
-    options: Mapping[str, str | bool], cwd: Path, program_dir: Path, system_file: Path
+    options: Mapping[str, str | bool],
+    cwd: Path,
+    program_dir: Path,
+    system_file: Path = SYSTEM_FILE,
 ) -> Path | None:
     """`-config`, else the system's file, else the one beside the program, else None.
+
+    The folder that the program is started from does not count: a client starts it in folders whose
+    files are somebody else's.
 
     Raises ConfigError when `-config` names nothing, or a file cannot even be looked for.
     """
@@ -35,10 +41,23 @@ def find(
         if not options["config"] or not _exists(file):
             raise ConfigError(
                 f"flag -config: configuration file not found: {options['config'] or '(empty)'}",
-                "Write one with -init, or name the right file.",
+                f"Write it with: {COMMAND} -init\nOr name the right file.",
             )
         return file
-    return next((file for file in (system_file, program_dir / FILE_NAME) if _exists(file)), None)
+    places = (system_file, default_file(program_dir))
+    return next((file for file in places if _exists(file)), None)
+
+
+def default_file(program_dir: Path) -> Path:
+    """Where a configuration is looked for last, and written when no place is named."""
+    return program_dir / FILE_NAME
+
+
+def describe(file: Path | None, program_dir: Path) -> str:
+    """The line that says which configuration is used, or where there is none."""
+    if file is not None:
+        return f"Configuration: {file}"
+    return f"Configuration: none (looked for {SYSTEM_FILE} and {default_file(program_dir)})"
 
 
 def read(file: Path) -> object:

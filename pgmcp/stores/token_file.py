@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgmcp.auth.tokens import ApiToken
-from pgmcp.errors import FileError, UsageError, visible
+from pgmcp.errors import COMMAND, FileError, UsageError, visible
 from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
 from pgmcp.stores import entries
 from pgmcp.stores.fields import Fields
@@ -162,6 +162,5 @@ def missing_token_file(path: Path) -> FileError:
     """The guide's three lines."""
     return FileError(
         f"Token file not found: {path}",
-        "Create tokens with: ./pgedge-postgres-mcp -add-token\n"
-        "Or disable authentication with: -no-auth",
+        f"Create tokens with: {COMMAND} -add-token\nOr disable authentication with: -no-auth",
     )

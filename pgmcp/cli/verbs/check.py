@@ -21,7 +21,7 @@ def check(command: Command, config: Config) -> int:
     for finding in all_findings(config, command.clock()):
         findings.append(finding)
         for line in render(finding):
-            command.console.say(line)
+            command.console.say(command.called.pasteable(line))
     wrong = sum(finding.status == "error" for finding in findings)
     doubtful = sum(finding.status == "warning" for finding in findings)
     command.console.say("", f"{len(findings)} checks: {wrong} errors, {doubtful} warnings")

@@ -10,7 +10,7 @@ from pgmcp.auth.times import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import ApiToken, new_secret, new_token
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config.auth import Auth
-from pgmcp.errors import UsageError
+from pgmcp.errors import COMMAND, UsageError
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.stores.token_file import TokenFile, missing_token_file, parse_tokens
@@ -134,7 +134,7 @@ def _chosen(answer: str, names: Sequence[str]) -> str | None:
     known = f"Configured: {', '.join(names)}"
     raise UsageError(
         f"database not configured: {answer}",
-        known if names else "There is no configuration file; name one with: -config FILE",
+        known if names else f"There is no configuration file. Write one with: {COMMAND} -init",
     )
 
 
@@ -178,8 +178,16 @@ VERBS = (
             ),
             Flag("token-database", "The database it is bound to.", "NAME"),
         ),
+        files=("token_file",),
     ),
-    Verb("list-tokens", _GROUP, "List the tokens.", list_tokens, ("auth",)),
+    Verb(
+        "list-tokens",
+        _GROUP,
+        "List the tokens.",
+        list_tokens,
+        ("auth",),
+        files=("token_file",),
+    ),
     Verb(
         "remove-token",
         _GROUP,
@@ -187,5 +195,6 @@ VERBS = (
         remove_token,
         ("auth",),
         metavar="ID",
+        files=("token_file",),
     ),
 )

@@ -5,6 +5,7 @@ The rule: passwords are asked and hashed before the file is locked, and never sh
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +15,7 @@ from pgmcp.auth.passwords import hash_password
 from pgmcp.auth.users import User, check_name, check_password, new_user
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config.auth import Auth
-from pgmcp.errors import UsageError, visible
+from pgmcp.errors import COMMAND, UsageError, visible
 from pgmcp.storage import files, replace
 from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
@@ -165,7 +166,8 @@ def _password(command: Command, auth: Auth, name: str, question: str) -> str:
 
 def _taken(name: str) -> UsageError:
     return UsageError(
-        f"User already exists: {name}", f"Change it with: -update-user -username {name}"
+        f"User already exists: {name}",
+        f"Change it with: {COMMAND} -update-user -username {shlex.quote(name)}",
     )
 
 
@@ -208,7 +210,7 @@ _PASSWORD = Flag(
 _NOTE = Flag("user-note", "Who the user is.", "TEXT")
 
 VERBS = tuple(
-    Verb(name, _GROUP, description, run, ("auth",), flags)
+    Verb(name, _GROUP, description, run, ("auth",), flags, files=("user_file",))
     for name, description, run, flags in (
         ("add-user", "Add a user.", add_user, (_USERNAME, _PASSWORD, _NOTE)),
         ("list-users", "List the users.", list_users, ()),
