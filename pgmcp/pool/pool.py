@@ -24,7 +24,7 @@ from pgmcp.errors import (
 )
 from pgmcp.pool.lease import Age, Grant, Waiter
 from pgmcp.pool.slots import Slots
-from pgmcp.postgres.left import Left, all_stuck
+from pgmcp.postgres.orphans import OrphanedBackend, all_stuck
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -65,7 +65,7 @@ class Pool:
         self._ages: dict[Connection, Age] = {}
         self._idle: list[Connection] = []
         self._leased: dict[Connection, Call] = {}
-        self._left: list[Left] = []
+        self._orphans: list[OrphanedBackend] = []
         self._connecting: dict[Call, float] = {}
         self._waiters: deque[Waiter] = deque()
         self._closed: PoolClosedError | None = None
@@ -90,7 +90,7 @@ class Pool:
                 "idle": len(self._idle),
                 "leased": len(self._leased),
                 "connecting": len(self._connecting),
-                "stuck": len(self._left),
+                "stuck": len(self._orphans),
                 "waiting": len(self._waiters),
             }
 
@@ -168,8 +168,8 @@ class Pool:
         if self._connecting and not self._leased:
             return "connecting to the database takes too long"
         used = f"{len(self._leased)} of {self.database.pool_max_conns} are in use"
-        if self._left:
-            used += f", and statements that do not end hold {len(self._left)}"
+        if self._orphans:
+            used += f", and statements that do not end hold {len(self._orphans)}"
         if self._size < self.database.pool_max_conns and not self._slots.room:
             used += f", and all {self._slots.maximum} that this server may open are taken"
         elif not self._slots.places.may_take(self.owner):
@@ -221,7 +221,7 @@ class Pool:
             self._slots.ended.notify_all()
 
     def _release(self, connection: Connection) -> None:
-        left: Left | None = None
+        orphan: OrphanedBackend | None = None
         with self._lock:
             del self._leased[connection]
             age = self._ages[connection]
@@ -235,19 +235,19 @@ class Pool:
                 self._slots.idle[connection] = self
             else:
                 del self._ages[connection]
-                left = self._slots.leave(connection, self, self._left)
+                orphan = self._slots.release(connection, self, self._orphans)
             self._slots.dispatch()
             self._slots.ended.notify_all()
         if not keep:
             connection.close()
-        if left is not None:
-            self._slots.left.watch(left)
+        if orphan is not None:
+            self._slots.orphans.watch(orphan)
 
     # -- decisions: for holders of the lock --------------------------------------------------------
 
     @property
     def _size(self) -> int:
-        return len(self._idle) + len(self._leased) + len(self._connecting) + len(self._left)
+        return len(self._idle) + len(self._leased) + len(self._connecting) + len(self._orphans)
 
     @property
     def _may_keep(self) -> bool:
@@ -280,8 +280,10 @@ class Pool:
             self._leased[connection] = call
             connection.rested_seconds = now - self._ages[connection].idle_since
             return Grant(connection)
-        if len(self._left) >= self.database.pool_max_conns and all(i.seen for i in self._left):
-            return Grant(error=all_stuck(len(self._left), self.database.name))
+        if len(self._orphans) >= self.database.pool_max_conns and all(
+            i.seen for i in self._orphans
+        ):
+            return Grant(error=all_stuck(len(self._orphans), self.database.name))
         if self._failure is not None and now < self._failure_until:
             if self._leased:
                 return None

@@ -198,7 +198,7 @@ class Pools:
             self._closed = reason
             gone = [(pool, reason) for pool in self._pools.values()]
             self._pools.clear()
-        self._slots.left.close()
+        self._slots.orphans.close()
         self._end(gone, timeout_seconds)
 
     def _end(self, pools: Sequence[tuple[Pool, str]], seconds: float) -> None:

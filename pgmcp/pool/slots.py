@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pgmcp.calls.shares import Places
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.postgres.left import Left, LeftBackends
+from pgmcp.postgres.orphans import OrphanedBackend, OrphanedBackends
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -42,8 +42,8 @@ class Slots:
     """`maximum` connections over all pools. Every method is for holders of `lock`.
 
     `idle` is every idle connection with its pool, least recently used first. `places` are those
-    that owners have in use or left at work, with their shares. `ended` is notified when a lease or
-    an attempt to connect has ended. `left` are the server's processes that outlive their
+    that owners have in use or orphaned, with their shares. `ended` is notified when a lease or
+    an attempt to connect has ended. `orphans` are the server's processes that outlive their
     connections, whose slots and places stay taken.
     """
 
@@ -55,7 +55,7 @@ class Slots:
         self.idle: OrderedDict[Connection, SlotUser] = OrderedDict()
         self._waiting: OrderedDict[str, list[SlotUser]] = OrderedDict()
         self.tickets = itertools.count()
-        self.left = LeftBackends(self._give_back, clock)
+        self.orphans = OrphanedBackends(self._give_back, clock)
 
     def __repr__(self) -> str:
         return f"<Slots {self.taken} of {self.maximum} taken, {len(self.idle)} idle>"
@@ -90,25 +90,29 @@ class Slots:
         self.taken += 1
         return victim
 
-    def leave(self, connection: Connection, pool: SlotUser, among: list[Left]) -> Left | None:
-        """Give back slot and place of a connection that is kept no longer. One whose process may
-        still be at work keeps them, is put `among` those of its pool, and has to be watched."""
-        if not connection.at_work or connection.place is None:
+    def release(
+        self, connection: Connection, pool: SlotUser, among: list[OrphanedBackend]
+    ) -> OrphanedBackend | None:
+        """Give back slot and place of a connection that is kept no longer. A process that may still
+        be at work keeps them: it is put `among` the orphans of its pool, and has to be watched."""
+        if not connection.at_work or connection.process_list is None:
             self.taken -= 1
             self.places.give_back(pool.owner)
             return None
-        left = Left(pool.owner, pool.database.name, connection.place, connection.peer, among)
-        among.append(left)
-        return left
+        orphan = OrphanedBackend(
+            pool.owner, pool.database.name, connection.process_list, connection.peer, among
+        )
+        among.append(orphan)
+        return orphan
 
-    def _give_back(self, gone: Sequence[Left]) -> None:
+    def _give_back(self, gone: Sequence[OrphanedBackend]) -> None:
         """Give back the slots of processes that are gone. Takes the lock. Also when none is: who
         waits for one that is known to be stuck by now need not wait for it."""
         with self.lock:
-            for left in gone:
-                left.among.remove(left)
+            for orphan in gone:
+                orphan.among.remove(orphan)
                 self.taken -= 1
-                self.places.give_back(left.owner)
+                self.places.give_back(orphan.owner)
             self.dispatch()
             self.ended.notify_all()
 

@@ -28,8 +28,8 @@ from pgmcp.postgres.address import (
     UnreachableError,
     server_addresses,
 )
-from pgmcp.postgres.left import Backend
 from pgmcp.postgres.messages import READ_ONLY, Step
+from pgmcp.postgres.orphans import Backend
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -153,7 +153,7 @@ class Connector:
             call.check()
             try:
                 connection = self.open(place, secret, encrypted, call)
-                connection.place = _Place(self, place, encrypted, secret)
+                connection.process_list = _ProcessList(self, place, encrypted, secret)
                 return connection
             except UnreachableError as error:
                 reasons.append(f"{place.name}: {error}")
@@ -218,15 +218,15 @@ class Connector:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """`db.left.Place`: one address of a host, and how it was connected to."""
+class _ProcessList:
+    """`orphans.ProcessList`: one address of a host, and how it was connected to."""
 
     connector: Connector
     server: ServerAddress
     encrypted: bool | None
     secret: Secret | None = field(compare=False)
 
-    def at_work(self, backends: Collection[Backend]) -> frozenset[Backend] | None:
+    def running(self, backends: Collection[Backend]) -> frozenset[Backend] | None:
         """Those that are there; asked over a connection that no pool counts, and that is closed."""
         call = Call(_ASK_SECONDS)
         pids = "{" + ",".join(str(backend.pid) for backend in backends) + "}"

@@ -31,8 +31,8 @@ from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTime
 from pgmcp.postgres import messages
 from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError, open_wire, reach
 from pgmcp.postgres.inbox import Inbox
-from pgmcp.postgres.left import Backend, Place
 from pgmcp.postgres.messages import Failure, Outcome, ProtocolError, Reply, Step
+from pgmcp.postgres.orphans import Backend, ProcessList
 
 ANSWER_GRACE_SECONDS = 0.5
 """How long after a call's deadline the server may still say by itself that it stopped."""
@@ -89,7 +89,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
         self.notified = 0  # notifications that came
         self.limits = SessionLimits()  # these three are learned, and written, by the connector
-        self.place: Place | None = None
+        self.process_list: ProcessList | None = None
         self.peer: Backend | None = None
         self.at_work = False
         """Whether the server's process is at work, or may be, as far as is known once closed."""

@@ -40,9 +40,9 @@ _log = logging.getLogger("pgmcp.metrics")
 class MetricsPage:
     """Numbers, for clients with the token in the file; without a file for this machine only.
 
-    A proxy on this machine passes anonymous callers on: what a trusted one sends, or what
-    looks forwarded, did not come from here. The file is read for each request: a new token counts
-    at once.
+    A proxy on this machine passes anonymous callers on: what a trusted one sends, or what looks
+    forwarded, did not come from here. The file is read for each request, so that a new token
+    counts at once.
     FileError, ConfigError when it is bad.
     """
 

@@ -1,7 +1,7 @@
-"""Server processes that were left at work: statements which PostgreSQL did not, or cannot, stop.
+"""Orphaned backends: server processes that run on although their connection was closed.
 
-It looks for an interruption in most places, not in all: `position` in a long text, `&&` on large
-arrays run to their end, past timeout, cancel and terminate, and nobody's hanging up ends them.
+PostgreSQL looks for an interruption in most places, not in all. `position` in a long text and `&&`
+on large arrays run to their end, past timeout, cancel and terminate; hanging up ends none of them.
 
 The rule: the slot of such a process is given back when the server itself, asked over a connection
 of its own, does not list the process any more. What cannot be asked counts as at work, and is
@@ -38,93 +38,95 @@ class Backend:
     server_began: str
 
 
-class Place(Protocol):
-    """Where a connection led. Places are equal when the same server answers there."""
+class ProcessList(Protocol):
+    """The processes of a server, to be asked for; equal when the same server is asked."""
 
-    def at_work(self, backends: Collection[Backend]) -> frozenset[Backend] | None:
+    def running(self, backends: Collection[Backend]) -> frozenset[Backend] | None:
         """Those that the server still has; None when it could not be asked."""
 
 
 @dataclass(slots=True, eq=False)
-class Left:
-    """A process left at work, of `owner`'s connection to `database`; `among` those of its pool.
+class OrphanedBackend:
+    """A process that outlived `owner`'s connection to `database`; `among` those of its pool.
 
     `backend` is None where a pooler hides it. `seen`: the server said that it is there.
     """
 
     owner: str
     database: str
-    place: Place
+    process_list: ProcessList
     backend: Backend | None
-    among: list[Left]
+    among: list[OrphanedBackend]
     seen: bool = False
     doubted_until: float = 0.0
 
 
-class LeftBackends:
-    """All that were left at work. It has a thread only while there are any.
+class OrphanedBackends:
+    """All orphaned backends of a server. It has a thread only while there are any.
 
-    `give_back` is told after each question which are over: each once, and often none.
+    `give_back` is called after each question with those that are gone, each once; often none.
     """
 
     def __init__(
-        self, give_back: Callable[[Sequence[Left]], None], clock: Callable[[], float]
+        self, give_back: Callable[[Sequence[OrphanedBackend]], None], clock: Callable[[], float]
     ) -> None:
         self._give_back = give_back
         self._clock = clock
-        self._left: list[Left] = []
+        self._orphans: list[OrphanedBackend] = []
         self._changed = threading.Condition()
         self._asking = False
         self._closed = False
         self._pause = FIRST_ASK_SECONDS
 
-    def watch(self, left: Left) -> None:
+    def watch(self, orphan: OrphanedBackend) -> None:
         """Ask for this one until it is gone."""
-        left.doubted_until = self._clock() + DOUBT_SECONDS
+        orphan.doubted_until = self._clock() + DOUBT_SECONDS
         with self._changed:
             if self._closed:
                 return
-            self._left.append(left)
+            self._orphans.append(orphan)
             self._pause = FIRST_ASK_SECONDS
             self._changed.notify()
             start, self._asking = not self._asking, True
         if start:
-            threading.Thread(target=self._ask_until_none, name="left backends", daemon=True).start()
+            threading.Thread(
+                target=self._ask_until_none, name="orphaned backends", daemon=True
+            ).start()
 
     def close(self) -> None:
         """Ask no more: the program ends."""
         with self._changed:
             self._closed = True
-            self._left.clear()
+            self._orphans.clear()
             self._changed.notify()
 
     def _ask_until_none(self) -> None:
         while True:
             with self._changed:
-                if not self._left:
+                if not self._orphans:
                     self._asking = False  # under the lock: who adds one now starts a thread
                     return
-                left = self._left.copy()
-            gone = self._ask(left)
+                orphans = self._orphans.copy()
+            gone = self._ask(orphans)
             with self._changed:
-                self._left = [item for item in self._left if item not in gone]
+                self._orphans = [item for item in self._orphans if item not in gone]
             self._give_back(gone)
             with self._changed:
-                if self._left:
+                if self._orphans:
                     self._changed.wait(self._pause)
                     self._pause = min(LAST_ASK_SECONDS, 2 * self._pause)
 
-    def _ask(self, left: Collection[Left]) -> list[Left]:
-        """Those whose slots are to be given back. One question for each place."""
+    def _ask(self, orphans: Collection[OrphanedBackend]) -> list[OrphanedBackend]:
+        """Those whose slots are to be given back. One question for each server."""
         gone = []
-        for place in {item.place for item in left}:
-            here = [item for item in left if item.place == place]
+        for process_list in {item.process_list for item in orphans}:
+            here = [item for item in orphans if item.process_list == process_list]
             known = {item.backend for item in here if item.backend is not None}
-            there = place.at_work(known) if known else None
+            there = process_list.running(known) if known else None
             gone += [item for item in here if self._is_over(item, there)]
         return gone
 
-    def _is_over(self, item: Left, there: frozenset[Backend] | None) -> bool:
+    def _is_over(self, item: OrphanedBackend, there: frozenset[Backend] | None) -> bool:
         now = self._clock()
         if there is None or item.backend is None:
             if now < item.doubted_until:

@@ -16,7 +16,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Host
 from pgmcp.errors import CallEndedError, ConnectionLostError, PoolTimeoutError, ToolError
 from pgmcp.gate.databases import DatabaseSet
-from pgmcp.postgres.left import DOUBT_SECONDS
+from pgmcp.postgres.orphans import DOUBT_SECONDS
 from tests.databases import eventually, open_databases, settings_for
 from tests.proxy import Proxy, proxy_to
 from tests.test_pool import Clock
