@@ -24,8 +24,8 @@ from pgmcp.net.addresses import address_key
 from pgmcp.transport.budget import Budget
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import ClientConnection, Wait
-from pgmcp.transport.crowd import Crowding, ranking
 from pgmcp.transport.endpoint import Endpoint
+from pgmcp.transport.eviction import EvictionReport, eviction_rank
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
@@ -123,7 +123,7 @@ class HttpServer(ThreadingHTTPServer):
         self._handlers_lock = threading.Lock()
         self._watched: dict[ClientConnection, Call] = {}
         self._accepting_again_at: float | None = None
-        self._crowding = Crowding(clock)
+        self._evictions = EvictionReport(clock)
         self._date = (0, "")
         self._rounds = 0
         self._answered = (-1, -1)
@@ -189,8 +189,8 @@ class HttpServer(ThreadingHTTPServer):
         for connection, call in list(self._watched.items()):
             if connection.hung_up():
                 call.cancel("the client disconnected")
-        if (crowding := self._crowding.summary()) is not None:
-            log.warning("At the limit of connections, in the last minute: %s", crowding)
+        if (summary := self._evictions.summary()) is not None:
+            log.warning("At the limit of connections, in the last minute: %s", summary)
         if self._accepting_again_at is not None and self.clock() >= self._accepting_again_at:
             self._accepting_again_at = None
             if not self.stopping:
@@ -226,7 +226,7 @@ class HttpServer(ThreadingHTTPServer):
         if len(self._handlers) >= self.limits.connections:
             self._make_room(address_key(str(client_address[0])))
         if len(self._handlers) >= self.limits.connections:
-            self._crowding.refused += 1
+            self._evictions.refused += 1
             self._turn_away(sock)
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -241,10 +241,10 @@ class HttpServer(ThreadingHTTPServer):
         """Close the connection that goes first for a client of this address key, if one may."""
         with self._handlers_lock:
             connections = [(handler.key, handler.known) for handler in self._handlers]
-        rank = ranking(newcomer, connections)
+        rank = eviction_rank(newcomer, connections)
         leaving = self._parking.take_first(lambda h, wait: rank(h.key, h.known, wait.idle))
         self._close(leaving)
-        if self._crowding.add(closed=len(leaving)):
+        if self._evictions.add(closed=len(leaving)):
             log.warning(
                 "The limit of %d connections is reached: connections are closed to make room, "
                 "those that have not authenticated first",

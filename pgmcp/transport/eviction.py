@@ -16,24 +16,24 @@ Rank = Callable[[str, bool, bool], int | None]
 goes, the lowest first; None: it stays."""
 
 
-def ranking(newcomer: str, connections: Iterable[tuple[str, bool]]) -> Rank:
+def eviction_rank(newcomer: str, connections: Iterable[tuple[str, bool]]) -> Rank:
     """Who goes for a newcomer; all by `addresses.address_key`.
 
     `connections` are the keys of those that are open, and whether each has authenticated. A
     request under way ends only for another address than its own, so clients behind one proxy cost
     each other nothing.
     """
-    strangers, everybody = Counter([newcomer]), Counter([newcomer])
+    unknown, everybody = Counter([newcomer]), Counter([newcomer])
     for key, known in connections:
         everybody[key] += 1
         if not known:
-            strangers[key] += 1
-    most_strangers, most = _largest(strangers, newcomer), _largest(everybody, newcomer)
-    first = strangers[newcomer] == 1
+            unknown[key] += 1
+    most_unknown, most = _largest(unknown, newcomer), _largest(everybody, newcomer)
+    first = unknown[newcomer] == 1
 
     def rank(key: str, known: bool, idle: bool) -> int | None:
         if not known:
-            if key == most_strangers and (idle or key != newcomer):
+            if key == most_unknown and (idle or key != newcomer):
                 return 0 if idle else 1
             return (2 if idle else 3) if first and key != newcomer else None
         if key == newcomer:
@@ -47,7 +47,7 @@ def ranking(newcomer: str, connections: Iterable[tuple[str, bool]]) -> Rank:
     return rank
 
 
-class Crowding:
+class EvictionReport:
     """What the limit cost, counted for the log: one line when it begins, and one a minute."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
