@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from pgmcp.calls.call import Call
+from pgmcp.calls.trail import Trail
 from pgmcp.catalog import read as catalog_read
 from pgmcp.catalog.cache import CatalogueCache
 from pgmcp.catalog.catalogue import Catalogue
@@ -60,7 +61,11 @@ _OPENING_STEPS = 2
 
 
 class ReadOnlyDatabase:
-    """`gate.port.Database` for one call; it leases a connection for each statement."""
+    """`gate.port.Database` for one call; it leases a connection for each statement.
+
+    `trail` is told of each statement of a caller before it is sent, and of the rows that came back:
+    not of pgmcp's own look-ups, nor of any parameter.
+    """
 
     def __init__(
         self,
@@ -69,12 +74,14 @@ class ReadOnlyDatabase:
         judge: Judge,
         catalogues: CatalogueCache,
         call: Call,
+        trail: Trail,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._transactions = Transactions(settings, judge, call)
         self._catalogues = catalogues
         self._call = call
+        self._trail = trail
 
     @property
     def name(self) -> str:
@@ -97,6 +104,7 @@ class ReadOnlyDatabase:
         offset: int = 0,
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on."""
+        self._trail.ran(text)
         move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=len(sql.GATE))
         fetch = Step(
             "",
@@ -108,19 +116,22 @@ class ReadOnlyDatabase:
         )
         rows = self._read(gated(text, params, (move, fetch) if offset else (fetch,)))
         more = len(rows.rows) > max_rows
-        return Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes)
+        return self._noted(Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes))
 
     def show(self, text: str) -> Rows:
         """Run a caller's SHOW: the grammar has no other statement that begins with this word."""
+        self._trail.ran(text)
         if sql.first_word(text) != "show":
             raise StatementRefusedError("Only SHOW is allowed here")
         steps = (Step(text, describe=True),)
         with self._call.counting():
-            return self._rows(text, *self._run(steps, self._settings.max_result_bytes))
+            rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes))
+        return self._noted(rows)
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a statement that the gate accepts; ANALYZE among them runs it."""
-        return self._read(explained(options, text, params))
+        self._trail.ran(text)
+        return self._noted(self._read(explained(options, text, params)))
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
@@ -139,6 +150,10 @@ class ReadOnlyDatabase:
     def of_catalogue(self, make: Callable[[Catalogue], T]) -> T:
         """What `make` makes of the catalogue, kept until the catalogue changes."""
         return self._catalogues.get(make, self.fetch)
+
+    def _noted(self, rows: Rows) -> Rows:
+        self._trail.answered(len(rows.rows))
+        return rows
 
     # -- one transaction ---------------------------------------------------------------------------
 

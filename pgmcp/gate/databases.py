@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
+from pgmcp.calls.trail import Trail
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import ToolError
 from pgmcp.pool.pools import Pools, Source
@@ -68,9 +69,12 @@ class DatabaseSet:
         """Their names, in the order of the configuration."""
         return tuple(self._learnt)
 
-    def database(self, owner: str, name: str, call: Call) -> ReadOnlyDatabase:
+    def database(
+        self, owner: str, name: str, call: Call, trail: Trail | None = None
+    ) -> ReadOnlyDatabase:
         """The database `name` for one call of `owner`; no connection is made yet.
 
+        `trail` is told what the caller had run; None where nobody reads it.
         ToolError when there is no such database.
         """
         from pgmcp.gate.database import ReadOnlyDatabase
@@ -80,7 +84,9 @@ class DatabaseSet:
             raise ToolError(f"there is no database {name}", f"Configured: {', '.join(self.names)}.")
         source = learnt.source
         pool = self.pools.for_call(owner, source, call)
-        return ReadOnlyDatabase(source.database, pool, learnt.judge, learnt.catalogues, call)
+        return ReadOnlyDatabase(
+            source.database, pool, learnt.judge, learnt.catalogues, call, trail or Trail()
+        )
 
 
 def require_safe_role(database: DatabaseSettings, connection: Connection, call: Call) -> None:

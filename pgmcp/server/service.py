@@ -24,7 +24,6 @@ from pgmcp.mcp.dispatch import Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.registry import Registry
 from pgmcp.server.observation import ObservedLogins
-from pgmcp.server.recording_database import RecordingDatabase
 
 if TYPE_CHECKING:
     from pgmcp.auth.logins import RequestLogins
@@ -80,8 +79,8 @@ class Reach:
                 f"You may use: {', '.join(names)}",
             )
         self.trail.database = name or names[0]
-        database = self.databases.database(self.principal.owner, name or names[0], self.call)
-        return RecordingDatabase(database, self.trail)
+        owner = self.principal.owner
+        return self.databases.database(owner, name or names[0], self.call, self.trail)
 
 
 @dataclass(frozen=True, slots=True)
