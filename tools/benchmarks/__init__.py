@@ -1,0 +1,1 @@
+"""tools/bench: pgmcp beside other servers, in one session on one machine."""
