@@ -130,13 +130,13 @@ class App:
             self._watcher.every(seconds, watch, "watchdog")
         self._start()
         front.start()
-        notifier.ready(f"Serving on {front.urls}")
+        notifier.ready(f"Serving on {', '.join(front.urls)}")
         try:
             while command() == "reload":
                 notifier.reloading()
                 log.reopen()
                 self._reload(front, load)
-                notifier.ready(f"Serving on {front.urls}")
+                notifier.ready(f"Serving on {', '.join(front.urls)}")
             notifier.stopping()
             front.stop()
         finally:

@@ -232,7 +232,8 @@ def test_a_broken_file_is_never_written_over(tmp_path: Path) -> None:
 def test_init_writes_a_configuration_and_never_over_another(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     done = run(configuration(tmp_path), "init", {"config": str(path)})
-    assert (done.status, done.out) == (0, f"Wrote {path}\n")
+    assert done.status == 0
+    assert done.out.startswith(f"Wrote {path}\n")
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("mine")
     done = run(configuration(tmp_path), "init", {"config": str(path)})

@@ -72,7 +72,7 @@ def test_without_anything_the_defaults_hold(start: Load, tmp_path: Path) -> None
     config = start()
     assert config.file is None
     assert not config.http.enabled
-    assert config.http.address == Address("", 8080)
+    assert config.http.address == Address("127.0.0.1", 8080)
     auth = config.http.auth
     assert auth.enabled
     assert auth.token_file == tmp_path / "program" / "pgedge-postgres-mcp-tokens.yaml"
@@ -264,12 +264,19 @@ def test_without_authentication_only_loopback_is_served(
     config = start(text, options, **environ)
     assert not config.http.auth.enabled
     assert config.http.address == Address("127.0.0.1", 8080)
-    assert config.sources["http.address"] == "default without authentication"
+    assert config.sources["http.address"] == "default"
 
 
 def test_an_address_that_was_given_is_kept_without_authentication(start: Load) -> None:
     config = start("http: {enabled: true, address: ':9'}", {"no-auth": True})
     assert config.http.address == Address("", 9)
+
+
+def test_every_interface_is_the_default_only_with_authentication_and_tls(start: Load) -> None:
+    tls = "http: {enabled: true, tls: {enabled: true, cert_file: c, key_file: k}}"
+    assert start(tls).http.address == Address("", 8080)
+    assert start(tls, {"no-auth": True}).http.address == Address("127.0.0.1", 8080)
+    assert start("http: {enabled: true}").http.address == Address("127.0.0.1", 8080)
 
 
 def test_no_auth_false_turns_authentication_on(start: Load) -> None:

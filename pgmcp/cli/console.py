@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from pgmcp.errors import FileError, UsageError, visible
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,23 @@ class Console:
         """The answer to a question, stripped; UsageError, naming the flag, when there is none."""
         print(f"{visible(question)}: ", end="", file=self.stderr, flush=True)
         return self._line(flag).strip()
+
+    def ask_until(
+        self, question: str, flag: str, check: Callable[[str], T], *, hidden: bool = False
+    ) -> T:
+        """What `check` makes of the answer; while it raises UsageError, say why and ask again.
+
+        Where nobody sees why, as behind a pipe, a hidden answer is not asked for again: the next
+        line is another answer.
+        """
+        while True:
+            answer = (self.ask_hidden if hidden else self.ask)(question, flag)
+            try:
+                return check(answer)
+            except UsageError as error:
+                if hidden and not self.stdin.isatty():
+                    raise
+                self.warn(*error.for_operator().split("\n"))
 
     def ask_hidden(self, question: str, flag: str) -> str:
         """The answer as it is typed, not shown; from a pipe, its next line."""

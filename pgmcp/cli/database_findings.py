@@ -6,7 +6,7 @@ The rule: each finding comes from PostgreSQL's own answer, asked as a call would
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
@@ -41,7 +41,7 @@ def database_findings(
     clock: Callable[[], float] = time.monotonic,
     *,
     grace_seconds: float = 10.0,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """Whether it answers, how quickly, what runs there for longer than its time and
     `grace_seconds`, and what its role could do beyond reading."""
     pools = Pools([database], require_safe_role)

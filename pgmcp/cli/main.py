@@ -100,6 +100,7 @@ def _run(options: flags.Options, called: Invocation) -> int:
         if not config.http.enabled:
             stop = threading.Event()
             _on_stop(lambda _: stop.set())
+            _explain_terminal(called, config)
             return app.serve_stdio(stop)
         commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         _on_stop(lambda _: commands.put("stop"))
@@ -113,6 +114,19 @@ def _run(options: flags.Options, called: Invocation) -> int:
                     return commands.get(timeout=_LOOK_SECONDS)
 
         return app.serve_http(command, read)
+
+
+def _explain_terminal(called: Invocation, config: Config) -> None:
+    """Say to somebody who typed the bare command what it waits for."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
+    begin = f"Begin with a configuration: {called.command('-init')}\n" if not config.file else ""
+    sys.stderr.write(
+        "Waiting for the messages of an MCP client on standard input; Ctrl-C ends it.\n"
+        "A client starts this program by itself: -print-client NAME shows how.\n"
+        f"To serve over HTTP: {called.command('-http')}\n{begin}"
+        f"All flags: {called.command('-help')}\n"
+    )
 
 
 def _run_verb(name: str, options: Mapping[str, str | bool], called: Invocation) -> int:

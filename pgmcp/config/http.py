@@ -12,8 +12,8 @@ from pgmcp.config.tls import Tls
 from pgmcp.config.values import Address
 
 PREFIX = "http."
-_ADDRESS = ":8080"
-_LOOPBACK = f"127.0.0.1{_ADDRESS}"
+_LOOPBACK = "127.0.0.1:8080"
+_EVERY_INTERFACE = ":8080"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Http:
         restart=True,
     )
     address: Address = key(
-        _ADDRESS,
+        _LOOPBACK,
         ADDRESS,
         "Where to listen: host:port, or :port for every interface.",
         env="PGEDGE_HTTP_ADDRESS",
         flag="addr",
-        default_note=f"`{_ADDRESS}`; `{_LOOPBACK}` without authentication",
+        default_note=f"`{_LOOPBACK}`; `{_EVERY_INTERFACE}` with TLS and authentication",
         restart=True,
     )
     trusted_proxies: tuple[str, ...] = key(
@@ -55,17 +55,22 @@ class Http:
 
 
 def effective_address(settings: Settings) -> Settings:
-    """The settings, with the address of this machine alone where nobody is asked who they are.
+    """The settings, with every interface where callers are asked who they are and tokens are
+    encrypted on their way; else the default is this machine alone.
 
-    An address that was given stays. Needs the settings of `http` and `http.auth`.
+    An address that was given stays. Needs the settings of `http`, `http.auth` and `http.tls`.
     """
     address = settings["http.address"]
-    if settings["http.auth.enabled"].value or address.layer is not Layer.DEFAULT:
+    if address.layer is not Layer.DEFAULT:
         return settings
-    here = replace(
-        address, value=ADDRESS.of_text(_LOOPBACK), source="default without authentication"
+    if not (settings["http.auth.enabled"].value and settings["http.tls.enabled"].value):
+        return settings
+    every = replace(
+        address,
+        value=ADDRESS.of_text(_EVERY_INTERFACE),
+        source="default with TLS and authentication",
     )
-    return {**settings, address.label: here}
+    return {**settings, address.label: every}
 
 
 def build(settings: Settings, tls: Tls, auth: Auth) -> Http:

@@ -114,6 +114,16 @@ def named(settings: Settings, stem: str) -> Iterator[tuple[str, Setting]]:
             yield path.removeprefix(stem), setting
 
 
+def home_of(environ: Mapping[str, str]) -> Path | None:
+    """The home folder of the user, None where there is none."""
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def _with_name(key: Key, section: Mapping[str, object]) -> Iterator[Key]:
     if not key.path.endswith(".NAME"):
         yield key

@@ -14,7 +14,7 @@ from pathlib import Path
 from pgmcp.config import audit, auth, builtins, database_list, databases, document, http, llm, tls
 from pgmcp.config.builtins import Features
 from pgmcp.config.http import Http
-from pgmcp.config.layers import Inputs, Layer, Setting, Settings, fill, resolve
+from pgmcp.config.layers import Inputs, Layer, Setting, Settings, fill, home_of, resolve
 from pgmcp.config.log import Log
 from pgmcp.config.metrics import Metrics
 from pgmcp.config.model import KEYS, Config
@@ -120,22 +120,13 @@ def _inputs(
     cwd = Path.cwd()
     program_dir = cwd / program_dir
     file = document.find(options, cwd, program_dir, system_file)
-    return Inputs(options, environ, file, program_dir, cwd, _home(environ))
+    return Inputs(options, environ, file, program_dir, cwd, home_of(environ))
 
 
 def _said(inputs: Inputs, needed: Needed) -> Said:
     if inputs.file is None:
         return {}
     return document.flatten(document.read(inputs.file), _KNOWN, inputs.file, needed=needed)
-
-
-def _home(environ: Mapping[str, str]) -> Path | None:
-    if environ.get("HOME"):
-        return Path(environ["HOME"])
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
 
 
 def _warn(file: Path | None, served: Http, entries: Sequence[Mapping[str, Setting]]) -> None:

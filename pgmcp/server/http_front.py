@@ -26,8 +26,8 @@ from pgmcp.server.observation import Observation
 from pgmcp.server.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
 from pgmcp.server.service import OPERATOR, Service
 from pgmcp.storage.watch import Unwatch, Watcher
-from pgmcp.transport import origin
-from pgmcp.transport.endpoint import ClientInfo, Endpoint, Page
+from pgmcp.transport import interfaces, origin
+from pgmcp.transport.endpoint import MCP_PATH, ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import answers_bytes
@@ -109,15 +109,20 @@ class HttpFront:
         )
 
     @property
-    def urls(self) -> str:
-        """Where it is served, for people."""
+    def urls(self) -> Sequence[str]:
+        """Where it is served, each as a client calls it: on every interface, one for each."""
         scheme = "https" if self._certificate else "http"
-        return ", ".join(f"{scheme}://{address}" for address in self.addresses)
+        return [
+            f"{scheme}://{Address(host, address.port)}{MCP_PATH}"
+            for address in self.addresses
+            for host in interfaces.hosts_of(address.host)
+        ]
 
     def start(self) -> None:
         """Begin to answer."""
         self._server.start()
-        _log.info("Listening on %s", self.urls)
+        for url in self.urls:
+            _log.info("Listening on %s", url)
 
     def answers(self) -> bool:
         """Whether the server has moved since this was last asked."""
@@ -231,13 +236,13 @@ class HttpFront:
             _log.warning(
                 "AUTHENTICATION IS OFF and %s is not loopback: everybody who reaches this "
                 "address can read your databases",
-                self.urls,
+                ", ".join(self.urls),
             )
         elif not self._certificate:
             _log.warning(
                 "Serving plain HTTP on %s: tokens and passwords travel in the clear. "
                 "Use -tls, or a proxy that does TLS",
-                self.urls,
+                ", ".join(self.urls),
             )
 
 

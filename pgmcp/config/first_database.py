@@ -1,0 +1,59 @@
+"""The database that -init writes into a new configuration file.
+
+The rule: what flags, environment and libpq's defaults say now is written out, because libpq's
+variables do not count where a file lists databases. A password is kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgmcp.config.database_list import entries
+from pgmcp.config.databases import DatabaseSettings, build
+from pgmcp.config.kinds import NAME
+from pgmcp.config.layers import Inputs, Layer, Setting, home_of
+from pgmcp.config.values import Secret
+
+_ALWAYS = ("host", "port", "database", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstDatabase:
+    """`said` is what a file says of it, by key, but for the password; `settings` connects to it."""
+
+    said: Mapping[str, str | int]
+    password: Secret | None
+    settings: DatabaseSettings
+
+
+def first_database(options: Mapping[str, str | bool], environ: Mapping[str, str]) -> FirstDatabase:
+    """The database of these flags and this environment, without a file. ConfigError."""
+    cwd = Path.cwd()
+    inputs = Inputs(options, environ, None, cwd, cwd, home_of(environ))
+    (entry,) = entries(None, inputs)
+    settings, _ = build(entry, inputs)
+    said: dict[str, str | int] = {"name": _name(settings.database)}
+    for path, setting in entry.items():
+        if setting.layer is not Layer.DEFAULT and path not in ("name", "password"):
+            said[path] = _written(setting)
+    for path in _ALWAYS:
+        said.setdefault(path, _written(entry[path]) or getattr(settings, path, ""))
+    return FirstDatabase(said, entry["password"].value, settings)
+
+
+def _name(database: str) -> str:
+    """What tokens and tools call it: the name that it has, where that can be one."""
+    try:
+        return str(NAME.of_text(database))
+    except ValueError:
+        return "default"
+
+
+def _written(setting: Setting) -> str | int:
+    """A value as a file has it."""
+    if isinstance(setting.value, tuple):
+        several = ",".join(map(str, setting.value))
+        return int(several) if several.isdigit() else several
+    return str(setting.value or "")
