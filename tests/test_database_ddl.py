@@ -26,6 +26,9 @@ CREATE VIEW inner_view AS SELECT id, name FROM devt;
 CREATE VIEW outer_view AS SELECT id, name FROM inner_view;
 CREATE TABLE parent (id int) PARTITION BY RANGE (id);
 CREATE TABLE part PARTITION OF parent FOR VALUES FROM (0) TO (10);
+CREATE FUNCTION in_string() RETURNS text LANGUAGE sql AS 'SELECT max(lower(name)) FROM devt';
+CREATE FUNCTION in_tree() RETURNS text LANGUAGE sql
+  BEGIN ATOMIC SELECT max(name) FROM outer_view; END;
 CREATE FUNCTION evil(varchar) {EVIL.format("varchar")};
 CREATE FUNCTION evil_int(varchar) {EVIL.format("int")};
 CREATE FUNCTION evil_two(varchar, varchar) {EVIL.format("varchar")};
@@ -50,6 +53,15 @@ CHANGES = {
     ),
     "a view behind a view": (
         "select name from outer_view",
+        "CREATE OR REPLACE VIEW inner_view AS SELECT id, evil(name) AS name FROM devt",
+    ),
+    "a function in the body of another": (
+        "select in_string()",
+        LOCK,
+        "ALTER FUNCTION evil(varchar) RENAME TO lower",
+    ),
+    "a view behind a function": (
+        "select in_tree()",
         "CREATE OR REPLACE VIEW inner_view AS SELECT id, evil(name) AS name FROM devt",
     ),
     "a policy": (

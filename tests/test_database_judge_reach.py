@@ -77,8 +77,10 @@ def test_an_expression_of_a_table_that_only_takes_its_values_is_no_objection(
 def test_an_operator_may_vouch_for_what_a_table_calls(open_database: Open) -> None:
     trusting = open_database(trusted_functions=("public.self_test_folded",))
     assert trusting.query("select * from self_test_heir", max_rows=1).rows == []
-    with pytest.raises(StatementRefusedError, match="self_test_inlined"):
-        trusting.query("select * from self_test_inlined_index", max_rows=1)
+    in_sql = "select * from self_test_inlined_index"
+    with pytest.raises(StatementRefusedError, match=r"self_test_folded.*self_test_inlined"):
+        open_database().query(in_sql, max_rows=1)
+    assert trusting.query(in_sql, max_rows=1).rows == []
 
 
 def test_an_extension_vouches_for_nothing_that_its_owner_adds(

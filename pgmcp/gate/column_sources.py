@@ -5,13 +5,19 @@ The rule: a table's own column comes from nowhere. Pure; no recursion, whatever 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pgmcp.gate.nodes import Node
 
 
 class ColumnSources:
-    """The VARs of a tree, and what is behind each."""
+    """The VARs of a tree, and what is behind each.
 
-    def __init__(self, tree: list[object]) -> None:
+    `arguments`: what the PARAMs of bodies in it stand for, by their id().
+    """
+
+    def __init__(self, tree: list[object], arguments: Mapping[int, Node] | None = None) -> None:
+        self.arguments = arguments or {}
         self.nodes: list[Node] = []
         """All nodes, each before those inside it."""
         self._inside: dict[int, Node | None] = {}  # the query in which a VAR or a query stands
@@ -29,24 +35,33 @@ class ColumnSources:
                 pending += [(value, query) for value in item.fields.values()]
 
     def behind(self, var: Node) -> list[Node]:
-        """The expressions, one level down, whose value the VAR may have."""
+        """The expressions, one level down, whose value the VAR, or the PARAM, may have."""
+        if var.tag == "PARAM":
+            return [self.arguments[id(var)]] if id(var) in self.arguments else []
         query = self._above(self._inside.get(id(var)), var.number("varlevelsup"))
         number, column = var.number("varno"), var.number("varattno")
         entries = query.children("rtable") if query is not None else []
         if query is None or not 0 < number <= len(entries):
             return []
         entry = entries[number - 1]
-        found: list[Node] = []
+        sources: list[Node] = []
         for subquery in [*entry.children("subquery"), *_queries(self.ctes(entry, query))]:
-            found += _outputs(subquery, column)
+            sources += outputs(subquery, column)
         for name in ("joinaliasvars", "groupexprs"):
-            found += entry.children(name)[column - 1 : column] if column else []
+            sources += entry.children(name)[column - 1 : column] if column else []
         for row in entry.fields.get("values_lists", []):
             for values in row if isinstance(row, list) else []:
-                found += values[column - 1 : column] if isinstance(values, list) else []
+                sources += values[column - 1 : column] if isinstance(values, list) else []
         for function in entry.children("functions"):
-            found += function.children("funcexpr")
-        return [expression for expression in found if isinstance(expression, Node)]
+            sources += function.children("funcexpr")
+        return [expression for expression in sources if isinstance(expression, Node)]
+
+    def given(self, node: Node) -> Node:
+        """The argument that a PARAM of a body stands for; any other node itself."""
+        known = self.arguments
+        while (inner := known.get(id(node)) or _named_argument(node)) is not None:
+            node = inner
+        return node
 
     def _above(self, query: Node | None, levels: int) -> Node | None:
         for _ in range(levels):
@@ -65,11 +80,15 @@ class ColumnSources:
         ]
 
 
+def _named_argument(node: Node) -> Node | None:
+    return next(iter(node.children("arg")), None) if node.tag == "NAMEDARGEXPR" else None
+
+
 def _queries(ctes: list[Node]) -> list[Node]:
     return [query for cte in ctes for query in cte.children("ctequery")]
 
 
-def _outputs(query: Node, column: int) -> list[Node]:
+def outputs(query: Node, column: int) -> list[Node]:
     """A query's output column, in each branch of a UNION; every column for 0."""
     branches = [query]
     for branch in branches:

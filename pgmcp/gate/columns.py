@@ -48,7 +48,7 @@ def columns_read(tree: str) -> frozenset[ColumnRead]:
         if not isinstance(item, Node):
             continue
         reads.update(_selected(item, view))
-        inside = _expanded_view(item) or view
+        inside = expanded_view(item) or view
         for name, value in item.fields.items():
             # The placeholder for the view itself says what the statement around it reads.
             if inside != view and name == "rtable":
@@ -68,7 +68,7 @@ def _selected(node: Node, view: int) -> list[ColumnRead]:
     return [ColumnRead(relation, bit + _ATTRIBUTE_OF_BIT, view) for bit in bits]
 
 
-def _expanded_view(node: Node) -> int:
+def expanded_view(node: Node) -> int:
     """The view that a query (up to 15) or a range table entry (from 16 on) stands for, or 0."""
     if node.tag == "QUERY":
         return next((e.number("relid") for e in node.children("rtable") if _is_placeholder(e)), 0)

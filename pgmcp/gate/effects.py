@@ -16,7 +16,7 @@ judged is refused. Pure functions: text in, verdict out.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 FIRST_USER_OID = 16384  # FirstNormalObjectId: everything below belongs to PostgreSQL itself
@@ -24,7 +24,7 @@ FIRST_USER_OID = 16384  # FirstNormalObjectId: everything below belongs to Postg
 # Node fields that hold OIDs. The output of names is escaped (a blank becomes "\ "), so text that a
 # caller chose can add a false field here but never hide a true one.
 _FIELD = re.compile(r":(\w+)\s+(?:\(o\s+)?((?:\d+\s*)+)")
-_FUNCTION = re.compile(r"(?:func|funcid|fnoid|handler|procid)$", re.IGNORECASE)
+FUNCTION_FIELD = re.compile(r"(?:func|funcid|fnoid|handler|procid)$", re.IGNORECASE)
 _OPERATOR = re.compile(r"(?:opno|opnos|eqop|neop|sortop|sortops)$", re.IGNORECASE)
 _TYPE = re.compile(r"(?:type|types|typeid|typid)$", re.IGNORECASE)
 _RELATION = re.compile(r"relid$")
@@ -66,17 +66,17 @@ def objects_in(tree: str) -> Objects:
     types: set[int] = set()
     relations: set[int] = set()
     for field, numbers in _FIELD.findall(tree):
-        if _FUNCTION.search(field):
-            found = functions
+        if FUNCTION_FIELD.search(field):
+            named = functions
         elif _OPERATOR.search(field):
-            found = operators
+            named = operators
         elif _TYPE.search(field):
-            found = types
+            named = types
         elif _RELATION.match(field):
-            found = relations
+            named = relations
         else:
             continue
-        found.update(int(number) for number in numbers.split())
+        named.update(int(number) for number in numbers.split())
     return Objects(*map(frozenset, (functions, operators, types, relations)))
 
 
@@ -86,6 +86,8 @@ class Function:
 
     `of_superusers`: it and its extension belong to superusers. The owner of an extension who is
     none can add functions of his own to it.
+    `defaults`: the trees of its arguments' defaults, "" without any. `via`: what calls it where no
+    tree does so, such as "the operator public.###(integer,integer)".
     """
 
     oid: int
@@ -97,6 +99,22 @@ class Function:
     language: str
     extension: str
     of_superusers: bool
+    kind: str  # 'a'ggregate, 'f'unction, 'p'rocedure, 'w'indow
+    defaults: str
+    via: str
+
+    @property
+    def in_sql(self) -> bool:
+        """Whether its body is SQL, which can be judged as the statements that it holds."""
+        return self.language == "sql" and self.oid >= FIRST_USER_OID
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a statement may not run, and what can be done about it, "" where there is nothing."""
+
+    reason: str
+    hint: str = ""
 
 
 # Built-in functions that are marked volatile or parallel unsafe and yet only look, or only wait.
@@ -150,6 +168,31 @@ REFUSED_EXTENSIONS = frozenset(
 # isn_weak(true) sets state of the session, which survives DISCARD ALL before PostgreSQL 18.
 REFUSED_OF_EXTENSIONS = frozenset({("isn", "isn_weak")})
 
+# Declared volatile, since they draw random numbers or look at the server's state; no effect stays.
+HARMLESS_OF_EXTENSIONS = frozenset(
+    (extension, name)
+    for extension, names in {
+        "pgcrypto": "gen_random_bytes gen_random_uuid gen_salt pgp_pub_encrypt"
+        " pgp_pub_encrypt_bytea pgp_sym_encrypt pgp_sym_encrypt_bytea",
+        "uuid-ossp": "uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4",
+        "tablefunc": "normal_rand",
+        "tsm_system_rows": "system_rows",
+        "tsm_system_time": "system_time",
+        "pg_buffercache": "pg_buffercache_pages pg_buffercache_summary pg_buffercache_usage_counts",
+        "pg_freespacemap": "pg_freespace",
+        "pg_visibility": "pg_check_frozen pg_check_visible pg_visibility pg_visibility_map"
+        " pg_visibility_map_summary",
+        "pgrowlocks": "pgrowlocks",
+        "pgstattuple": "pg_relpages pgstatginindex pgstathashindex pgstatindex pgstattuple"
+        " pgstattuple_approx",
+        "sslinfo": "ssl_cipher ssl_client_cert_present ssl_client_dn ssl_client_dn_field"
+        " ssl_client_serial ssl_extension_info ssl_is_used ssl_issuer_dn ssl_issuer_field"
+        " ssl_version",
+        "postgres_fdw": "postgres_fdw_get_connections",
+    }.items()
+    for name in names.split()
+)
+
 # Those that take the product of two arguments' sizes in steps, and look for no time-out.
 MULTIPLYING_OF_EXTENSIONS = frozenset(
     {
@@ -163,223 +206,43 @@ MULTIPLYING_OF_EXTENSIONS = frozenset(
     }
 )
 
-BUILTINS_SQL = """
-SELECT p.oid, 'pg_catalog.' || p.proname, p.oid::pg_catalog.regprocedure
-FROM pg_catalog.pg_proc p
-WHERE p.oid OPERATOR(pg_catalog.<) 16384
-  AND (p.proname OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.name[])
-       OR (p.provolatile OPERATOR(pg_catalog.=) 'v' OR p.proparallel OPERATOR(pg_catalog.=) 'u')
-          AND NOT (p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])))
-"""
-"""The built-in functions that are refused; parameters `array_literal(HARMLESS)` and `(REFUSED)`."""
 
-LOOKUP_SQL = """
-WITH RECURSIVE
-operators AS (
-  SELECT pg_catalog.unnest($2::pg_catalog.oid[]) AS oid
-  UNION
-  SELECT other.oid  -- the planner puts these in its place, for NOT and to swap the two sides
-  FROM operators
-  JOIN pg_catalog.pg_operator o USING (oid)
-  CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) other (oid)
-  WHERE other.oid >= 16384
-),
-types AS (
-  SELECT pg_catalog.unnest($3::pg_catalog.oid[]) AS oid
-  UNION
-  SELECT part.oid
-  FROM types
-  CROSS JOIN LATERAL (
-    SELECT t.typbasetype AS oid FROM pg_catalog.pg_type t WHERE t.oid = types.oid
-    UNION ALL
-    SELECT t.typelem FROM pg_catalog.pg_type t WHERE t.oid = types.oid
-    UNION ALL
-    SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = types.oid
-    UNION ALL
-    SELECT a.atttypid
-    FROM pg_catalog.pg_type t
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
-    WHERE t.oid = types.oid AND NOT a.attisdropped
-  ) part
-  WHERE part.oid >= 16384
-),
-named AS (
-  SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid
-  UNION
-  SELECT o.oprcode::pg_catalog.oid FROM operators JOIN pg_catalog.pg_operator o USING (oid)
-  UNION
-  SELECT io.oid
-  FROM types
-  JOIN pg_catalog.pg_type t USING (oid)
-  CROSS JOIN LATERAL (VALUES (t.typinput::pg_catalog.oid), (t.typoutput::pg_catalog.oid)) io (oid)
-  WHERE io.oid >= 16384  -- record_in and its kin call what the parts of the type call
-  UNION
-  SELECT r.rngcanonical::pg_catalog.oid
-  FROM types JOIN pg_catalog.pg_range r ON r.rngtypid = types.oid
-  UNION
-  SELECT c.castfunc  -- to_json and its kin call it by themselves
-  FROM types JOIN pg_catalog.pg_cast c ON c.castsource = types.oid
-  WHERE c.casttarget IN (114, 3802) AND c.castfunc <> 0
-),
-called AS (
-  SELECT oid FROM named
-  UNION
-  SELECT step.oid
-  FROM named
-  JOIN pg_catalog.pg_aggregate a ON a.aggfnoid::pg_catalog.oid = named.oid
-  CROSS JOIN LATERAL (VALUES
-    (a.aggtransfn::pg_catalog.oid), (a.aggfinalfn::pg_catalog.oid),
-    (a.aggcombinefn::pg_catalog.oid), (a.aggserialfn::pg_catalog.oid),
-    (a.aggdeserialfn::pg_catalog.oid), (a.aggmtransfn::pg_catalog.oid),
-    (a.aggminvtransfn::pg_catalog.oid), (a.aggmfinalfn::pg_catalog.oid)) step (oid)
-)
-SELECT p.oid, n.nspname, p.proname, p.oid::pg_catalog.regprocedure, p.provolatile, p.proparallel,
-       l.lanname, e.extname, owner.rolsuper AND creator.rolsuper, NULL
-FROM called
-JOIN pg_catalog.pg_proc p USING (oid)
-JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-LEFT JOIN pg_catalog.pg_depend d
-  ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
-  AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
-LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-LEFT JOIN pg_catalog.pg_roles owner ON owner.oid = p.proowner
-LEFT JOIN pg_catalog.pg_roles creator ON creator.oid = e.extowner
-UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.conbin::pg_catalog.text
-FROM types
-JOIN pg_catalog.pg_constraint c ON c.contypid = types.oid
-WHERE c.conbin IS NOT NULL
-"""
-"""The functions behind `Objects` (parameters: their functions, operators and types as array
-literals) and, in the last column of rows of their own, the trees of domains' checks."""
+def objection(function: Function) -> str | None:
+    """Why a function that is not PostgreSQL's own, and not in SQL, may not run in a read, None when
+    it may.
 
-
-ODD_RELATIONS = """
-(EXISTS (
-  SELECT FROM pg_catalog.pg_opclass c
-  WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_opclass'::pg_catalog.regclass
-      AND d.objid OPERATOR(pg_catalog.=) c.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'))
- OR EXISTS (
-  SELECT FROM pg_catalog.pg_foreign_table f CROSS JOIN pg_catalog.unnest(f.ftoptions) option
-  WHERE option OPERATOR(pg_catalog.~~) 'program=%')
- OR EXISTS (
-  SELECT FROM pg_catalog.pg_depend d
-  WHERE d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[
-      'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass])
-    AND d.refobjid OPERATOR(pg_catalog.>=) 16384
-    AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[
-      'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass,
-      'pg_catalog.pg_statistic_ext'::pg_catalog.regclass])))
-"""
-"""Whether the database has what BEHIND_RELATIONS_SQL looks for: an expression, seldom true."""
-
-BEHIND_RELATIONS_SQL = """
-WITH RECURSIVE
-relations AS (
-  SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid
-  UNION
-  SELECT i.inhrelid FROM relations JOIN pg_catalog.pg_inherits i ON i.inhparent = relations.oid
-),
-partitioned AS (
-  SELECT oid FROM relations
-  UNION
-  SELECT i.inhparent
-  FROM partitioned
-  JOIN pg_catalog.pg_class c ON c.oid = partitioned.oid AND c.relispartition
-  JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
-),
-classes AS (
-  SELECT pg_catalog.unnest(x.indclass::pg_catalog.oid[]) AS oid
-  FROM relations JOIN pg_catalog.pg_index x ON x.indrelid = relations.oid
-  UNION
-  SELECT pg_catalog.unnest(p.partclass::pg_catalog.oid[])
-  FROM relations JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = relations.oid
-  UNION
-  SELECT c.oid FROM pg_catalog.pg_opclass c
-  WHERE c.opcdefault AND c.opcintype = ANY ($2::pg_catalog.oid[])
-  UNION
-  SELECT r.rngsubopc FROM pg_catalog.pg_range r WHERE r.rngtypid = ANY ($2::pg_catalog.oid[])
-),
-families AS (
-  SELECT c.opcfamily AS oid
-  FROM classes JOIN pg_catalog.pg_opclass c USING (oid) WHERE c.oid >= 16384
-)
-SELECT p.amproc::pg_catalog.oid, NULL, NULL, NULL
-FROM families JOIN pg_catalog.pg_amproc p ON p.amprocfamily = families.oid
-WHERE p.amproc::pg_catalog.oid >= 16384
-UNION
-SELECT o.oprcode::pg_catalog.oid, NULL, NULL, NULL
-FROM families
-JOIN pg_catalog.pg_amop a ON a.amopfamily = families.oid
-JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
-WHERE o.oprcode::pg_catalog.oid >= 16384
-UNION
-SELECT NULL, f.ftrelid::pg_catalog.regclass::pg_catalog.text, NULL, NULL
-FROM relations
-JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = relations.oid
-CROSS JOIN pg_catalog.unnest(f.ftoptions) option
-WHERE option LIKE 'program=%'
-UNION
-SELECT NULL, NULL, x.indexprs::pg_catalog.text, x.indpred::pg_catalog.text
-FROM relations JOIN pg_catalog.pg_index x ON x.indrelid = relations.oid
-WHERE x.indexprs IS NOT NULL OR x.indpred IS NOT NULL
-UNION
-SELECT NULL, NULL, s.stxexprs::pg_catalog.text, NULL
-FROM relations JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = relations.oid
-WHERE s.stxexprs IS NOT NULL
-UNION
-SELECT NULL, NULL, p.partexprs::pg_catalog.text, NULL
-FROM partitioned JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = partitioned.oid
-WHERE p.partexprs IS NOT NULL
-UNION
-SELECT NULL, NULL, c.conbin::pg_catalog.text, NULL
-FROM relations JOIN pg_catalog.pg_constraint c ON c.conrelid = relations.oid
-WHERE c.conrelid <> 0 AND c.conbin IS NOT NULL  -- a domain's has none
-UNION
-SELECT NULL, NULL, NULL, d.adbin::pg_catalog.text
-FROM relations
-JOIN pg_catalog.pg_attribute a ON a.attrelid = relations.oid AND a.attgenerated = 'v'
-JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-"""
-"""What is called, or run, to read tables, and named in no tree (parameters: relations and types).
-
-A row is one of these: a function, of an operator class that is not PostgreSQL's own and that an
-index, a partition key or a type's comparison uses; the name of a foreign table that runs a program;
-the tree of an expression that the planner reads (of an index, statistics, a partition key or a
-constraint); the tree of one that reading runs (an index's predicate, which a scan may check again,
-or a column that is computed when it is read).
-"""
-
-
-def array_literal(items: Iterable[object]) -> str:
-    """An array of names or numbers that need no quoting, as PostgreSQL reads it."""
-    return "{" + ",".join(str(item) for item in items) + "}"
-
-
-def objection(function: Function, trusted: Collection[str]) -> str | None:
-    """Why a function that is not PostgreSQL's own may not run in a read, None when it may.
-
-    `trusted` are `schema.function` names which the operator vouches for. Beyond these only an
-    extension's functions pass, where both belong to superusers: immutable ones, and stable ones
-    that are parallel safe, since these promises rule out effects. The body of any other function
-    is out of sight.
+    Only an extension's functions pass, where both belong to superusers: immutable ones, and stable
+    ones that are parallel safe, since these promises rule out effects, and those that are known to
+    have none. An aggregate does what its functions do. The body of any other is out of sight.
     """
-    if f"{function.schema}.{function.name}" in trusted:
+    if function.kind == "a":
         return None
     if not function.extension:
-        return "what a user-defined function does cannot be seen from outside"
+        return (
+            f"what a user-defined function in {function.language} does cannot be seen from outside"
+        )
     if not function.of_superusers:
         return (
             f"it, or the extension {function.extension}, does not belong to a superuser, so what"
             " it does cannot be vouched for"
         )
-    if (function.extension, function.name) in REFUSED_OF_EXTENSIONS:
+    name = (function.extension, function.name)
+    if name in REFUSED_OF_EXTENSIONS:
         return "it changes the session, although it is declared immutable"
+    if name in HARMLESS_OF_EXTENSIONS:
+        return None
     if function.extension in REFUSED_EXTENSIONS:
         return f"the extension {function.extension} reaches beyond this read"
     if function.volatility == "i" or (function.volatility, function.parallel) == ("s", "s"):
         return None
     return "it is declared volatile or not parallel safe, so it may have effects"
+
+
+def refused(names: Iterable[str], reason: str) -> Objection:
+    """An objection to calls of functions, `schema.function` each, with the operator's way out."""
+    listed = ", ".join(f'"{name}"' for name in names)
+    return Objection(
+        reason,
+        "An administrator who knows that it does no harm can allow it for this database, in the"
+        f" configuration: trusted_functions: [{listed}]",
+    )

@@ -18,8 +18,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import effects, expansion, trees
-from pgmcp.gate.objections import Objections, Run
+from pgmcp.gate import effects, expansion, lookups, trees
+from pgmcp.gate.bodies import SqlBody
+from pgmcp.gate.calls import Run
+from pgmcp.gate.effects import Objection
+from pgmcp.gate.objections import Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, all_told
 from pgmcp.postgres.messages import Reply, Step
 
@@ -27,7 +30,7 @@ MAX_REMEMBERED = 4096
 MAX_TREE_BYTES = 8 * 1024 * 1024
 """Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 
-_LOOK = Step(f"SELECT {effects.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy)")
+_LOOK = Step(f"SELECT {lookups.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy)")
 _BEFORE, _BEHIND = 3, len(trees.HIDE)  # the steps of an examination around those which bind
 _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
@@ -35,7 +38,7 @@ _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a database has at all, in a state: what `effects.ODD_RELATIONS` says, and policies."""
+    """What a database has at all, in a state: what `lookups.ODD_RELATIONS` says, and policies."""
 
     state: str
     odd_relations: bool
@@ -51,14 +54,16 @@ class Verdict:
 
     `reads_relations`: it names any. `rewritten`: PostgreSQL puts something in their place or beside
     them when it runs the text, as for a view; what that reads is locked by then only if the bare
-    text was parsed before. `shown`: the tree is that of the statement which is bound, and not only
+    text was parsed before. `bodies`: the functions in SQL that it runs, which read relations of
+    their own. `shown`: the tree is that of the statement which is bound, and not only
     of one with the same text (before PostgreSQL 16 the tree in an EXPLAIN is not shown): without
     it, only a state that stays the same says so. `lasting`: the verdict holds wherever the state
     is the same.
     """
 
     seen: _Seen
-    objection: str | None
+    objection: Objection | None
+    bodies: tuple[SqlBody, ...]
     reads_relations: bool
     rewritten: bool
     shown: bool
@@ -114,7 +119,7 @@ class Judge:
         for a text that PostgreSQL could not even analyse at a bearable cost.
         """
         if (too_much := expansion.objection(text)) is not None:
-            raise _refused(too_much)
+            raise _refused(Objection(too_much))
         # The order matters: what is parsed is no older than the state, and locked when looked at.
         show = trees.show(server_major)
         return (SHOW_STATE, TAKE_NOTE, show, *bound, *trees.HIDE)
@@ -129,15 +134,15 @@ class Judge:
         StateChangedError where what was shown need not be what was bound.
         """
         state, locks = ((value or b"").decode() for value in replies[0].rows[0])
-        found = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
-        analysed = [tree for several in found for tree in several]
+        shown = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
+        analysed = [tree for several in shown for tree in several]
         if not state or not analysed:
             raise _not_shown()
         seen = self._seen
         if seen is None or seen.state != state or not strict:
             # The locks are held: from now on nobody can give a table that is read a policy.
             seen = _look(state, run)
-        objection: str | None = _TOO_LARGE
+        finding = Judgement(Objection(_TOO_LARGE))
         reads_relations = rewritten = True
         if _readable(analysed):
             objects = effects.objects_in("".join(analysed))
@@ -150,15 +155,16 @@ class Judge:
                     raise StateChangedError  # another table by the same name, between two parses
                 objects |= below
             if _readable(analysed):
-                objection = self._objections.find(
-                    analysed, objects, run, behind_relations=seen.odd_relations
+                finding = self._objections.find(
+                    analysed, objects, run, server_major, behind_relations=seen.odd_relations
                 )
         return Verdict(
             seen,
-            objection,
-            reads_relations=reads_relations,
+            finding.objection,
+            finding.bodies,
+            reads_relations=reads_relations or bool(finding.bodies),
             rewritten=rewritten,
-            shown=bool(found[-1]),
+            shown=bool(shown[-1]),
             lasting=all_told(state, locks),
         )
 
@@ -191,8 +197,10 @@ def _not_shown() -> StatementRefusedError:
     )
 
 
-def _refused(objection: str) -> StatementRefusedError:
-    refused = StatementRefusedError(f"This statement may not run here: {objection}.")
+def _refused(objection: Objection) -> StatementRefusedError:
+    refused = StatementRefusedError(
+        f"This statement may not run here: {objection.reason}.", objection.hint
+    )
     refused.gate = "judge"
     return refused
 

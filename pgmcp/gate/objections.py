@@ -6,19 +6,16 @@ that it can be asked again; only what a server's version fixes is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import credentials, effects, growth, kept
+from pgmcp.gate import credentials, effects, growth, lookups
+from pgmcp.gate.bodies import SqlBody
+from pgmcp.gate.calls import Calls, Part, Run, rows_of
 from pgmcp.gate.columns import columns_read
 from pgmcp.gate.credentials import Credential
-from pgmcp.gate.effects import Function, Objects
-from pgmcp.postgres.messages import Outcome, Step
-
-_MAX_ROUNDS = 8  # of domains whose checks use other domains
-
-Run = Callable[[Sequence[Step]], Outcome]
+from pgmcp.gate.effects import Objection, Objects
+from pgmcp.postgres.messages import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +27,11 @@ class _Own:
 
 
 @dataclass(frozen=True, slots=True)
-class _Behind:
-    """What reading relations calls, the programs it runs, and the trees that the planner reads."""
+class Judgement:
+    """Why a statement may not run, None when it may, and the functions in SQL that it runs."""
 
-    objects: Objects
-    programs: list[str]
-    planned: list[str]
+    objection: Objection | None
+    bodies: tuple[SqlBody, ...] = ()
 
 
 class Objections:
@@ -49,9 +45,15 @@ class Objections:
         self._own: _Own | None = None
 
     def find(
-        self, trees: Sequence[str], objects: Objects, run: Run, *, behind_relations: bool
-    ) -> str | None:
-        """Why a statement may not run, None when it may.
+        self,
+        trees: Sequence[str],
+        objects: Objects,
+        run: Run,
+        server_major: int,
+        *,
+        behind_relations: bool,
+    ) -> Judgement:
+        """Why a statement may not run.
 
         `trees`: the statement as analysed, several where it was analysed several times, with the
         views and policies put in where it has any; `objects`: all that it names.
@@ -59,146 +61,78 @@ class Objections:
         """
         for tree in trees:
             if too_large := growth.objection(tree, objects.functions, objects.types):
-                return too_large
+                return Judgement(Objection(too_large))
         own = self._postgresqls_own(run)
         if credential := _credential(trees, objects, own, run):
-            return credentials.objection(credential)
-        if behind_relations:
-            behind = _behind_relations(objects, run)
-            if behind.programs:
-                return f"reading {behind.programs[0]} runs a program on the server"
-            if problem := self._planning_objection(behind.planned, run):
-                return problem
-            objects |= behind.objects
-        return self._calls_objection(trees, objects, own, run)
+            return Judgement(Objection(credentials.objection(credential)))
+        calls = Calls(
+            run,
+            server_major,
+            self._trusted,
+            own.refused_builtins,
+            behind_relations=behind_relations,
+        )
+        objection = calls.objection([Part(tree) for tree in trees], objects)
+        if objection is None and calls.bodies:
+            objection = self._bodies_objection(trees, calls, own, run)
+        return Judgement(objection, tuple(calls.bodies))
 
-    def _calls_objection(
-        self, trees: Sequence[str], objects: Objects, own: _Own, run: Run
-    ) -> str | None:
-        """Why what is called may not run, with what that calls by its declaration."""
-        seen = Objects()
-        for _ in range(_MAX_ROUNDS):
-            for oid in objects.functions & own.refused_builtins.keys():
-                return f"{own.refused_builtins[oid]} has effects, or reaches beyond this read"
-            asked = objects.of_users()
-            if asked | seen == seen:
-                return None
-            seen |= asked
-            functions, checks = _look_up(asked, run)
-            multiplying = {
-                function.oid
-                for function in functions
-                if (function.extension, function.name) in effects.MULTIPLYING_OF_EXTENSIONS
-            }
-            for tree in trees if multiplying else ():
-                if too_long := growth.multiplied(tree, multiplying):
-                    return too_long
-            for function in functions:
-                if function.oid >= effects.FIRST_USER_OID:
-                    problem = effects.objection(function, self._trusted)
-                    if problem is not None:
-                        return f"{function.signature}: {problem}"
-            objects = Objects(functions=frozenset(function.oid for function in functions))
-            for check in checks:
-                objects |= effects.objects_in(check)
-        return "the domains it uses are nested too deeply to be judged"
-
-    def _planning_objection(self, trees: Sequence[str], run: Run) -> str | None:
-        """Why the planner may not read expressions that are kept with the tables."""
-        called = Objects()
-        for tree in trees:
-            called |= effects.objects_in(tree)
-        of_users = called.of_users().functions
-        if not of_users:
-            return None
-        folded = kept.foldable(trees, of_users)
-        for function in _look_up(Objects(functions=of_users), run)[0]:
-            runs = function.language == "sql" or (
-                function.volatility == "i" and function.oid in folded
-            )
-            problem = effects.objection(function, self._trusted) if runs else None
-            if problem is not None:
-                return f"planning it may run {function.signature}, which a table uses: {problem}"
+    def _bodies_objection(
+        self, trees: Sequence[str], calls: Calls, own: _Own, run: Run
+    ) -> Objection | None:
+        """Why the bodies may not be computed or read, by themselves or in their callers' place."""
+        bodies: dict[int, list[str]] = {}
+        for body, shown in calls.bodies.items():
+            bodies.setdefault(body.function, []).extend(shown)
+        inside = [tree for shown in bodies.values() for tree in shown]
+        objects = calls.all_objects
+        if credential := _credential(inside, objects, own, run):
+            return Objection(credentials.objection(credential))
+        placed = _placed(trees, bodies)
+        elsewhere = [tree for oid, shown in bodies.items() if oid not in placed for tree in shown]
+        for tree in [*trees, *elsewhere]:
+            if too_large := growth.objection(tree, objects.functions, objects.types, bodies):
+                return Objection(too_large)
         return None
 
     def _postgresqls_own(self, run: Run) -> _Own:
         if self._own is None:
             names = (
-                effects.array_literal(sorted(effects.HARMLESS)),
-                effects.array_literal(sorted(effects.REFUSED)),
+                lookups.array_literal(sorted(effects.HARMLESS)),
+                lookups.array_literal(sorted(effects.REFUSED)),
             )
             asked = run(
                 [
-                    Step(effects.BUILTINS_SQL, names, describe=True),
+                    Step(lookups.BUILTINS_SQL, names, describe=True),
                     Step(credentials.COLUMNS_SQL, describe=True),
                 ]
             )
             refused = {
                 int(oid): signature
-                for oid, name, signature in _rows(asked)
+                for oid, name, signature in rows_of(asked)
                 if name not in self._trusted
             }
-            self._own = _Own(refused, credentials.credentials(_rows(asked, 1)))
+            self._own = _Own(refused, credentials.credentials(rows_of(asked, 1)))
         return self._own
 
 
-def _look_up(objects: Objects, run: Run) -> tuple[list[Function], list[str]]:
-    """The functions behind the objects, and the trees of the domains' checks."""
-    parameters = (objects.functions, objects.operators, objects.types)
-    oids = tuple(effects.array_literal(sorted(group)) for group in parameters)
-    rows = _rows(run([Step(effects.LOOKUP_SQL, oids, describe=True)]))
-    functions = [_function(row) for row in rows if row[0]]
-    if not objects.functions <= {function.oid for function in functions}:
-        raise StatementRefusedError("A function of this statement has just been dropped.")
-    return functions, [row[-1] for row in rows if not row[0]]
-
-
-def _behind_relations(objects: Objects, run: Run) -> _Behind:
-    oids = tuple(effects.array_literal(sorted(g)) for g in (objects.relations, objects.types))
-    rows = _rows(run([Step(effects.BEHIND_RELATIONS_SQL, oids, describe=True)]))
-    called = Objects(functions=frozenset(int(oid) for oid, *_ in rows if oid))
-    for *_, executed in rows:
-        called |= effects.objects_in(executed)
-    return _Behind(
-        called,
-        [program for _, program, *_ in rows if program],
-        [planned for *_, planned, _ in rows if planned],
-    )
+def _placed(trees: Sequence[str], bodies: Mapping[int, Sequence[str]]) -> set[int]:
+    """Those of `bodies` that the trees, or bodies in them, call by name."""
+    placed: set[int] = set()
+    pending = list(trees)
+    while pending:
+        called = effects.objects_in(pending.pop()).functions & bodies.keys()
+        pending += [tree for oid in called - placed for tree in bodies[oid]]
+        placed |= called
+    return placed
 
 
 def _credential(trees: Sequence[str], objects: Objects, own: _Own, run: Run) -> Credential | None:
-    """A column with credentials that the statement reads."""
+    """A column with credentials that the trees read."""
     if objects.relations.isdisjoint(credential.relation for credential in own.credentials):
         return None
     reads = frozenset(read for tree in trees for read in columns_read(tree))
     credential = credentials.read_by(reads, own.credentials)
     if credential is None or not credential.sampled:
         return credential
-    return credential if _rows(run([Step(credentials.SAMPLED_SQL, describe=True)])) else None
-
-
-def _function(row: tuple[str, ...]) -> Function:
-    oid, schema, name, signature, volatility, parallel, language, extension, superusers, _ = row
-    return Function(
-        int(oid),
-        schema,
-        name,
-        signature,
-        volatility,
-        parallel,
-        language,
-        extension,
-        of_superusers=superusers == "t",
-    )
-
-
-def _rows(outcome: Outcome, step: int = 0) -> list[tuple[str, ...]]:
-    """The rows of a step as text, NULL as ""; refuses to judge by half an answer."""
-    if outcome.failure is not None or step >= len(outcome.replies) or outcome.replies[step].cut:
-        raise StatementRefusedError(
-            "PostgreSQL could not say what this statement would call, so it was not run."
-        )
-    return [
-        tuple("" if value is None else value.decode(errors="replace") for value in row)
-        for row in outcome.replies[step].rows
-    ]
+    return credential if rows_of(run([Step(credentials.SAMPLED_SQL, describe=True)])) else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
+from pgmcp.gate import bodies
 from pgmcp.gate.judge import Judge, StateChangedError, Verdict
 from pgmcp.gate.state import ALTERED, same_state
 from pgmcp.gate.trees import RESTORE_PATH
@@ -166,6 +167,7 @@ class Transactions:
         if not verdict.reads_relations:  # there is no lock to wait for
             return [READ_ONLY, *reading.bound, check, reading.opened, *reading.fetched]
         locks = [Step(reading.text, execute=False)] if verdict.rewritten else []
+        locks += map(bodies.lock, verdict.bodies)
         check = Step(_STATE_AND_NO_LOCK, (verdict.state,))
         opening = (READ_ONLY, Step(_SETTINGS, limits))
         return [*opening, *locks, *reading.bound, check, *self._ran(connection, reading)]

@@ -15,12 +15,10 @@ from pgmcp.postgres.messages import Reply, Step
 RESTORE_PATH = "pg_catalog.set_config('search_path', NULL, true)"
 """An expression that goes back to the search_path that the session began with."""
 # The printed tree also goes to the server's log, unless the role may raise log_min_messages.
-_SHOW = (
-    f"SELECT {RESTORE_PATH},"
-    " pg_catalog.set_config('debug_pretty_print', 'off', true),"
+_SHOWN_SETTINGS = (
+    "pg_catalog.set_config('debug_pretty_print', 'off', true),"
     " pg_catalog.set_config('client_min_messages', 'log', true),"
-    " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END,"
-    " pg_catalog.set_config('debug_print_rewritten', 'on', true)"
+    " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END"
 )
 _MAY_HUSH = {
     True: "pg_catalog.has_parameter_privilege('log_min_messages', 'SET')",
@@ -29,11 +27,12 @@ _MAY_HUSH = {
 _PARAMETER_PRIVILEGES_SINCE = 15
 # It is printed as well: a SET has a short tree.
 _HIDE = Step("SET LOCAL debug_print_rewritten = off")
-_QUIET = Step(
-    "SELECT pg_catalog.set_config('client_min_messages', 'notice', true),"
+QUIET = (
+    "pg_catalog.set_config('client_min_messages', 'notice', true),"
     " pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
 )
-HIDE = (_HIDE, _QUIET)
+"""Expressions, two, that go back to the settings with which the judge asks."""
+HIDE = (_HIDE, Step(f"SELECT {QUIET}"))
 """From here on no tree is shown, and what is asked is the judge's."""
 _BOUND = re.compile(r":query\s+(\{QUERY.*\})\}\s+:resultRelation", re.DOTALL)
 
@@ -41,7 +40,16 @@ _BOUND = re.compile(r":query\s+(\{QUERY.*\})\}\s+:resultRelation", re.DOTALL)
 def show(server_major: int) -> Step:
     """From here on each statement that is analysed, with the session's search_path, has its tree
     in the notices of its reply."""
-    return Step(_SHOW.format(may_hush=_MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]))
+    return Step(
+        f"SELECT {RESTORE_PATH}, {shown_settings(server_major)},"
+        " pg_catalog.set_config('debug_print_rewritten', 'on', true)"
+    )
+
+
+def shown_settings(server_major: int) -> str:
+    """Expressions that set how trees are shown, but do not have them shown yet."""
+    may_hush = _MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]
+    return _SHOWN_SETTINGS.format(may_hush=may_hush)
 
 
 def bound(reply: Reply) -> list[str]:

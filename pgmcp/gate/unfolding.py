@@ -9,7 +9,10 @@ The rule: a subquery that may be pulled up counts as if it were. Pure functions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pgmcp.gate.column_sources import ColumnSources
+from pgmcp.gate.inlining import bodies_of
 from pgmcp.gate.nodes import Node
 
 MAX_EXPRESSIONS = 400_000
@@ -28,47 +31,62 @@ _NEVER_MATERIALIZED = 2
 def inlined(columns: ColumnSources) -> int:
     """How many parts a tree has with each NOT MATERIALIZED part of WITH where it is named;
     just over the maximum for any more."""
-    sizes: dict[int, int] = {}
+    inlining = _Inlining(columns)
+    queries = [node for node in columns.nodes if node.tag == "QUERY"]
+    return max((inlining.size(query, 0) for query in queries), default=0)
 
-    def size(query: Node, level: int) -> int:
+
+class _Inlining:
+    def __init__(self, columns: ColumnSources) -> None:
+        self._columns = columns
+        self._sizes: dict[int, int] = {}
+
+    def size(self, query: Node, level: int) -> int:
+        """The parts of a query, `level` levels down."""
         if level > _MAX_LEVELS:
             return MAX_EXPRESSIONS + 1
         key = id(query)
-        if key not in sizes:
-            sizes[key] = 0  # what refers to itself is recursive, and not inlined
-            sizes[key] = min(walk(query, level), MAX_EXPRESSIONS + 1)
-        return sizes[key]
+        if key not in self._sizes:
+            self._sizes[key] = 0  # what refers to itself is recursive, and not inlined
+            self._sizes[key] = min(self._walk(query, level), MAX_EXPRESSIONS + 1)
+        return self._sizes[key]
 
-    def walk(query: Node, level: int) -> int:
+    def _walk(self, query: Node, level: int) -> int:
         total = 0
         pending: list[object] = list(query.fields.values())
         while pending and total <= MAX_EXPRESSIONS:
             item = pending.pop()
             if isinstance(item, list):
                 pending += item
+            elif isinstance(item, Node) and item.tag == "QUERY":
+                total += 1 + self.size(item, level + 1)
             elif isinstance(item, Node):
-                total += 1
-                if item.tag == "QUERY":
-                    total += size(item, level + 1)
-                    continue
-                if item.tag == "RANGETBLENTRY":
-                    for cte in columns.ctes(item, query):
-                        if cte.number("ctematerialized") == _NEVER_MATERIALIZED:
-                            total += sum(size(q, level + 1) for q in cte.children("ctequery"))
+                total += 1 + self._named(item, query, level)
                 pending += item.fields.values()
         return total
 
-    queries = [node for node in columns.nodes if node.tag == "QUERY"]
-    return max((size(query, 0) for query in queries), default=0)
+    def _named(self, entry: Node, query: Node, level: int) -> int:
+        """The parts of WITH that an entry of the query's range table puts in its place."""
+        if entry.tag != "RANGETBLENTRY":
+            return 0
+        return sum(
+            self.size(part, level + 1)
+            for cte in self._columns.ctes(entry, query)
+            if cte.number("ctematerialized") == _NEVER_MATERIALIZED
+            for part in cte.children("ctequery")
+        )
 
 
-def unfolded(tree: list[object]) -> int:
+def unfolded(tree: list[object], columns: ColumnSources) -> int:
     """How many expressions a parsed tree makes, unfolded; just over the maximum for any more."""
-    return _Statement().size(tree, None, 0)
+    return _Statement(columns.arguments).size(tree, None, 0)
 
 
 class _Statement:
-    def __init__(self) -> None:
+    def __init__(self, arguments: Mapping[int, Node]) -> None:
+        self._arguments = arguments
+        self._places: dict[int, Node | None] = {}  # the queries in which the arguments stand
+        self._argument_sizes: dict[int, int] = {}
         self._columns: dict[tuple[int, int, int], int] = {}
         self._parents: dict[int, Node | None] = {}
 
@@ -90,8 +108,32 @@ class _Statement:
                     number, column = item.number("varno"), item.number("varattno")
                     total += self._column(source, number, column, level + 1)
                     continue
+                elif item.tag == "PARAM":
+                    total += self._argument(item, level + 1)
+                    continue
+                elif bodies_of(item):
+                    self._enter(item, inside)
                 pending += [(value, inside) for value in item.fields.values()]
         return total
+
+    def _enter(self, call: Node, query: Node | None) -> None:
+        """Keep where a call of a function in SQL stands, for its arguments and its bodies."""
+        for argument in call.children("args"):
+            self._places[id(argument)] = query
+        for body in bodies_of(call):
+            self._parents[id(body)] = query
+
+    def _argument(self, param: Node, level: int) -> int:
+        argument = self._arguments.get(id(param))
+        if argument is None:
+            return 0
+        if level > _MAX_LEVELS:
+            return MAX_EXPRESSIONS + 1
+        key = id(argument)
+        if key not in self._argument_sizes:
+            size = self.size(argument, self._places.get(key), level)
+            self._argument_sizes[key] = min(size, MAX_EXPRESSIONS + 1)
+        return self._argument_sizes[key]
 
     def _above(self, query: Node | None, levels: int) -> Node | None:
         for _ in range(levels):
@@ -117,19 +159,25 @@ class _Statement:
             items = entry.children(name)
             chosen = items[column - 1 : column] if column else items
             total += self.size(list(chosen), query, level)
+        for function in entry.children("functions"):
+            for call in function.children("funcexpr"):
+                self._enter(call, query)
         for subquery, parent in self._subqueries(entry, query):
             self._parents.setdefault(id(subquery), parent)
             total += self._output(subquery, column, level)
         return min(total, MAX_EXPRESSIONS + 1)
 
     def _subqueries(self, entry: Node, query: Node) -> list[tuple[Node, Node]]:
-        found = [(subquery, query) for subquery in entry.children("subquery")]
+        subqueries = [(subquery, query) for subquery in entry.children("subquery")]
+        for function in entry.children("functions"):
+            for call in function.children("funcexpr"):
+                subqueries += [(body, query) for body in bodies_of(call)]
         if "ctename" in entry.fields:
             definer = self._above(query, entry.number("ctelevelsup"))
             for cte in definer.children("cteList") if definer is not None else []:
                 if cte.fields.get("ctename") == entry.fields["ctename"] and definer is not None:
-                    found += [(subquery, definer) for subquery in cte.children("ctequery")]
-        return found
+                    subqueries += [(part, definer) for part in cte.children("ctequery")]
+        return subqueries
 
     def _output(self, subquery: Node, column: int, level: int) -> int:
         """The expressions of a subquery's output column, 0 for all; 0 if it stays a subquery."""

@@ -1,0 +1,334 @@
+"""What a statement calls, and what that calls in turn, judged until nothing new comes.
+
+The rule: whatever may run is looked up, wherever it is named: in the statement, in a view, in a
+function's body or the default of its argument, in a domain's check, in what is kept with a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pgmcp.errors import StatementRefusedError
+from pgmcp.gate import bodies, effects, expansion, growth, inlining, kept, lookups, origins
+from pgmcp.gate.bodies import Details, SqlBody
+from pgmcp.gate.effects import Function, Objection, Objects
+from pgmcp.postgres.messages import Outcome, Step
+
+_MAX_ROUNDS = 12  # of functions that call functions, and domains whose checks use other domains
+_MAX_BODIES = 200
+
+Run = Callable[[Sequence[Step]], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tree that may run: `where` it stands, "" for the statement itself with its views, and the
+    search_path in effect there, None for the session's."""
+
+    tree: str
+    where: str = ""
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What reading relations calls, the programs it runs, and the trees that the planner reads."""
+
+    objects: Objects
+    programs: list[str]
+    planned: list[str]
+
+
+class Calls:
+    """The calls of one statement. `refused` are the built-in functions that may not be called,
+    `trusted` the `schema.function` names that the operator vouches for."""
+
+    def __init__(
+        self,
+        run: Run,
+        server_major: int,
+        trusted: Collection[str],
+        refused: Mapping[int, str],
+        *,
+        behind_relations: bool,
+    ) -> None:
+        self.bodies: dict[SqlBody, list[str]] = {}
+        """The functions in SQL that may run, and the trees of each."""
+        self.all_objects = Objects()
+        """All that is named anywhere."""
+        self._run = run
+        self._server_major = server_major
+        self._trusted = trusted
+        self._refused = refused
+        self._behind_relations = behind_relations
+        self._parts: list[Part] = []
+        self._paths: dict[int, set[str | None]] = {}  # of functions that parts name
+        self._via: dict[int, str] = {}
+        self._results = Objects()  # what makes the results of functions in SQL
+
+    def objection(self, parts: Sequence[Part], objects: Objects) -> Objection | None:
+        """Why something may not be called, None when all may."""
+        fresh = objects
+        for _ in range(_MAX_ROUNDS):
+            self._add(parts)
+            fresh |= self._named(parts) | self._results
+            if self._behind_relations and fresh.relations - self.all_objects.relations:
+                behind = _behind_relations(fresh, self._run)
+                if behind.programs:
+                    return Objection(f"reading {behind.programs[0]} runs a program on the server")
+                fresh |= behind.objects | self._planned(behind.planned)
+            if (problem := self._builtin_objection(fresh)) is not None:
+                return problem
+            asked, before = fresh.of_users(), self.all_objects
+            self.all_objects |= fresh
+            if asked | before == before:
+                return None
+            functions, parts = self._look_up(asked)
+            problem = self._multiplying_objection(functions) or self._own_objection(functions)
+            if problem is not None:
+                return problem
+            shown = self._show(functions)
+            if isinstance(shown, Objection):
+                return shown
+            parts = [*parts, *shown]
+            fresh = Objects(functions=frozenset(function.oid for function in functions))
+        return Objection("the functions and domains it uses are nested too deeply to be judged")
+
+    def _add(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self._parts.append(part)
+            for oid in effects.objects_in(part.tree).functions:
+                self._paths.setdefault(oid, set()).add(part.path)
+
+    def _named(self, parts: Sequence[Part]) -> Objects:
+        named = Objects()
+        for part in parts:
+            if part.where:  # the statement's own objects are known
+                named |= effects.objects_in(part.tree)
+        return named
+
+    def _builtin_objection(self, objects: Objects) -> Objection | None:
+        for oid in sorted(objects.functions & self._refused.keys()):
+            signature = self._refused[oid]
+            return self._refusal(
+                oid,
+                signature,
+                f"pg_catalog.{signature.partition('(')[0].removeprefix('pg_catalog.')}",
+                "it has effects, or reaches beyond this read",
+            )
+        return None
+
+    def _own_objection(self, functions: Iterable[Function]) -> Objection | None:
+        """Why functions that are neither PostgreSQL's own nor in SQL may not run."""
+        for function in functions:
+            if function.oid < effects.FIRST_USER_OID or self._is_trusted(function):
+                continue
+            problem = None if function.in_sql else effects.objection(function)
+            if problem is not None:
+                return self._refused_function(function, problem)
+        return None
+
+    def _multiplying_objection(self, functions: Iterable[Function]) -> Objection | None:
+        multiplying = {
+            function.oid
+            for function in functions
+            if (function.extension, function.name) in effects.MULTIPLYING_OF_EXTENSIONS
+        }
+        for part in self._parts if multiplying else ():
+            if too_long := growth.multiplied(part.tree, multiplying):
+                return Objection(too_long)
+        return None
+
+    def _planned(self, trees: Sequence[str]) -> Objects:
+        """What the planner may run of the expressions that are kept with the tables."""
+        called = Objects()
+        for tree in trees:
+            called |= effects.objects_in(tree)
+        of_users = called.of_users().functions
+        if not of_users:
+            return Objects()
+        folded = kept.foldable(trees, of_users)
+        runs = {
+            function.oid
+            for function in _functions(Objects(functions=of_users), self._run)[0]
+            if function.in_sql or (function.volatility == "i" and function.oid in folded)
+        }
+        for oid in runs:
+            self._via.setdefault(oid, "an index, statistics, a key or a constraint of a table")
+        return Objects(functions=frozenset(runs))
+
+    def _look_up(self, objects: Objects) -> tuple[list[Function], list[Part]]:
+        """The functions behind the objects, and the trees that may run with them."""
+        functions, checks = _functions(objects, self._run)
+        for function in functions:
+            if function.via:
+                self._via.setdefault(function.oid, function.via)
+        parts = [Part(tree, f"the domain {domain}") for domain, tree in checks]
+        parts += [
+            Part(function.defaults, f"the default of an argument of {function.signature}")
+            for function in functions
+            if function.defaults
+        ]
+        return functions, parts
+
+    # -- functions in SQL --------------------------------------------------------------------------
+
+    def _show(self, functions: Iterable[Function]) -> list[Part] | Objection:
+        """The bodies of those in SQL, which are kept."""
+        in_sql = {f.oid: f for f in functions if f.in_sql and not self._is_trusted(f)}
+        if not in_sql:
+            return []
+        asked = self._run([bodies.details(sorted(in_sql))])
+        parts: list[Part] = []
+        for oid, details in bodies.read_details(rows_of(asked)).items():
+            function = in_sql[oid]
+            for path in self._paths_of(oid, details):
+                if len(self.bodies) >= _MAX_BODIES:
+                    return Objection(f"it uses more than {_MAX_BODIES} functions in SQL")
+                trees = self._body(SqlBody(oid, path), function, details)
+                if isinstance(trees, Objection):
+                    return trees
+                parts += trees
+        return parts
+
+    def _paths_of(self, oid: int, details: Details) -> set[str | None]:
+        if details.path is not None:
+            return {details.path}
+        # Whoever calls it without a name may do so from anywhere.
+        everywhere = {part.path for part in self._parts}
+        return {None} if details.has_tree else self._paths.get(oid, everywhere)
+
+    def _body(self, body: SqlBody, function: Function, details: Details) -> list[Part] | Objection:
+        if (problem := details.objection()) is not None:
+            return self._refused_function(function, problem)
+        if not details.has_tree and (problem := expansion.objection(details.source)) is not None:
+            return self._refused_function(function, problem)
+        outcome = self._run([bodies.show(body, self._server_major)])
+        if outcome.failure is not None:
+            return self._refused_function(
+                function, f"PostgreSQL cannot analyse its body: {outcome.failure.server.message}"
+            )
+        reply = outcome.replies[0]
+        trees = bodies.shown(reply)
+        if not trees:
+            return self._refused_function(
+                function, "its body is not known before it is called (its types are polymorphic)"
+            )
+        if not all(map(bodies.reads_only, trees)):
+            return self._refused_function(function, "its body has more than SELECT")
+        if max(map(len, trees)) > inlining.MAX_BYTES:
+            return self._refused_function(function, "its body is too long to be judged")
+        if details.lasting and not details.has_tree:
+            path = self._run([bodies.open_path(bodies.schemas(reply))])
+            if rows_of(path) != [("f",)]:
+                return self._refused_function(
+                    function,
+                    "its body is a string, in which others could give a name another meaning while"
+                    " it is called, and the role of this server could do what outlasts a"
+                    " transaction (with BEGIN ATOMIC, or a role that can only read, it may run)",
+                )
+        self.bodies[body] = trees
+        where = f"the function {function.signature}"
+        parts = [Part(tree, where, body.path) for tree in trees]
+        self._note_results(parts, details, function)
+        return parts
+
+    def _note_results(self, parts: Sequence[Part], details: Details, function: Function) -> None:
+        """Keep what makes results of the last statement's columns, which stands in no tree."""
+        sources = {oid for part in parts for oid in effects.objects_in(part.tree).types}
+        self._results |= Objects(
+            functions=frozenset(cast for source, cast in details.casts if source in sources),
+            types=details.result_types,
+        )
+        for _, cast in details.casts:
+            self._via.setdefault(cast, f"the result of {function.signature}")
+
+    # -- what to say -------------------------------------------------------------------------------
+
+    def _is_trusted(self, function: Function) -> bool:
+        return f"{function.schema}.{function.name}" in self._trusted
+
+    def _refused_function(self, function: Function, problem: str) -> Objection:
+        name = f"{function.schema}.{function.name}"
+        return self._refusal(function.oid, function.signature, name, problem)
+
+    def _refusal(self, oid: int, signature: str, name: str, problem: str) -> Objection:
+        caller = self._caller(oid)
+        called = f"{signature}, which {caller} calls" if caller else signature
+        return effects.refused((name,), f"{called}: {problem}")
+
+    def _caller(self, oid: int) -> str:
+        """Who calls a function, in words; "" where the statement itself does so, by its name."""
+        for part in self._parts:
+            for place in origins.places(part.tree, oid):
+                operator = self._name(lookups.OPERATOR_SQL, place.operator, "the operator")
+                inside = (
+                    self._name(lookups.RELATION_SQL, place.view, "the view")
+                    or self._name(lookups.POLICIES_SQL, place.policy_of, "the policy")
+                    or part.where
+                )
+                return " in ".join(filter(None, (operator, inside)))
+        return self._via.get(oid, "")
+
+    def _name(self, question: str, oid: int, what: str) -> str:
+        """What an object is called; only its kind where that cannot be asked any more."""
+        if not oid:
+            return ""
+        outcome = self._run([Step(question, (str(oid),), describe=True)])
+        return what if outcome.failure is not None else f"{what} {rows_of(outcome)[0][0]}"
+
+
+def _functions(objects: Objects, run: Run) -> tuple[list[Function], list[tuple[str, str]]]:
+    """The functions behind the objects; the domains with checks, and the trees of these."""
+    parameters = (objects.functions, objects.operators, objects.types)
+    oids = tuple(lookups.array_literal(sorted(group)) for group in parameters)
+    rows = rows_of(run([Step(lookups.LOOKUP_SQL, oids, describe=True)]))
+    functions = [_function(row) for row in rows if row[0]]
+    if not objects.functions <= {function.oid for function in functions}:
+        raise StatementRefusedError("A function of this statement has just been dropped.")
+    return functions, [(row[-2], row[-1]) for row in rows if not row[0]]
+
+
+def _behind_relations(objects: Objects, run: Run) -> _Behind:
+    oids = tuple(lookups.array_literal(sorted(g)) for g in (objects.relations, objects.types))
+    rows = rows_of(run([Step(lookups.BEHIND_RELATIONS_SQL, oids, describe=True)]))
+    called = Objects(functions=frozenset(int(oid) for oid, *_ in rows if oid))
+    for *_, executed in rows:
+        called |= effects.objects_in(executed)
+    return _Behind(
+        called,
+        [program for _, program, *_ in rows if program],
+        [planned for *_, planned, _ in rows if planned],
+    )
+
+
+def _function(row: tuple[str, ...]) -> Function:
+    oid, schema, name, signature, volatility, parallel, language, extension, *others = row
+    superusers, kind, defaults, via, *_ = others
+    return Function(
+        int(oid),
+        schema,
+        name,
+        signature,
+        volatility,
+        parallel,
+        language,
+        extension,
+        of_superusers=superusers == "t",
+        kind=kind,
+        defaults=defaults,
+        via=via,
+    )
+
+
+def rows_of(outcome: Outcome, step: int = 0) -> list[tuple[str, ...]]:
+    """The rows of a step as text, NULL as ""; refuses to judge by half an answer."""
+    if outcome.failure is not None or step >= len(outcome.replies) or outcome.replies[step].cut:
+        raise StatementRefusedError(
+            "PostgreSQL could not say what this statement would call, so it was not run."
+        )
+    return [
+        tuple("" if value is None else value.decode(errors="replace") for value in row)
+        for row in outcome.replies[step].rows
+    ]
