@@ -56,7 +56,7 @@ class App:
             config.databases,
             require_safe_role,
             max_connections_total=config.max_connections_total,
-            on_found=lambda host, addresses: self.outbound.found(host, addresses),
+            on_resolved=lambda host, addresses: self.outbound.allow(host, addresses),
         )
         notify = handed.notifier.path
         self.outbound = Outbound(
@@ -85,7 +85,7 @@ class App:
             return None
         from pgmcp.llm.client import ModelEndpoint
 
-        return ModelEndpoint(config.llm, on_found=self.outbound.found, log_words=config.log.sql)
+        return ModelEndpoint(config.llm, on_resolved=self.outbound.allow, log_words=config.log.sql)
 
     def _reachable(self) -> Iterable[Host]:
         """Where this process may connect to now."""

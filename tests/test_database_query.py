@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pgmcp.calls.call import Call
+from pgmcp.calls.trail import Trail
 from pgmcp.errors import (
     CallEndedError,
     StatementError,
@@ -26,12 +27,14 @@ def open_database(postgres: Server, database: str) -> Iterator[Open]:
     """The test's database for one call; keywords change its settings."""
     made: list[DatabaseSet] = []
 
-    def one(seconds: float = 30.0, **changes: object) -> ReadOnlyDatabase:
+    def make(
+        seconds: float = 30.0, trail: Trail | None = None, **changes: object
+    ) -> ReadOnlyDatabase:
         if changes or not made:
             made.append(open_databases([settings_for(postgres, database, **changes)]))
-        return made[-1].database("owner", "main", Call(seconds))
+        return made[-1].database("owner", "main", Call(seconds), trail)
 
-    yield one
+    yield make
     for databases in made:
         databases.pools.close(2.0)
 
@@ -207,3 +210,47 @@ def test_no_transaction_stays_open_between_calls(
         )
 
     assert eventually(lambda: states() == "idle")
+
+
+@pytest.mark.parametrize(
+    ("run", "statement", "rows"),
+    [
+        (lambda d: d.query("select generate_series(1, 5)", max_rows=3), "select generate_", 3),
+        (lambda d: d.show("show port"), "show port", 1),
+        (lambda d: d.explain("costs off", "select 1"), "select 1", 1),
+    ],
+    ids=["query", "show", "explain"],
+)
+def test_the_trail_is_told_of_a_callers_statement_and_of_the_rows_that_went_back(
+    open_database: Open, run: Callable[[ReadOnlyDatabase], object], statement: str, rows: int
+) -> None:
+    trail = Trail()
+    run(open_database(trail=trail))
+    assert [text[: len(statement)] for text in trail.statements] == [statement]
+    assert trail.rows == rows
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda d: d.query("delete from pg_class", max_rows=3),
+        lambda d: d.show("reset all"),
+        lambda d: d.explain("", "drop table t"),
+    ],
+    ids=["query", "show", "explain"],
+)
+def test_the_trail_is_told_of_a_statement_that_is_refused(
+    open_database: Open, run: Callable[[ReadOnlyDatabase], object]
+) -> None:
+    trail = Trail()
+    with pytest.raises(StatementRefusedError):
+        run(open_database(trail=trail))
+    assert (len(trail.statements), trail.rows) == (1, None)
+
+
+def test_the_trail_is_not_told_of_look_ups_in_the_catalogue(open_database: Open) -> None:
+    trail = Trail()
+    database = open_database(trail=trail)
+    database.fetch("select 1")
+    database.catalogue()
+    assert (trail.statements, trail.rows) == ([], None)

@@ -91,10 +91,12 @@ def test_it_says_where_it_is_before_it_connects() -> None:
     found: list[object] = []
     with model_server(answering(SQL)) as server:
         config = Llm("ollama", "m", Url(False, Host("127.0.0.1", server.port), ""))
-        model = ModelEndpoint(config, on_found=lambda host, places: found.append((host, *places)))
+        model = ModelEndpoint(
+            config, on_resolved=lambda host, places: found.extend([host, *places])
+        )
         with pytest.raises(ModelError):  # it asked in ollama's way, and is answered in openai's
             ask(model)
-    assert found == [(model.host, ("127.0.0.1", server.port))]
+    assert found == [model.host, ("127.0.0.1", server.port)]
     assert model.name == "ollama m"
 
 

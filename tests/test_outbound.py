@@ -33,7 +33,7 @@ def test_a_host_may_be_reached_where_it_was_found_and_on_its_port_only() -> None
     outbound = Outbound(lambda: [DATABASE])
     with pytest.raises(OutboundRefusedError):
         connect(outbound, ("192.0.2.7", 5432))
-    outbound.found(DATABASE, [("192.0.2.7", 5432), ("2001:db8:0::7", 5432, 0, 0)])
+    outbound.allow(DATABASE, [("192.0.2.7", 5432), ("2001:db8:0::7", 5432, 0, 0)])
     connect(outbound, ("192.0.2.7", 5432))
     connect(outbound, ("2001:db8::7", 5432, 0, 0))
     for address in (("192.0.2.7", 80), ("192.0.2.8", 5432), ("db.example", 5432), (1, 2), ()):
@@ -64,7 +64,7 @@ def test_only_configured_names_are_looked_up() -> None:
 def test_what_is_not_configured_any_more_is_forgotten() -> None:
     hosts = [DATABASE]
     outbound = Outbound(lambda: hosts)
-    outbound.found(DATABASE, [("192.0.2.7", 5432)])
+    outbound.allow(DATABASE, [("192.0.2.7", 5432)])
     connect(outbound, ("192.0.2.7", 5432))
     hosts.clear()
     for _ in range(2):
@@ -78,7 +78,7 @@ def test_where_a_host_was_lately_stays_allowed_and_no_more(
 ) -> None:
     outbound = Outbound(lambda: [DATABASE])
     for number in range(100):
-        outbound.found(DATABASE, [(f"192.0.2.{number}", 5432)])
+        outbound.allow(DATABASE, [(f"192.0.2.{number}", 5432)])
     connect(outbound, ("192.0.2.99", 5432))
     connect(outbound, ("192.0.2.40", 5432))
     with pytest.raises(OutboundRefusedError):

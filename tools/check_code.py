@@ -94,7 +94,8 @@ def shrunk(faults: Faults, exemptions: Faults) -> str:
     )
     lines = [_HEADER]
     for section, names in (("functions", kept.functions), ("classes", kept.classes)):
-        lines += [f"{section} = [", *(f'    "{name}",' for name in names), "]", ""]
+        listed = "".join(f'\n    "{name}",' for name in names)
+        lines += [f"{section} = [{listed}\n]" if names else f"{section} = []", ""]
     lines += ["[names]", *(f'"{path}" = {count}' for path, count in kept.names.items())]
     return "\n".join(lines) + "\n"
 

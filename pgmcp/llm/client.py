@@ -43,7 +43,7 @@ _REFUSALS = {
     529: ("is overloaded", _LATER),
 }
 
-Found = Callable[[Host, Sequence[Any]], object]
+OnResolved = Callable[[Host, Sequence[Any]], object]
 
 _log = logging.getLogger("pgmcp.llm")
 
@@ -51,20 +51,20 @@ _log = logging.getLogger("pgmcp.llm")
 class ModelEndpoint:
     """The configured model. For any number of threads.
 
-    `on_found` is told where the host is before it is connected to, as `db.pools` tells.
+    `on_resolved` is told where the host is before it is connected to, as `pool.pools` tells.
     """
 
     def __init__(
         self,
         config: Llm,
         *,
-        on_found: Found = lambda _host, _addresses: None,
+        on_resolved: OnResolved = lambda _host, _addresses: None,
         log_words: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._log_words = log_words
-        self._on_found = on_found
+        self._on_resolved = on_resolved
         self._clock = clock
         self._turns = Turns(config.max_concurrent)
 
@@ -137,7 +137,7 @@ class ModelEndpoint:
             places = server_addresses(self.host, until - self._clock())
         except UnreachableError as error:
             raise _unreachable(str(error)) from None
-        self._on_found(self.host, [place.address for place in places])
+        self._on_resolved(self.host, [place.address for place in places])
         for number, place in enumerate(places):
             last = number == len(places) - 1
             with (

@@ -52,7 +52,7 @@ class Outbound:
         self._hosts = hosts
         self._fixed = frozenset(fixed)
         self._names = frozenset(names)
-        self._found: dict[Host, OrderedDict[tuple[str, int], None]] = {}
+        self._resolved: dict[Host, OrderedDict[tuple[str, int], None]] = {}
         self._checks: Mapping[str, Callable[[tuple[Any, ...]], None]] = {
             "socket.connect": lambda args: self._check_address(args[1]),
             "socket.sendto": lambda args: self._check_address(args[1]),
@@ -75,9 +75,9 @@ class Outbound:
         if check is not None:
             check(args)
 
-    def found(self, host: Host, addresses: Iterable[Any]) -> None:
-        """Take note of where a host is, before it is connected to: the resolver's answer."""
-        known = self._found.setdefault(host, OrderedDict())
+    def allow(self, host: Host, addresses: Iterable[Any]) -> None:
+        """Let a configured host be reached at these addresses, which the resolver gave for it."""
+        known = self._resolved.setdefault(host, OrderedDict())
         for address in addresses:
             if isinstance(address, tuple):
                 known[_ip(address[0]), address[1]] = None
@@ -112,9 +112,9 @@ class Outbound:
             return False  # a family that no database speaks
         place = (_ip(address[0]), address[1])
         hosts = set(self._hosts())
-        for gone in self._found.keys() - hosts:
-            self._found.pop(gone, None)
-        if any(place in self._found.get(host, ()) for host in hosts):
+        for gone in self._resolved.keys() - hosts:
+            self._resolved.pop(gone, None)
+        if any(place in self._resolved.get(host, ()) for host in hosts):
             return True
         # Windows has no socketpair: Python makes one out of a connection to itself.
         return os.name == "nt" and _is_loopback(place[0])

@@ -21,7 +21,7 @@ from pgmcp.pool.slots import Slots
 
 if TYPE_CHECKING:
     from pgmcp.pool.pool import Pool
-    from pgmcp.postgres.connector import Admit, Connector, Found
+    from pgmcp.postgres.connector import Admit, Connector, OnResolved
 
 CLOSE_SECONDS = 3.0
 """How long an owner's running calls may take to end before their lines are cut."""
@@ -34,26 +34,30 @@ class Source:
     """One configured database, and the way to connect to it, made when it is first asked for."""
 
     def __init__(
-        self, database: DatabaseSettings, admit: Admit, clock: Callable[[], float], on_found: Found
+        self,
+        database: DatabaseSettings,
+        admit: Admit,
+        clock: Callable[[], float],
+        on_resolved: OnResolved,
     ) -> None:
         self.database = database
         self._admit = admit
         self._clock = clock
-        self._on_found = on_found
+        self._on_resolved = on_resolved
 
     @cached_property
     def connector(self) -> Connector:
         """How it is connected to."""
         from pgmcp.postgres.connector import Connector
 
-        return Connector(self.database, self._admit, self._clock, self._on_found)
+        return Connector(self.database, self._admit, self._clock, self._on_resolved)
 
 
 class Pools:
     """Connections for everybody, at most `max_connections_total` at a time, None for no such limit.
 
-    `admit` is asked whether a new connection may be used. `on_found` is told where a host is before
-    it is connected to.
+    `admit` is asked whether a new connection may be used. `on_resolved` is told where a host is
+    before it is connected to.
     """
 
     def __init__(
@@ -63,11 +67,11 @@ class Pools:
         *,
         max_connections_total: int | None = None,
         clock: Callable[[], float] = time.monotonic,
-        on_found: Found = lambda _host, _addresses: None,
+        on_resolved: OnResolved = lambda _host, _addresses: None,
     ) -> None:
         self._admit = admit
         self._clock = clock
-        self._on_found = on_found
+        self._on_resolved = on_resolved
         most = sys.maxsize if max_connections_total is None else max_connections_total
         self._slots = Slots(most, clock)
         self._pools: dict[tuple[str, Source], Pool] = {}
@@ -131,7 +135,7 @@ class Pools:
             connection.close()
 
     def _source(self, database: DatabaseSettings) -> Source:
-        return Source(database, self._admit, self._clock, self._on_found)
+        return Source(database, self._admit, self._clock, self._on_resolved)
 
     def _pool(self, owner: str, source: Source, began: float, key: str) -> Pool:
         """The pool for a call that began at this time with the credential `key`; PoolClosedError

@@ -61,28 +61,28 @@ def server_addresses(host: Host, seconds: float) -> list[ServerAddress]:
 
 
 def _lookup(host: Host, flags: int = 0) -> list[ServerAddress]:
-    found = socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM, flags=flags)
-    return [ServerAddress(family, address, host.host) for family, _, _, _, address in found]
+    addresses = socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM, flags=flags)
+    return [ServerAddress(family, address, host.host) for family, _, _, _, address in addresses]
 
 
 def _lookup_in_time(host: Host, seconds: float) -> list[ServerAddress]:
     """The resolver knows no deadline, so it works in a thread that nobody has to wait for."""
-    found: list[ServerAddress] = []
+    addresses: list[ServerAddress] = []
     reason = "timed out"
 
     def look_up() -> None:
         nonlocal reason
         try:
-            found.extend(_lookup(host))
+            addresses.extend(_lookup(host))
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
 
     thread = threading.Thread(target=look_up, name="pgmcp-resolver", daemon=True)
     thread.start()
     thread.join(seconds)
-    if not found:
+    if not addresses:
         raise UnreachableError(f"could not look up the host name {host.host}: {reason}")
-    return found
+    return addresses
 
 
 def open_wire(server: ServerAddress, clock: Callable[[], float] = time.monotonic) -> Wire:

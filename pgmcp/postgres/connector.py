@@ -60,7 +60,7 @@ _ANSWER_BYTES = 64 * 1024
 _NOT_ENCRYPTED_RIGHT = "28000"  # what pg_hba.conf says when a line should be, or not be, encrypted
 
 
-Found = Callable[[Host, Iterable[SocketAddress]], object]
+OnResolved = Callable[[Host, Iterable[SocketAddress]], object]
 """Told the addresses of a host, before any of them is connected to."""
 
 Admit = Callable[[DatabaseSettings, "Connection", Call], None]
@@ -75,13 +75,13 @@ class Connector:
         database: DatabaseSettings,
         admit: Admit,
         clock: Callable[[], float] = time.monotonic,
-        on_found: Found = lambda _host, _addresses: None,
+        on_resolved: OnResolved = lambda _host, _addresses: None,
     ) -> None:
         self.database = database
         self._admit = admit
         self._tls = TlsSettings(database.ssl)
         self._clock = clock
-        self._on_found = on_found
+        self._on_resolved = on_resolved
 
     def renew(self) -> None:
         """Read the files of certificates again for the next connection."""
@@ -138,7 +138,7 @@ class Connector:
         except UnreachableError as error:
             reasons.append(str(error))
             return []
-        self._on_found(host, [place.address for place in places])
+        self._on_resolved(host, [place.address for place in places])
         return places
 
     def _try_place(

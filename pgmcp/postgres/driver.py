@@ -264,12 +264,12 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         return Outcome(replies, failure)
 
     def _failure(self, body: bytes, step: int, parsing: bool) -> Failure:
-        found = messages.fields(body)
-        server = ServerMessage.of(found)
+        fields = messages.fields(body)
+        server = ServerMessage.of(fields)
         if server.severity in ("FATAL", "PANIC"):
             self.at_work = self.at_work and self.peer is None  # a pooler may be who said it
             raise WireClosedError(f"{server.message} (SQLSTATE {server.sqlstate})")
-        return Failure(server, step, parsing, found.get("R", ""))
+        return Failure(server, step, parsing, fields.get("R", ""))
 
     def _aside(self, kind: int, body: bytes) -> None:
         """Take what a server may say at any time (protocol, "Asynchronous Operations")."""

@@ -167,16 +167,16 @@ def fields(body: bytes) -> dict[str, str]:
 
 def columns(body: bytes) -> tuple[ResultColumn, ...]:
     """A RowDescription's columns."""
-    found = []
+    described = []
     at = 2
     for _ in range(_SHORT.unpack_from(body)[0]):
         end = body.find(b"\0", at)
         if end < 0:
             raise ProtocolError("a column's name that does not end")
         type_oid = _FIELD.unpack_from(body, end + 1)[2]
-        found.append(ResultColumn(body[at:end].decode(errors="replace"), type_oid & 0xFFFFFFFF))
+        described.append(ResultColumn(body[at:end].decode(errors="replace"), type_oid & 0xFFFFFFFF))
         at = end + 1 + _FIELD.size
-    return tuple(found)
+    return tuple(described)
 
 
 def rows(data: bytes, at: int, keep: list[tuple[Value, ...]], budget: int) -> tuple[int, int]:

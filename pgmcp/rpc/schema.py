@@ -122,13 +122,13 @@ def _fields(cls: Any) -> tuple[_Field, ...]:
 @cache
 def _compiled(cls: type[Any]) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls)
-    found = []
+    compiled = []
     for field in dataclasses.fields(cls):
         if "arg" not in field.metadata:
             raise TypeError(f"{cls.__qualname__}.{field.name}: declare it with arg(…)")
         kind, optional = _without_none(hints[field.name])
-        found.append(_Field(field.name, kind, optional, field.default, field.metadata["arg"]))
-    return tuple(found)
+        compiled.append(_Field(field.name, kind, optional, field.default, field.metadata["arg"]))
+    return tuple(compiled)
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:

@@ -39,10 +39,10 @@ def certificates(pem: bytes) -> list[Certificate]:
 
     ValueError when there is none, or one that cannot be read.
     """
-    found = [_certificate(block) for block in _blocks(pem)]
-    if not found:
+    read = [_certificate(block) for block in _blocks(pem)]
+    if not read:
         raise ValueError("no certificate in PEM form")
-    return found
+    return read
 
 
 def _blocks(pem: bytes) -> Iterator[str]:

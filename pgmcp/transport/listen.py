@@ -21,37 +21,37 @@ def listen(address: Address, backlog: int) -> list[socket.socket]:
     if address.host == "":
         return [_every_interface(address, backlog)]
     if address.host == "localhost":
-        first = _one("127.0.0.1", address.port, socket.AF_INET, backlog, address)
+        first = _bound_socket("127.0.0.1", address.port, socket.AF_INET, backlog, address)
         try:
             port = first.getsockname()[1]
-            return [first, _one("::1", port, socket.AF_INET6, backlog, address)]
+            return [first, _bound_socket("::1", port, socket.AF_INET6, backlog, address)]
         except ConfigError:  # no IPv6 here, or the port is taken there
             return [first]
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ConfigError(
             f"cannot listen on {address}: {error}",
             "Give http.address (or -addr) as host:port, with an address of this machine.",
         ) from None
-    family, _, _, _, target = found[0]
-    return [_one(str(target[0]), address.port, family, backlog, address)]
+    family, _, _, _, target = resolved[0]
+    return [_bound_socket(str(target[0]), address.port, family, backlog, address)]
 
 
 def _every_interface(address: Address, backlog: int) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:
-            return _one("::", address.port, socket.AF_INET6, backlog, address, dual=True)
+            return _bound_socket("::", address.port, socket.AF_INET6, backlog, address, dual=True)
         except ConfigError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (
                 errno.EADDRNOTAVAIL,
                 errno.EAFNOSUPPORT,
             ):
                 raise
-    return _one("0.0.0.0", address.port, socket.AF_INET, backlog, address)  # noqa: S104
+    return _bound_socket("0.0.0.0", address.port, socket.AF_INET, backlog, address)  # noqa: S104
 
 
-def _one(
+def _bound_socket(
     host: str,
     port: int,
     family: int,
