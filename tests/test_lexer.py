@@ -18,7 +18,7 @@ from pgmcp.gate.expansion import objection
 from pgmcp.language import prose, tokens
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.llm import prompt
-from pgmcp.sql import lexer
+from pgmcp.sql import lexer, lookalikes
 from pgmcp.sql import text as sql
 
 
@@ -121,6 +121,9 @@ READERS: dict[str, Callable[[str], object]] = {
     "split_explain": sql.split_explain,
     "split_explain in a list": lambda text: sql.split_explain("explain (analyze, " + text),
     "first_word": sql.first_word,
+    "skip_empty": sql.skip_empty,
+    "lookalikes": lookalikes.first,
+    "asks_to_change": prose.asks_to_change,
     "looks_like_sql": prose.looks_like_sql,
     "is_prose": lambda text: prose.is_prose(text, prose.SYNTAX_ERROR, lambda: NO_TABLES),
     "tokenise": tokens.tokenise,

@@ -26,6 +26,20 @@ def test_the_first_word_is_found_behind_space_and_comments(text: str, word: str)
 
 
 @pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("select 1;", "select 1;"),
+        (" /* x */ select ';'", " /* x */ select ';'"),
+        (";select 1", " select 1"),
+        (";;\n-- x\n; select 1", " " * 10 + "select 1"),
+        (";", " "),
+    ],
+)
+def test_empty_statements_in_front_become_blanks(text: str, rest: str) -> None:
+    assert sql.without_empty(text) == rest and len(text) == len(rest)
+
+
+@pytest.mark.parametrize(
     ("text", "options", "rest"),
     [
         ("explain select 1", {}, "select 1"),

@@ -50,16 +50,19 @@ def test_a_result_names_the_database_and_the_sql_before_the_rows(
     )
 
 
-def test_sql_of_several_lines_is_indented_so_that_the_first_empty_line_ends_it(call: Calls) -> None:
-    heading, table, _ = parts(call(TOOL, query="select 1\n\nas\r\n-- x\n one;\n"))
-    assert heading.split("\n")[1:] == [
-        "SQL: select 1",
-        "     ",
-        "     as",
-        "     -- x",
-        "      one;",
-    ]
-    assert table == ["one", "1"]
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 'a\nb' as v",
+        "select 'a\r\n\n  b\r' as v",
+        'select $$\n\n$$\n\nas "v\nw"\r\n-- x\n;',
+        "select 'SQL: x' -- \u00a0",
+    ],
+)
+@pytest.mark.parametrize("tool", [TOOL, execute_explain.TOOL])
+def test_the_statement_is_shown_as_it_was_sent(call: Calls, tool: Tool, statement: str) -> None:
+    heading = f"\nSQL: {statement}\n\n"
+    assert heading in call(tool, query=f" {statement}\n")
 
 
 @pytest.mark.parametrize(
@@ -204,6 +207,88 @@ def test_everything_else_is_refused(call: Calls, postgres: Server, query: str) -
     call.failure(TOOL, query=query)
     assert postgres.psql("select count(*) from numbers", call.database) == "1"
     assert postgres.psql("select to_regclass('u') is null", call.database) == "t"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select 1 2", 'syntax error at or near "2"'),
+        ("SELECT (1", "syntax error at end of input"),
+        ("SELECT 'abc", "unterminated quoted string"),
+        ("SELEC 1", 'syntax error at or near "SELEC"'),
+        ("select 1 +", "syntax error"),
+        ("explain verbose analyze select 1", 'at or near "select"'),
+        ("explain (frobnicate) select 1", "frobnicate"),
+        ("EXPLAIN PLAN FOR select 1", 'at or near "PLAN"'),
+        ("/* open select 1", "unterminated"),
+        *((word, "syntax error at end of input") for word in ("table", "values", "with", "show")),
+        ("table paint x", 'at or near "x"'),
+    ],
+)
+def test_a_slip_gets_the_error_of_postgresql(call: Calls, query: str, said: str) -> None:
+    failure = call.failure(TOOL, query=query)
+    assert failure.startswith("ERROR: ")
+    assert said in failure and "(SQLSTATE 42601)" in failure
+
+
+@pytest.mark.parametrize("before", [";", " ; ;\n", "-- a\n;/* ; */;"])
+@pytest.mark.parametrize("query", ["select n from numbers", "table numbers;;", "show port"])
+def test_empty_statements_in_front_are_none(call: Calls, before: str, query: str) -> None:
+    assert call(TOOL, query=before + query).endswith("\n\n1 row.")
+    failure = call.failure(TOOL, query=f"{before} select nothing from numbers")
+    assert f"Position: {len(before) + 9}" in failure
+    assert "QUERY PLAN" in call(TOOL, query=f"{before} explain select 1")
+
+
+@pytest.mark.parametrize("query", ["", ";", " ; -- nothing", "-- only"])
+def test_a_text_without_a_statement_is_called_so(call: Calls, query: str) -> None:
+    failure = call.failure(TOOL, query=query)
+    assert failure.startswith("There is no statement.") or "arguments.query" in failure
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("select\u00a01", "Character 7 is U+00A0 (no-break space)"),
+        ("\ufeffselect 1", "Character 1 is U+FEFF (zero width no-break space)"),
+        ("select\u200b 1", "Character 7 is U+200B (zero width space)"),
+        ("select 1\u2028", "Character 9 is U+2028 (line separator)"),
+        ("select \u201cn\u201d from numbers", 'write " instead'),
+        ('select "n\u200d" from numbers', "Character 10 is U+200D"),
+        ("select n\uff0c n from numbers", "write , instead"),
+        ("explain select\u00a0n from numbers", "Character 15 is U+00A0"),
+    ],
+)
+def test_characters_that_are_letters_to_postgresql_are_named(
+    call: Calls, query: str, named: str
+) -> None:
+    failure = call.failure(TOOL, query=query)
+    assert failure.startswith("ERROR: ") and named in failure
+
+
+def test_letters_and_what_stands_in_literals_are_not_named(call: Calls) -> None:
+    for query in ("select \u00e4\u0301 from numbers", "select '\u00a0', x /* \u00a0 */"):
+        assert "U+" not in call.failure(TOOL, query=query)
+    assert "1 row." in call(TOOL, query="how many numbers\u00a0are there\u200b?")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Delete all numbers",
+        "delete numbers",
+        "delete the oldest number, please",
+        "please remove all numbers",
+        "update all numbers to 8",
+        "insert a new number",
+        "drop the numbers table",
+        "delete from numbers wher n = 7",
+        "set x",
+    ],
+)
+def test_a_wish_to_change_something_is_refused_as_one(call: Calls, query: str) -> None:
+    failure = call.failure(TOOL, query=query)
+    assert "would change something, and this server only reads" in failure
 
 
 def test_an_error_has_sqlstate_hint_and_the_position_in_the_text_that_was_sent(

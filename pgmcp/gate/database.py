@@ -39,6 +39,7 @@ from pgmcp.gate.transaction import (
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Rows
+from pgmcp.sql import lookalikes
 from pgmcp.sql import text as sql
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ RESTED_SECONDS = 1.0
 """A connection idle for longer may have died without a sign; one used just now has not."""
 
 _SYNTAX_ERROR = "42601"
+# Syntax, and names that are not there: column, table, function, object.
+_MISREAD = frozenset({_SYNTAX_ERROR, "42703", "42P01", "42883", "42704"})
 _READ_ONLY_VIOLATION = "25006"
 _QUERY_CANCELED = "57014"
 _PROTOCOL_VIOLATION = "08P01"
@@ -213,7 +216,7 @@ class ReadOnlyDatabase:
         server = failure.server
         if failure.parsing and server.sqlstate in _GATE_REFUSALS:
             if failure.routine == "exec_parse_message":
-                return StatementRefusedError(f"{sql.ALLOWED}: this text holds several statements.")
+                return _several_statements()
             if steps[failure.step].text.startswith(sql.GATE):
                 return self._gate_refusal(text, failure)
         if server.sqlstate == _READ_ONLY_VIOLATION:
@@ -227,7 +230,7 @@ class ReadOnlyDatabase:
                 "the statement has a parameter such as $1, and nothing gives it a value",
                 "Write the value itself in its place.",
             )
-        return self._statement_error(failure, steps)
+        return self._statement_error(failure, steps, text)
 
     def _gate_refusal(self, text: str, failure: Failure) -> ToolError:
         """Ask PostgreSQL whether the bare text is a statement, which it parses and does not run.
@@ -238,29 +241,38 @@ class ReadOnlyDatabase:
         asked = outcome.failure
         if asked is not None and asked.step < _OPENING_STEPS:
             return self._statement_error(asked, bare)
+        if asked is not None and asked.routine == "exec_parse_message":
+            return _several_statements()
         if asked is not None and asked.server.sqlstate in (_SYNTAX_ERROR, failure.server.sqlstate):
-            return self._statement_error(asked, bare)
-        if not text.strip(" \t\r\n;"):
+            return self._statement_error(asked, bare, text)
+        if sql.skip_empty(text) == len(text):
             return StatementRefusedError(f"There is no statement. {sql.ALLOWED}.")
         return StatementRefusedError(f"{sql.ALLOWED}.", "Nothing was run.")
 
-    def _statement_error(self, failure: Failure, steps: Sequence[Step]) -> ToolError:
-        """PostgreSQL's error, with its position in the caller's text."""
+    def _statement_error(
+        self, failure: Failure, steps: Sequence[Step], text: str = ""
+    ) -> ToolError:
+        """PostgreSQL's error, with its position in the caller's text, where that is given."""
         server = failure.server
         if server.sqlstate == _QUERY_CANCELED and self._call.remaining() < 0.05:
             return CallEndedError("the call ran out of time while PostgreSQL was working on it")
         prefix = steps[failure.step].prefix
         position = server.position - prefix if server.position is not None else None
+        unseen = lookalikes.first(text) if server.sqlstate in _MISREAD else ""
         return StatementError(
             ServerMessage(
                 server.severity,
                 server.sqlstate,
                 server.message,
                 server.detail,
-                server.hint,
+                " ".join(filter(None, (server.hint, unseen))),
                 position if position is not None and position > 0 else None,
             )
         )
+
+
+def _several_statements() -> StatementRefusedError:
+    return StatementRefusedError(f"{sql.ALLOWED}: this text holds several statements.")
 
 
 class _DiedIdleError(Exception):

@@ -14,7 +14,13 @@ from pgmcp.language.explain import explain_declined
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.probe import MAX_ROWS as MAX_PROBE_ROWS
 from pgmcp.language.probe import Probe, near_values, probe_of
-from pgmcp.language.prose import MAX_QUESTION_CHARS, is_prose, looks_like_sql
+from pgmcp.language.prose import (
+    MAX_QUESTION_CHARS,
+    SYNTAX_ERROR,
+    asks_to_change,
+    is_prose,
+    looks_like_sql,
+)
 from pgmcp.language.question import ColumnRef, Declined
 from pgmcp.language.render import MAX_VALUES, to_sql, values_sql
 from pgmcp.language.understand import resolve
@@ -23,10 +29,12 @@ __all__ = [
     "MAX_PROBE_ROWS",
     "MAX_QUESTION_CHARS",
     "MAX_VALUES",
+    "SYNTAX_ERROR",
     "Lexicon",
     "Probe",
     "Refusal",
     "Translated",
+    "asks_to_change",
     "is_prose",
     "looks_like_sql",
     "near_values",

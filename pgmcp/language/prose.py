@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 
@@ -15,6 +16,7 @@ from pgmcp.language import words
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.stemming import stems
 from pgmcp.sql.lexer import lexemes, skip_space
+from pgmcp.sql.lookalikes import UNSEEN
 
 MAX_QUESTION_CHARS = 2_000
 """The longest question in plain language, for the grammar and for a model."""
@@ -34,6 +36,15 @@ _CHANGING = frozenset(
     "insert update delete merge create alter drop truncate copy grant revoke vacuum"
     " set reset".split()
 )
+_ASKS_TO_CHANGE = _CHANGING | frozenset("remove erase purge rename modify".split())
+_POLITE = frozenset(
+    "please kindly now then just can could would will you i we want need like to lets".split()
+)
+_EXPLAINED = frozenset(
+    "select with table values insert update delete merge create declare execute refresh"
+    " analyze analyse verbose".split()
+)
+"""What may follow EXPLAIN."""
 _ENGLISH = frozenset(
     "the an me my our their his her its please who whose whom which that of how many much"
     " every each are was were have has had what there us could would can you your best most"
@@ -48,14 +59,18 @@ _MARKS = re.compile(
 )
 _EMPTY = {"string": "''", "name": "''", "dollar": "$$"}
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
+_BEFORE = re.compile(rf"[;\s{UNSEEN}]*+")
 
 
 def looks_like_sql(text: str) -> bool | None:
     """A first look, at the beginning: False when it cannot be SQL, None when PostgreSQL has to say.
 
-    The comments before a statement are skipped as PostgreSQL does: they nest.
+    The comments before a statement are skipped as PostgreSQL does: they nest. What does not show
+    there is skipped as well: PostgreSQL's error, with its name, says more than a refusal of words.
     """
-    start = skip_space(text)
+    start = _begins(text)
+    if start == len(text):
+        return None
     if text.startswith("(", start) or _first_word(text, start) in _COMMANDS:
         return None
     bare = _bare(text[start : start + MAX_QUESTION_CHARS])
@@ -74,6 +89,7 @@ def is_prose(text: str, sqlstate: str | None, lexicon: Callable[[], Lexicon]) ->
     "select users" does with 42703.
     """
     text = text[:MAX_QUESTION_CHARS]  # by its beginning: `translate` refuses what is longer
+    text = text[_begins(text) :]
     if looks_like_sql(text) is False:
         return True
     bare = _bare(text)
@@ -93,11 +109,22 @@ def is_prose(text: str, sqlstate: str | None, lexicon: Callable[[], Lexicon]) ->
         return any(_is_known(word, lexicon()) for word in rest)
     if sqlstate != SYNTAX_ERROR:
         return False
-    return _reads_as_prose(bare, first, rest)
+    if first not in _COMMANDS and _misspelt(first) == "select":
+        first = "select"
+    return _reads_as_prose(bare, first, rest, lexicon)
 
 
-def _reads_as_prose(bare: str, first: str, rest: list[str]) -> bool:
-    """The verdict on a text that PostgreSQL's grammar refused."""
+def asks_to_change(text: str) -> str:
+    """The word by which a text, SQL or plain language, asks to change something; "" if none."""
+    text = text[:MAX_QUESTION_CHARS]
+    asked = (word.lower() for word in _WORD.findall(text[_begins(text) :]))
+    first = next((word for word in asked if word not in _POLITE), "")
+    return first if first in _ASKS_TO_CHANGE else ""
+
+
+def _reads_as_prose(bare: str, first: str, rest: list[str], lexicon: Callable[[], Lexicon]) -> bool:
+    """The verdict on a text that PostgreSQL's grammar refused: it is plain language only when there
+    is a question in it, which is English or names a table."""
     if bare.startswith("(") or first not in _COMMANDS:
         return False
     if first not in ("show", "fetch") and _MARKS.search(bare):
@@ -107,14 +134,21 @@ def _reads_as_prose(bare: str, first: str, rest: list[str]) -> bool:
     if first == "values" and "(" in bare:
         return False
     english = bool(_ENGLISH & set(rest))
+    if first in ("table", "values") or first in _CHANGING:
+        return english
+    if first == "explain" and (
+        not _EXPLAINED.isdisjoint(rest[:1]) or "select" in rest or re.match(r"\w+\s*\(", bare)
+    ):
+        return False
     if first == "select":
         has_from = "from" in rest or any(_is_from(word) for word in rest)
-        return english or not (has_from or "," in bare)
-    if first in _CHANGING:
-        return english
-    return not (
-        rest and difflib.get_close_matches(rest[0][:_LONGEST_SLIP], _COMMANDS, n=1, cutoff=0.8)
-    )
+        if english or has_from or "," in bare:
+            return english
+    elif not rest or _misspelt(rest[0]):
+        return False
+    if first in ("select", "with", "explain"):
+        return english or any(_is_known(word, lexicon()) for word in rest if not word.isdigit())
+    return True
 
 
 def _is_from(word: str) -> bool:
@@ -126,14 +160,31 @@ def _slip(bare: str, first: str) -> bool:
     """Whether the first word is a misspelt command and the rest looks like SQL."""
     if first in ("selected", "selects", "selection", "updates", "updated"):
         return False
-    if len(first) > _LONGEST_SLIP:
-        return False
-    close = difflib.get_close_matches(first, _COMMANDS, n=1, cutoff=0.8)
+    close = _misspelt(first)
     if not close:
         return False
-    if close == ["select"]:
-        return bool(_MARKS.search(bare)) or " from " in bare.lower()
+    if close == "select":
+        return True
     return bool(re.search(r"\*|::|;\s*\S|\$\d|\bSELECT\b|\bFROM\b|\bINTO\b|\bSET\b", bare))
+
+
+def _misspelt(word: str) -> str:
+    """The command that a word is, or nearly is; "" when it is none."""
+    if len(word) > _LONGEST_SLIP:
+        return ""
+    close = difflib.get_close_matches(word, _COMMANDS, n=1, cutoff=0.8)
+    return close[0] if close else ""
+
+
+def _begins(text: str) -> int:
+    """Where the first word begins: past space, comments, semicolons and what does not show."""
+    at, before = 0, -1
+    while at != before:
+        before = at
+        at = skip_space(text, at)
+        match = _BEFORE.match(text, at)
+        at = match.end() if match else at
+    return at
 
 
 def _is_known(word: str, lexicon: Lexicon) -> bool:
@@ -168,5 +219,7 @@ def _bare(text: str) -> str:
 
 
 def _first_word(text: str, at: int = 0) -> str:
+    """In lower case, and full-width letters as the usual ones."""
     match = _WORD.match(text, at)
-    return match.group().lower() if match else ""
+    word = match.group().lower() if match else ""
+    return word if word.isascii() else unicodedata.normalize("NFKC", word[:_LONGEST_SLIP])

@@ -73,6 +73,20 @@ def encode(text: str, what: str = "the SQL text") -> bytes:
     return data
 
 
+def skip_empty(text: str) -> int:
+    """Where the first statement begins: past space, comments and empty statements."""
+    at = skip_space(text)
+    while text.startswith(";", at):
+        at = skip_space(text, at + 1)
+    return at
+
+
+def without_empty(text: str) -> str:
+    """The text with blanks for the empty statements in front, which no cursor can stand before."""
+    at = skip_empty(text)
+    return " " * at + text[at:] if ";" in text[:at] else text
+
+
 def first_word(text: str) -> str:
     """The word that a statement begins with, in lower case; "" when it begins with none."""
     return _word(text, skip_space(text))[0]

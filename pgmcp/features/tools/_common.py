@@ -1,7 +1,7 @@
 """What the database tools share: the database and the time of a call, and the lines above a result.
 
 The rule: a result's first lines say where it comes from and what was run, and a blank line ends
-them, whatever the SQL looks like.
+them. The SQL stands there as it was sent, blank lines and all, so that it can be run again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = (
     "Give up after this many seconds; the configured statement timeout holds in any case."
 )
 
-_CONTINUED = "\n     "  # the width of "SQL: ", so that a blank line inside SQL is never empty
+_BLANKS = " \t\n\r\f\v"  # PostgreSQL's; others are letters to it
 
 
 def database_of(context: Context, name: str | None, timeout_seconds: int | None) -> Database:
@@ -33,12 +33,11 @@ def database_of(context: Context, name: str | None, timeout_seconds: int | None)
 def heading(
     database: Database, sql: str = "", params: tuple[str, ...] = (), author: str = ""
 ) -> str:
-    """`Database: …`, `SQL: …` with continued lines indented, `Parameters: …`, `SQL written by: …`;
+    """`Database: …`, `SQL: …` without the blanks around it, `Parameters: …`, `SQL written by: …`;
     no newline after."""
     lines = [f"Database: {database.name} ({database.label})"]
     if sql:
-        text = sql.strip().replace("\r\n", "\n").replace("\r", "\n")
-        lines.append("SQL: " + text.replace("\n", _CONTINUED))
+        lines.append(f"SQL: {sql.strip(_BLANKS)}")
     if params:
         values = [
             f"${number} = {json.dumps(value, ensure_ascii=False)}"

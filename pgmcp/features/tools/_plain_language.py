@@ -15,6 +15,8 @@ from pgmcp.language import facade
 from pgmcp.language.facade import Lexicon, Probe, Refusal
 from pgmcp.mcp.feature import Context
 from pgmcp.postgres.rows import Rows
+from pgmcp.sql.lookalikes import without_unseen
+from pgmcp.sql.text import ALLOWED
 
 GRAMMAR = "pgmcp, from plain language"
 
@@ -40,6 +42,21 @@ def meant_as_prose(
     return facade.is_prose(text, sqlstate, lambda: database.of_catalogue(Lexicon.of))
 
 
+def refuse_change(text: str, error: ToolError | None = None) -> None:
+    """StatementRefusedError for a text that asks to change something.
+
+    `error`: what PostgreSQL said of it; only a syntax error leaves open what it would have done.
+    """
+    sqlstate = error.server.sqlstate if isinstance(error, StatementError) else None
+    if error is not None and sqlstate != facade.SYNTAX_ERROR:
+        return
+    if word := facade.asks_to_change(text):
+        raise StatementRefusedError(
+            f"{ALLOWED}: “{word.upper()}” would change something, and this server only reads.",
+            "Nothing was run.",
+        )
+
+
 def translate(text: str, database: Database, context: Context) -> Translation:
     """Translate a question to SQL; ToolError, with what would help, when it is not understood."""
     if len(text) > facade.MAX_QUESTION_CHARS:
@@ -56,9 +73,11 @@ def translate(text: str, database: Database, context: Context) -> Translation:
             return ()
         return tuple(value.decode(errors="replace") for (value,) in rows.rows if value is not None)
 
-    answer = facade.translate(text, lexicon, today=_today(database), read_values=read_values)
+    question = without_unseen(text)
+    answer = facade.translate(question, lexicon, today=_today(database), read_values=read_values)
     if not isinstance(answer, Refusal):
         return Translation(answer.sql, answer.params, GRAMMAR, answer.probe)
+    refuse_change(text)
     if context.model is None:
         raise ToolError(answer.help)
     try:

@@ -51,7 +51,7 @@ def run(args: Args, context: Context) -> Result:
     The last line is always the note on the number of rows, whatever the rows hold.
     """
     # Here, because the grammar takes longer to load than a server may take to start.
-    from pgmcp.features.tools._plain_language import meant_as_prose
+    from pgmcp.features.tools._plain_language import meant_as_prose, refuse_change
     from pgmcp.language.facade import looks_like_sql
 
     sql.encode(args.query)  # refuses what is too long or no text, before anything reads it
@@ -61,9 +61,10 @@ def run(args: Args, context: Context) -> Result:
     if looks_like_sql(body) is False:
         return _answer_prose(args, database, context)
     try:
-        rows, offset = _answer(args, database)
+        rows, offset = _answer(args, sql.without_empty(args.query), database)
     except (StatementError, StatementRefusedError) as error:
         if not meant_as_prose(body, error, database):
+            refuse_change(args.query, error)
             raise
         return _answer_prose(args, database, context)
     return _shown(heading(database, args.query), rows, offset)
@@ -86,17 +87,17 @@ def _answer_prose(args: Args, database: Database, context: Context) -> Result:
     return _shown(f"{head}\nNote: {note}" if note else head, rows, args.offset)
 
 
-def _answer(args: Args, database: Database) -> tuple[Rows, int]:
+def _answer(args: Args, statement: str, database: Database) -> tuple[Rows, int]:
     """The rows, and the offset that they begin at."""
-    if sql.first_word(args.query) == "show":
-        return database.show(args.query), 0
-    explain = sql.split_explain(args.query)
+    if sql.first_word(statement) == "show":
+        return database.show(statement), 0
+    explain = sql.split_explain(statement)
     if explain is not None:
         # Blanks instead of the EXPLAIN, so that the position of an error is the caller's.
-        explained = " " * explain.offset + args.query[explain.offset :]
+        explained = " " * explain.offset + statement[explain.offset :]
         options = sql.explain_options(explain.options)
         return database.explain(options, explained), 0
-    rows = database.query(args.query, max_rows=args.limit, offset=args.offset)
+    rows = database.query(statement, max_rows=args.limit, offset=args.offset)
     return rows, args.offset
 
 
