@@ -127,28 +127,31 @@ def _reads_as_prose(bare: str, first: str, rest: list[str], lexicon: Callable[[]
     is a question in it, which is English or names a table."""
     if bare.startswith("(") or first not in _COMMANDS:
         return False
-    if first not in ("show", "fetch") and _MARKS.search(bare):
-        return False
     if first in ("show", "fetch"):
         return bool(rest) and rest[0] not in _COMMANDS and "::" not in bare
-    if first == "values" and "(" in bare:
+    if _MARKS.search(bare) or (first == "values" and "(" in bare):
         return False
     english = bool(_ENGLISH & set(rest))
     if first in ("table", "values") or first in _CHANGING:
         return english
-    if first == "explain" and (
-        not _EXPLAINED.isdisjoint(rest[:1]) or "select" in rest or re.match(r"\w+\s*\(", bare)
-    ):
-        return False
-    if first == "select":
-        has_from = "from" in rest or any(_is_from(word) for word in rest)
-        if english or has_from or "," in bare:
-            return english
-    elif not rest or _misspelt(rest[0]):
+    if first == "select" and _has_list_or_from(bare, rest):
+        return english
+    if first != "select" and (not rest or _misspelt(rest[0]) or _explains_sql(bare, first, rest)):
         return False
     if first in ("select", "with", "explain"):
         return english or any(_is_known(word, lexicon()) for word in rest if not word.isdigit())
     return True
+
+
+def _has_list_or_from(bare: str, rest: list[str]) -> bool:
+    return "," in bare or "from" in rest or any(_is_from(word) for word in rest)
+
+
+def _explains_sql(bare: str, first: str, rest: list[str]) -> bool:
+    """Whether EXPLAIN stands before options or a statement."""
+    if first != "explain":
+        return False
+    return rest[0] in _EXPLAINED or "select" in rest or re.match(r"\w+\s*\(", bare) is not None
 
 
 def _is_from(word: str) -> bool:
