@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pgmcp.auth.tokens import new_secret, new_token
-from pgmcp.storage import replace
-from pgmcp.stores.token_file import TokenFile, parse_tokens
+from pgmcp.stores.files import FileTokenStore
 from tests.serving import Reader, Reply
 from tools.child import spawn
 from tools.postgres import Server, free_port
@@ -97,19 +96,29 @@ def add_token(config: Path, note: str) -> str:
     path = Path(json.loads(config.read_text())["http"]["auth"]["token_file"])
     secret = new_secret()
 
-    def change(data: bytes | None) -> bytes:
-        known = parse_tokens(data, str(path)) if data else TokenFile()
-        now = datetime.now(UTC)
-        token = new_token(known, secret, note=note, database=None, now=now, expires_at=None)
-        return known.added(token).dump()
-
-    replace.update(path, change)
+    now = datetime.now(UTC)
+    FileTokenStore(path).add(
+        lambda taken: new_token(taken, secret, note=note, database=None, now=now, expires_at=None)
+    )
     return secret
 
 
 def command(config: Path, *flags: str) -> list[str]:
     """The command line that serves `config`: over stdio, with `-http` over HTTP."""
     return [sys.executable, "-m", "pgmcp", "-config", str(config), *flags]
+
+
+def run_program(config: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """What the program says for these flags, when it has ended; nothing is on standard input."""
+    return subprocess.run(
+        command(config, *flags),
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @contextmanager

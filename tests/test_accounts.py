@@ -174,9 +174,9 @@ def test_lockout_ends_sessions_and_answers_disabled_whatever_the_password(tmp_pa
 def test_enabling_does_not_bring_a_session_back(tmp_path: Path) -> None:
     world = World(tmp_path)
     token, _ = world.log_in()
-    world.edit(lambda users: users.with_user(users.find("alice").with_disabled(NOW)))
+    world.edit(lambda users: users.with_user(users.users["alice"].with_disabled(NOW)))
     world.users.reload()
-    world.edit(lambda users: users.with_user(users.find("alice").with_enabled()))
+    world.edit(lambda users: users.with_user(users.users["alice"].with_enabled()))
     world.users.reload()
     assert world.sessions.find(token) is None
     world.log_in()
@@ -184,7 +184,7 @@ def test_enabling_does_not_bring_a_session_back(tmp_path: Path) -> None:
 
 def test_disabling_beats_a_login_that_is_being_checked(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.edit(lambda users: users.with_user(users.find("alice").with_disabled(NOW)))
+    world.edit(lambda users: users.with_user(users.users["alice"].with_disabled(NOW)))
     # The server has not noticed yet, and the password is right.
     assert world.refusal().message == DISABLED
 
@@ -396,7 +396,7 @@ def test_a_password_that_is_changed_meanwhile_lets_nobody_in(tmp_path: Path) -> 
 
     def after_a_change(checked: User, password_hash: str | None = None) -> User | None:
         other = hash_at(4, "AnotherPassword456!")
-        world.edit(lambda users: users.with_user(users.find("alice").with_password(other)))
+        world.edit(lambda users: users.with_user(users.users["alice"].with_password(other)))
         return succeeded(checked, password_hash)
 
     world.users.succeeded = after_a_change  # type: ignore[method-assign]

@@ -146,6 +146,17 @@ def test_updates_only_the_note(alice: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["update-user", "delete-user", "enable-user", "disable-user"])
+def test_a_user_is_found_under_another_spelling_of_the_name(tmp_path: Path, verb: str) -> None:
+    user = new_user("jos\u00e9", HASH, "", at("2024-10-30 10:15"))
+    write(tmp_path, user, new_user("bob", HASH, "", at("2024-10-30 10:15")))
+    before = known(tmp_path)
+    done = command(tmp_path, verb, {"username": "jose\u0301", "user-note": "n", "yes": True})
+    assert (done.status, done.err) == (0, "")
+    assert (known(tmp_path) == before) == (verb == "enable-user")
+    assert known(tmp_path)["bob"] == before["bob"]
+
+
+@pytest.mark.parametrize("verb", ["update-user", "delete-user", "enable-user", "disable-user"])
 def test_an_unknown_user_is_said(alice: Path, verb: str) -> None:
     done = command(alice, verb, {"username": "bob"})
     assert (done.status, done.out) == (1, "")

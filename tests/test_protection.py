@@ -25,8 +25,7 @@ from pgmcp.stores.token_file import TokenFile
 from pgmcp.stores.user_file import NO_USERS
 from pgmcp.transport import pem
 from tests.admin_commands import configuration, run
-from tests.program import command, write_config
-from tools.serving import ROOT, environment
+from tests.program import run_program, write_config
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 AS_ROOT = pytest.mark.skipif(
@@ -374,15 +373,7 @@ def test_the_program_does_not_start_with_a_configuration_that_others_could_write
 ) -> None:
     config = write_config(tmp_path)
     config.chmod(0o666)
-    done = subprocess.run(
-        command(config, *flags),
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_program(config, *flags)
     assert done.returncode == 1
     assert "mode 0666" in done.stderr
     assert f"chmod go-w {config}" in done.stderr

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pgmcp.auth.times import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import digest, new_secret, new_token
+from pgmcp.cli.verbs.tokens import find_token
 from pgmcp.errors import FileError, UsageError
 from pgmcp.stores.token_file import TokenFile, parse_tokens
 
@@ -142,17 +143,17 @@ def test_a_new_token_keeps_the_hash_and_not_the_secret() -> None:
 
 
 def test_finds_a_token_by_id_or_by_eight_characters_of_its_hash() -> None:
-    known = parse(GUIDE)
+    known = parse(GUIDE).tokens
     for wanted in ("token-1234567890", HASH[:8], HASH[:10].upper(), HASH, f"{HASH[:12]}..."):
-        assert known.find(wanted).hash == HASH
+        assert find_token(wanted, known).hash == HASH
     for wanted in (HASH[:7], "token-", "deadbeef", ""):
         with pytest.raises(UsageError, match="Token not found"):
-            known.find(wanted)
+            find_token(wanted, known)
 
 
 def test_an_ambiguous_prefix_is_refused_and_lists_the_candidates() -> None:
     with pytest.raises(UsageError) as caught:
-        parse(GO).find(HASH[:8])
+        find_token(HASH[:8], parse(GO).tokens)
     assert "token-1 " in caught.value.hint
     assert "token-2 " in caught.value.hint
 

@@ -18,7 +18,7 @@ from pgmcp.cli.flags import parse, usage
 from pgmcp.cli.verb import Verb
 from pgmcp.config.load import load_sections
 from pgmcp.errors import ConfigError
-from tests.program import command
+from tests.program import run_program
 from tools.serving import ROOT, environment
 
 ALL = verbs.find_all()
@@ -60,18 +60,6 @@ def write(folder: Path, settings: Mapping[str, Any]) -> Path:
     config.write_text(json.dumps(merged({"http": auth}, settings)))
     config.chmod(0o600)
     return config
-
-
-def run(config: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(config, *flags),
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 # -- one place -------------------------------------------------------------------------------------
@@ -159,11 +147,13 @@ def test_serving_loads_no_verb_and_help_nothing_slow() -> None:
 
 @pytest.mark.parametrize("what", [*BROKEN, *WRONG])
 def test_a_leaked_token_is_revoked_whatever_else_is_wrong(tmp_path: Path, what: str) -> None:
-    made = run(write(tmp_path, {}), "-add-token", "-token-note", "n", "-token-expiry", "never")
+    made = run_program(
+        write(tmp_path, {}), "-add-token", "-token-note", "n", "-token-expiry", "never"
+    )
     assert made.returncode == 0, made.stderr
     token = next(line[4:] for line in made.stdout.splitlines() if line.startswith("ID: "))
     config = write(tmp_path, {**BROKEN, **WRONG}[what])
-    removed = run(config, "-remove-token", token)
+    removed = run_program(config, "-remove-token", token)
     assert removed.returncode == 0, removed.stderr
     assert "Token removed" in removed.stdout
     assert token not in (tmp_path / "t.yaml").read_text()
@@ -175,7 +165,7 @@ def test_a_leaked_token_is_revoked_whatever_else_is_wrong(tmp_path: Path, what: 
 def test_what_a_verb_need_not_know_stops_serving_and_the_check(
     tmp_path: Path, what: str, flag: str
 ) -> None:
-    done = run(write(tmp_path, {**BROKEN, **WRONG}[what]), flag)
+    done = run_program(write(tmp_path, {**BROKEN, **WRONG}[what]), flag)
     assert done.returncode == 1
     assert done.stderr.startswith("ERROR: ") or "\nERROR: " in done.stderr
 

@@ -43,7 +43,9 @@ class CredentialFile(Generic[T]):
         return self.path.exists()
 
     def read(self) -> bytes | None:
-        """The bytes of the file now, None when there is none; FileError."""
+        """The bytes of the file now, None when there is none; FileError, also for a file that
+        others could write."""
+        refuse_if_others_can_write(self.path)
         return files.read(self.path)
 
     def reload(self) -> tuple[T, T, bool]:
@@ -56,10 +58,9 @@ class CredentialFile(Generic[T]):
             # Numbered before reading: a reading that began earlier may see an older file.
             self._started += 1
             ticket = self._started
-        refuse_if_others_can_write(self.path)
+        data = self.read()
         if replace.tighten(self.path):
             _log.warning("WARNING: others could read %s; its mode is now 0600", self.path)
-        data = self.read()
         if data is None:
             raise FileError(
                 "file not found", "Put it back; what it said last holds.", origin=str(self.path)
@@ -99,6 +100,12 @@ class CredentialFile(Generic[T]):
             self.value = change(old)
             self._known = None
             return old, self.value
+
+    def update(self, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Change the file under its lock, or make it; None leaves it as it is. FileError, also for
+        a file that others could write."""
+        refuse_if_others_can_write(self.path)
+        replace.update(self.path, change)
 
     def rewrite(self, change: Callable[[bytes], bytes | None]) -> bool:
         """Change the file under the lock it shares with the commands; FileError when it cannot be.

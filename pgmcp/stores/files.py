@@ -17,8 +17,6 @@ from pgmcp.auth.api_tokens import TokenChanges
 from pgmcp.auth.tokens import ApiToken
 from pgmcp.auth.users import User
 from pgmcp.errors import FileError
-from pgmcp.storage import replace
-from pgmcp.storage.protection import refuse_if_others_can_write
 from pgmcp.stores.credential_file import CredentialFile
 from pgmcp.stores.token_file import TokenFile, missing_token_file, parse_tokens
 from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
@@ -93,6 +91,13 @@ class FileTokenStore:
         """All tokens, in the order of the file."""
         return self._file.value.by_hash.values()
 
+    def listed(self) -> Sequence[ApiToken]:
+        """All tokens of the file as it is now, for a command; FileError when there is none."""
+        data = self._file.read()
+        if data is None:
+            raise missing_token_file(self._file.path)
+        return self._parse(data).tokens
+
     def expired(self, now: datetime) -> Collection[ApiToken]:
         """Those that expire at `now` or did before."""
         snapshot = self._file.value
@@ -109,8 +114,7 @@ class FileTokenStore:
             made[:] = [make(known.tokens)]
             return known.added(made[0]).dump()
 
-        refuse_if_others_can_write(self._file.path)
-        replace.update(self._file.path, change)
+        self._file.update(change)
         self.reload()
         return made[0]
 
@@ -179,31 +183,24 @@ class FileUserStore:
     def change(self, name: str, decide: Callable[[User | None], User | None]) -> User | None:
         """Change a user in the file, then in memory; the user then. A file that is not there is not
         made."""
-
-        def applied(users: UserFile) -> UserFile:
-            before = users.users.get(name)
-            after = decide(before)
-            if after is before:
-                return users
-            return users.without(name) if after is None else users.with_user(after)
-
-        def rewritten(data: bytes) -> bytes | None:
-            users = self._file.parsed(data)
-            changed = applied(users)
-            if changed is users:
-                return None
-            changed = changed.written()
-            written = changed.dump()
-            self._file.remember(written, changed)
-            return written
-
         try:
-            self._file.rewrite(rewritten)
+            self._file.rewrite(lambda data: self._rewritten(self._file.parsed(data), name, decide))
             self.reload()
         except FileError as error:
             _log.warning("recorded in memory only: %s", error.message)
-            self._tell(*self._file.apply(applied))
+            self._tell(*self._file.apply(lambda users: _changed(users, name, decide)))
         return self.get(name)
+
+    def listed(self) -> Mapping[str, User]:
+        """All users by name, as the file is now, for a command; none without a file. FileError."""
+        return self._users_of(self._file.read()).users
+
+    def edit(self, name: str, decide: Callable[[User | None], User | None]) -> None:
+        """Change a user in the file, for a command: a file that is not there is made. FileError.
+
+        What was changed is taken over by the next `reload`.
+        """
+        self._file.update(lambda data: self._rewritten(self._users_of(data), name, decide))
 
     def rehearse(self, decide: Callable[[User], User]) -> None:
         """Rewrite the file with its first user changed, and keep the old one. FileError."""
@@ -218,6 +215,21 @@ class FileUserStore:
         self._file.rehearse(changed)
         self.reload()
 
+    def _rewritten(
+        self, users: UserFile, name: str, decide: Callable[[User | None], User | None]
+    ) -> bytes | None:
+        """The file with a user changed, None when nothing is; under the lock of the file."""
+        changed = _changed(users, name, decide)
+        if changed is users:
+            return None
+        changed = changed.written()
+        data = changed.dump()
+        self._file.remember(data, changed)
+        return data
+
+    def _users_of(self, data: bytes | None) -> UserFile:
+        return self._file.parsed(data) if data and data.strip() else NO_USERS
+
     def _tell(self, old: UserFile, new: UserFile) -> None:
         changes = [
             (before, new.users.get(name))
@@ -227,6 +239,14 @@ class FileUserStore:
         if changes:
             for tell in self._subscribers:
                 tell(changes)
+
+
+def _changed(users: UserFile, name: str, decide: Callable[[User | None], User | None]) -> UserFile:
+    before = users.users.get(name)
+    after = decide(before)
+    if after is before:
+        return users
+    return users.without(name) if after is None else users.with_user(after)
 
 
 def _parse_tokens(data: bytes, origin: str, before: TokenSnapshot) -> TokenSnapshot:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgmcp.auth.tokens import ApiToken
-from pgmcp.errors import COMMAND, FileError, UsageError, visible
+from pgmcp.errors import COMMAND, FileError
 from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
 from pgmcp.stores import entries
 from pgmcp.stores.fields import Fields
 
-PREFIX_MIN_CHARACTERS = 8
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,27 +46,6 @@ class TokenFile:
     def without(self, drop: Callable[[ApiToken], bool]) -> TokenFile:
         """Without the tokens for which `drop` is true."""
         return replace(self, tokens=tuple(t for t in self.tokens if not drop(t)))
-
-    def find(self, wanted: str) -> ApiToken:
-        """The token with that id, or with that beginning of its hash; UsageError."""
-        for token in self.tokens:
-            if token.id == wanted:
-                return token
-        prefix = wanted.lower().rstrip(".")
-        matches = [token for token in self.tokens if token.hash.startswith(prefix)]
-        if len(prefix) < PREFIX_MIN_CHARACTERS or not matches:
-            raise UsageError(
-                f"Token not found: {wanted}",
-                f"Give its id or at least {PREFIX_MIN_CHARACTERS} characters of its hash; "
-                "-list-tokens shows both.",
-            )
-        if len(matches) > 1:
-            candidates = [f"  {visible(t.id)}  {t.hash[:20]}..." for t in matches]
-            raise UsageError(
-                f"{wanted} fits {len(matches)} tokens:",
-                "\n".join([*candidates, "Give more of it."]),
-            )
-        return matches[0]
 
 
 def parse_tokens(data: bytes, origin: str, known: Iterable[ApiToken] = ()) -> TokenFile:

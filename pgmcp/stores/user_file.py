@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pgmcp.auth.passwords import is_hash
 from pgmcp.auth.users import User, normalize
-from pgmcp.errors import COMMAND, FileError, UsageError
+from pgmcp.errors import FileError
 from pgmcp.storage.files import Document, Where, dump_yaml, parse_yaml
 from pgmcp.stores import entries
 from pgmcp.stores.fields import Fields
@@ -47,13 +47,6 @@ class UserFile:
     def without(self, name: str) -> UserFile:
         """Without one user."""
         return replace(self, users={n: user for n, user in self.users.items() if n != name})
-
-    def find(self, name: str) -> User:
-        """The user of that name; UsageError."""
-        user = self.users.get(normalize(name))
-        if user is None:
-            raise UsageError(f"User not found: {name}", f"See them with: {COMMAND} -list-users")
-        return user
 
 
 NO_USERS = UserFile({}, {})

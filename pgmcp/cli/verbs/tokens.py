@@ -4,39 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 from pgmcp.auth.times import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import ApiToken, new_secret, new_token
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config.auth import Auth
-from pgmcp.errors import COMMAND, UsageError
-from pgmcp.storage import files, replace
-from pgmcp.storage.protection import refuse_if_others_can_write
-from pgmcp.stores.token_file import TokenFile, missing_token_file, parse_tokens
+from pgmcp.errors import COMMAND, UsageError, visible
+from pgmcp.stores.files import FileTokenStore
 
 _GROUP = "API tokens"
 _SHOWN_HASH = 12
+_PREFIX_MIN_CHARACTERS = 8
 
 
 def add_token(command: Command, auth: Auth, database_names: Sequence[str]) -> int:
     """Make a token and show it, this once. `database_names` are those it may be bound to."""
     note, database, expires_at = _answers(command, database_names)
     secret = new_secret()
-    made: list[ApiToken] = []
-
-    def change(data: bytes | None) -> bytes:
-        known = parse_tokens(data, str(path)) if data and data.strip() else TokenFile()
-        token = new_token(
-            known, secret, note=note, database=database, now=command.clock(), expires_at=expires_at
+    now = command.clock()
+    token = FileTokenStore(auth.token_file).add(
+        lambda taken: new_token(
+            taken, secret, note=note, database=database, now=now, expires_at=expires_at
         )
-        made[:] = [token]
-        return known.added(token).dump()
-
-    path = auth.token_file
-    refuse_if_others_can_write(path)
-    replace.update(path, change)
-    token = made[0]
+    )
     say = command.console.say
     say("Token created successfully:")
     say(f"Token: {secret}")
@@ -50,7 +40,7 @@ def add_token(command: Command, auth: Auth, database_names: Sequence[str]) -> in
 
 def list_tokens(command: Command, auth: Auth) -> int:
     """Show every token, never its secret."""
-    tokens = _read(auth.token_file).tokens
+    tokens = FileTokenStore(auth.token_file).listed()
     now = command.clock()
     say = command.console.say
     say("API Tokens:", "===========", "")
@@ -67,31 +57,40 @@ def list_tokens(command: Command, auth: Auth) -> int:
 
 def remove_token(command: Command, auth: Auth) -> int:
     """Remove a token by its id or the beginning of its hash."""
-    path = auth.token_file
+    store = FileTokenStore(auth.token_file)
     wanted = command.text("remove-token") or ""
-    removed: list[ApiToken] = []
-
-    def change(data: bytes | None) -> bytes:
-        if data is None:
-            raise missing_token_file(path)
-        known = parse_tokens(data, str(path))
-        token = known.find(wanted)
-        removed[:] = [token]
-        return known.without(lambda other: other is token).dump()
-
-    refuse_if_others_can_write(path)
-    replace.update(path, change)
-    note = removed[0].note
-    command.console.say(f"Token removed: {removed[0].id}" + (f" ({note})" if note else ""))
+    token = find_token(wanted, store.listed())
+    # By its hash, as the id may have been given to another token since it was looked up.
+    if not store.remove(lambda other: other.hash == token.hash):
+        raise _not_found(wanted)
+    command.console.say(f"Token removed: {token.id}" + (f" ({token.note})" if token.note else ""))
     return 0
 
 
-def _read(path: Path) -> TokenFile:
-    refuse_if_others_can_write(path)
-    data = files.read(path)
-    if data is None:
-        raise missing_token_file(path)
-    return parse_tokens(data, str(path))
+def find_token(wanted: str, tokens: Sequence[ApiToken]) -> ApiToken:
+    """The token with that id, or with that beginning of its hash; UsageError."""
+    for token in tokens:
+        if token.id == wanted:
+            return token
+    prefix = wanted.lower().rstrip(".")
+    matches = [token for token in tokens if token.hash.startswith(prefix)]
+    if len(prefix) < _PREFIX_MIN_CHARACTERS or not matches:
+        raise _not_found(wanted)
+    if len(matches) > 1:
+        candidates = [f"  {visible(t.id)}  {t.hash[:20]}..." for t in matches]
+        raise UsageError(
+            f"{wanted} fits {len(matches)} tokens:",
+            "\n".join([*candidates, "Give more of it."]),
+        )
+    return matches[0]
+
+
+def _not_found(wanted: str) -> UsageError:
+    return UsageError(
+        f"Token not found: {wanted}",
+        f"Give its id or at least {_PREFIX_MIN_CHARACTERS} characters of its hash; "
+        "-list-tokens shows both.",
+    )
 
 
 def _heading(token: ApiToken) -> list[str]:

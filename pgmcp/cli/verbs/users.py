@@ -9,16 +9,13 @@ import shlex
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 from pgmcp.auth.passwords import hash_password
-from pgmcp.auth.users import User, check_name, check_password, new_user
+from pgmcp.auth.users import User, check_name, check_password, new_user, normalize
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config.auth import Auth
 from pgmcp.errors import COMMAND, UsageError, visible
-from pgmcp.storage import files, replace
-from pgmcp.storage.protection import refuse_if_others_can_write
-from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
+from pgmcp.stores.files import FileUserStore
 
 _GROUP = "User accounts"
 _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
@@ -26,8 +23,9 @@ _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 
 
 def add_user(command: Command, auth: Auth) -> int:
     """Make an account."""
+    store = FileUserStore(auth.user_file)
     name = check_name(_username(command))
-    if name in _read(auth).users:
+    if name in store.listed():
         raise _taken(name)
     asked = "username" not in command.options or "password" not in command.options
     password_hash = hash_password(_password(command, auth, name, "Password"))
@@ -35,45 +33,44 @@ def add_user(command: Command, auth: Auth) -> int:
     if note is None:
         note = command.console.ask("Note (optional)", "-user-note") if asked else ""
 
-    def change(users: UserFile) -> UserFile:
-        if name in users.users:
+    def decide(before: User | None) -> User:
+        if before is not None:
             raise _taken(name)
-        return users.with_user(new_user(name, password_hash, note, command.clock()))
+        return new_user(name, password_hash, note, command.clock())
 
-    _update(auth, change)
+    store.edit(name, decide)
     command.console.say(f"User created successfully: {name}")
     return 0
 
 
 def update_user(command: Command, auth: Auth) -> int:
     """Change a password, a note, or both; without either flag, ask for the password."""
-    user = _read(auth).find(_username(command))
+    store = FileUserStore(auth.user_file)
+    user = _user(store, _username(command))
     note = command.text("user-note")
     password_hash: str | None = None
     if "password" in command.options or note is None:
         password_hash = hash_password(_password(command, auth, user.name, "New password"))
 
-    def change(users: UserFile) -> UserFile:
-        changed = users.find(user.name)
+    def change(changed: User) -> User:
         if password_hash is not None:
             changed = changed.with_password(password_hash)
-        if note is not None:
-            changed = changed.with_annotation(note)
-        return users.with_user(changed)
+        return changed if note is None else changed.with_annotation(note)
 
-    _update(auth, change)
+    _change(store, user.name, change)
     command.console.say(f"User updated: {user.name}")
     return 0
 
 
 def delete_user(command: Command, auth: Auth) -> int:
     """Delete an account after a clear yes."""
-    user = _read(auth).find(_username(command))
+    store = FileUserStore(auth.user_file)
+    user = _user(store, _username(command))
     question = f"Delete user {user.name}?"
     if not command.options.get("yes") and not command.console.confirm(question):
         command.console.warn("Nothing was deleted.")
         return 1
-    _update(auth, lambda users: users.without(users.find(user.name).name))
+    _change(store, user.name, lambda _: None)
     command.console.say(f"User deleted: {user.name}")
     return 0
 
@@ -90,7 +87,7 @@ def disable_user(command: Command, auth: Auth) -> int:
 
 def list_users(command: Command, auth: Auth) -> int:
     """The guide's table; times are UTC."""
-    users = sorted(_read(auth).users.values(), key=lambda user: user.name)
+    users = sorted(FileUserStore(auth.user_file).listed().values(), key=lambda user: user.name)
     # A name is needed whole, to be typed after -username.
     name_width = max([_NAME_WIDTH, *(_width(visible(user.name)) for user in users)])
     total = name_width + _CREATED_WIDTH + _LOGIN_WIDTH + _STATUS_WIDTH + _NOTE_WIDTH + 4
@@ -121,23 +118,24 @@ def list_users(command: Command, auth: Auth) -> int:
 
 def _switch(command: Command, auth: Auth, change: Callable[[User], User], done: str) -> int:
     name = _username(command)
-    _update(auth, lambda users: users.with_user(change(users.find(name))))
+    _change(FileUserStore(auth.user_file), name, change)
     command.console.say(f"User {done}: {name}")
     return 0
 
 
-def _parse(path: Path, data: bytes | None) -> UserFile:
-    return parse_users(data, str(path)) if data and data.strip() else NO_USERS
+def _change(store: FileUserStore, name: str, change: Callable[[User], User | None]) -> None:
+    """Change a user as the file has it now; None deletes it. UsageError when there is none."""
+    store.edit(normalize(name), lambda user: change(_existing(user, name)))
 
 
-def _read(auth: Auth) -> UserFile:
-    refuse_if_others_can_write(auth.user_file)
-    return _parse(auth.user_file, files.read(auth.user_file))
+def _user(store: FileUserStore, name: str) -> User:
+    return _existing(store.listed().get(normalize(name)), name)
 
 
-def _update(auth: Auth, change: Callable[[UserFile], UserFile]) -> None:
-    refuse_if_others_can_write(auth.user_file)
-    replace.update(auth.user_file, lambda data: change(_parse(auth.user_file, data)).dump())
+def _existing(user: User | None, name: str) -> User:
+    if user is None:
+        raise UsageError(f"User not found: {name}", f"See them with: {COMMAND} -list-users")
+    return user
 
 
 def _username(command: Command) -> str:
