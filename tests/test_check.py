@@ -323,7 +323,7 @@ def test_a_database_is_described_with_what_its_role_could_do(
     assert first.status == "ok"
     assert f"PostgreSQL {postgres.version // 10000}." in first.message
     assert any("superuser" in finding.message for finding in rest)
-    assert "CREATE ROLE" in rest[-1].next_step
+    assert any("CREATE ROLE" in finding.next_step for finding in rest)
 
 
 def test_a_role_that_can_only_read_is_well(postgres: Server, database: str) -> None:
@@ -335,7 +335,7 @@ def test_a_role_that_can_only_read_is_well(postgres: Server, database: str) -> N
     )
     try:
         reader = settings_for(postgres, database, user=name, passwords=(Secret("x"),))
-        assert statuses(list(database_findings(reader))) == ["ok", "ok"]
+        assert statuses(list(database_findings(reader))) == ["ok", "ok", "ok"]
     finally:
         postgres.psql(f"DROP OWNED BY {name}; DROP ROLE {name}", database)
 

@@ -6,15 +6,16 @@ The rule: each finding comes from PostgreSQL's own answer, asked as a call would
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import ToolError
-from pgmcp.gate import inspection, role
+from pgmcp.gate import inspection, reader_role, role
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
-from pgmcp.gate.port import Database as Database
+from pgmcp.gate.port import Database
+from pgmcp.gate.reader_role import Tables
 from pgmcp.pool.pools import Pools
 
 _SECONDS = 30.0
@@ -94,6 +95,7 @@ def _stuck_findings(
 
 def _role_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
     powers = role.read_powers(reader.fetch, database.trusted_functions)
+    tables = reader_role.read_tables(reader.fetch)
     writes = [power for power in powers if power.writes]
     if not writes:
         yield ok(f"{database.name}: role", f"{database.user} can only read")
@@ -102,8 +104,9 @@ def _role_findings(database: DatabaseSettings, reader: Database) -> Iterator[Fin
         yield warning(
             f"{database.name}: role",
             f"{database.user}: {power.name} ({power.detail})",
-            "Only a role that cannot write is a wall. This makes one:\n"
-            + role.least_privilege_sql(database.database)
+            "Only a role that cannot write is a wall. This makes one; then configure it as the"
+            " user of this database:\n"
+            + reader_role.reader_role_sql(reader.fetch, database.database, tables)
             if last
             else "",
         )
@@ -114,6 +117,32 @@ def _role_findings(database: DatabaseSettings, reader: Database) -> Iterator[Fin
                 f"{database.user}: {power.name} ({power.detail})",
                 "pgmcp refuses to read them. Better grant SELECT on the tables that are meant.",
             )
+    yield _table_finding(database, tables)
+
+
+def _table_finding(database: DatabaseSettings, tables: Sequence[Tables]) -> Finding:
+    """How much of the database the role may read, and what not."""
+    count = sum(each.count for each in tables)
+    readable = sum(each.readable for each in tables)
+    subject = f"{database.name}: tables"
+    if not count:
+        return ok(subject, "there are no tables yet")
+    if readable == count:
+        return ok(subject, f"reads all {count} tables")
+    names = [name for each in tables for name in each.unreadable][: reader_role.MOST_NAMES]
+    unnamed = count - readable - len(names)
+    message = (
+        f"reads {readable} of {count} tables; not {', '.join(names)}"
+        f"{f' and {unnamed} more' if unnamed else ''}"
+    )
+    if readable:
+        return ok(subject, message)
+    return warning(
+        subject,
+        message,
+        "An administrator lets it read them with:\n"
+        + "\n".join(reader_role.grants_sql(database.user, tables)),
+    )
 
 
 def _log_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:

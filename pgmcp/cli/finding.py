@@ -6,6 +6,7 @@ The rule: looking changes nothing, not even a mode.
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,4 +59,4 @@ def exposure(
     mode = path.stat().st_mode & 0o777
     if os.name == "posix" and path.is_file() and mode & others:
         said = f"{path} has mode {mode:04o}: others can {can} it"
-        yield warning(what, said, f"chmod {remedy:o} {path}")
+        yield warning(what, said, f"chmod {remedy:o} {shlex.quote(str(path))}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def _key_of_mode(path: Path) -> Iterator[Finding]:
             "audit key",
             f"{path} has mode {status.st_mode & 0o777:04o}, and belongs to somebody else: the "
             "server cannot take it from others, and does not start",
-            f"Give it to the server's user, and: chmod 600 {path}",
+            f"Give it to the server's user, and: chmod 600 {shlex.quote(str(path))}",
         )
         return
     yield ok("audit key", f"{path}: can be read")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,7 +101,9 @@ def read_single(file: Path, label: str, what: str = "password") -> Secret:
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"{label}: {file} is not a plain file", "Name a file.")
         if _open_to_others(status):
-            raise ConfigError(f"{label}: others have access to {file}", f"Run: chmod 600 '{file}'")
+            raise ConfigError(
+                f"{label}: others have access to {file}", f"Run: chmod 600 {shlex.quote(str(file))}"
+            )
         refuse_if_others_can_write(file)
         with file.open("rb") as stream:
             text = stream.read(_MAX_PASSWORD_BYTES + 1)

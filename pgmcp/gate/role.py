@@ -1,4 +1,4 @@
-"""What a role could do beyond reading, and the SQL that makes a role which could not.
+"""What a role could do beyond reading.
 
 Only a role without write privileges is a wall; every other protection is depth. So the operator is
 told, at start and by `-check`, what stands behind each configured database.
@@ -18,7 +18,7 @@ from pgmcp.sql.text import quote_identifier
 Fetch = Callable[[str, tuple[str | None, ...]], Rows]
 
 _MEMBERSHIP_OPTIONS_SINCE = 16
-_PARAMETER_PRIVILEGES_SINCE = 15
+PARAMETER_PRIVILEGES_SINCE = 15
 _MAINTAIN_SINCE = 17
 # Predefined roles that only read. Any other counts, so that those to come do as well.
 _READ = (
@@ -77,7 +77,7 @@ def powers_sql(server_major: int) -> str:
     if server_major >= _MEMBERSHIP_OPTIONS_SINCE:
         options = " AND (m.inherit_option OR m.set_option OR m.admin_option)"
     writes = f"{_WRITES}, MAINTAIN" if server_major >= _MAINTAIN_SINCE else _WRITES
-    if server_major >= _PARAMETER_PRIVILEGES_SINCE:
+    if server_major >= PARAMETER_PRIVILEGES_SINCE:
         parameters = f"""
   UNION ALL
   SELECT 13, 'may change parameters', {_names("p.parname")}
@@ -241,7 +241,7 @@ class LogProblem:
 def read_log_problem(fetch: Fetch, role: str) -> LogProblem | None:
     """Whether the trees that pgmcp asks for reach the log of the role's server, None if not."""
     major = int(fetch(_MAJOR_SQL, ()).rows[0][0] or b"0")
-    has_grant = major >= _PARAMETER_PRIVILEGES_SINCE
+    has_grant = major >= PARAMETER_PRIVILEGES_SINCE
     if fetch(_LOG_SQL[has_grant], ()).rows[0][0] == b"t":
         return None
     name = quote_identifier(role)
@@ -267,23 +267,3 @@ _LOG_SQL = {
     True: f"{_KEEPS_OUT} OR pg_catalog.has_parameter_privilege('log_min_messages', 'SET')",
     False: _KEEPS_OUT,
 }
-
-
-def least_privilege_sql(database: str, role: str = "pgmcp_reader") -> str:
-    """The SQL, for an administrator to run, that makes a role which can only read `database`.
-
-    The password is left to psql's `\\password`, which sends it as a digest. `log_min_messages` is
-    what keeps the trees that pgmcp asks for out of the server's log (PostgreSQL 15 and later).
-    """
-    name, where = quote_identifier(role), quote_identifier(database)
-    return f"""\
-CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
-\\password {name}
-GRANT CONNECT ON DATABASE {where} TO {name};
-REVOKE TEMPORARY ON DATABASE {where} FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO {name};
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name};
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {name};
-GRANT SET ON PARAMETER log_min_messages TO {name};
-ALTER ROLE {name} SET default_transaction_read_only = on;
-"""

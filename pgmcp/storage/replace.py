@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def tighten(path: Path) -> bool:
     except OSError as error:
         raise FileError(
             "others can read it, and its permissions cannot be changed",
-            f"Run: chmod 600 {path}",
+            f"Run: chmod 600 {shlex.quote(str(path))}",
             origin=str(path),
         ) from error
     return True
