@@ -191,11 +191,50 @@ def test_nothing_of_a_session_survives_the_call(open_database: Open, postgres: S
         "select current_setting('work_mem'), current_setting('my.mark', true),"
         " (select count(*) from pg_locks where locktype = 'advisory'),"
         " (select count(*) from pg_cursors where name not in ('', 'pgmcp', 'pgmcp_bound')),"
-        " (select count(*) from pg_prepared_statements where name <> '')",
+        " (select count(*) from pg_prepared_statements where name !~ '^(pgmcp_|$)')",
         max_rows=1,
     )
     assert left.rows[0][0] != b"77MB"
     assert (left.rows[0][1] or b"", *left.rows[0][2:]) == (b"", b"0", b"0", b"0")
+
+
+LOCKS = "select count(*) from pg_locks where locktype = 'advisory'"
+SET_UP = """
+create table plain (id int);
+create function lock_it(id int) returns int language plpgsql as
+  'begin perform pg_advisory_lock($1); return $1; end';
+create view locking as select lock_it(1) as id;
+create domain locked as int;
+create function is_locked(locked) returns boolean language plpgsql immutable as
+  'begin perform pg_advisory_lock(3); return true; end';
+create operator @@@ (rightarg = locked, function = is_locked)
+"""
+
+
+@pytest.mark.parametrize(
+    "text", ["select lock_it(2)", "table locking", "select @@@ 1::locked from (values (1)) v"]
+)
+def test_a_session_that_ran_what_a_user_made_is_reset(
+    open_database: Open, postgres: Server, database: str, text: str
+) -> None:
+    postgres.psql(SET_UP, database)
+    trusted = ("public.lock_it", "public.is_locked")
+    for _ in range(2):  # the first time and, judged already, again
+        open_database(pool_max_conns=1, trusted_functions=trusted).query(text, max_rows=1)
+        assert open_database().query(LOCKS, max_rows=1).rows == [(b"0",)]
+
+
+def test_a_session_that_ran_only_what_leaves_nothing_is_not_reset(
+    open_database: Open, postgres: Server, database: str
+) -> None:
+    postgres.psql(SET_UP, database)
+    kept = "select count(*) from pg_prepared_statements where name like 'pgmcp%'"
+    texts = ("select 1", "select count(*) from plain", "select now()", kept)
+    for text in (*texts, *texts):
+        counted = open_database(pool_max_conns=1).query(text, max_rows=1)
+    with pytest.raises(StatementError):
+        open_database().query("select 1 / count(*) from plain", max_rows=1)
+    assert open_database().query(kept, max_rows=1).rows[0] >= counted.rows[0] > (b"1",)
 
 
 def test_no_transaction_stays_open_between_calls(

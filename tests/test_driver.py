@@ -11,7 +11,7 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError, ConnectionLostError, StatementRefusedError
 from pgmcp.postgres.driver import Connection
-from pgmcp.postgres.messages import Step
+from pgmcp.postgres.messages import READ_ONLY, Step
 from tests.databases import backends, connect, eventually, settings_for
 from tests.proxy import proxy_to
 from tools.postgres import Server
@@ -61,6 +61,42 @@ def test_a_transaction_left_open_goes_on_until_it_is_finished(connection: Connec
     connection.settle(call)
     gone = connection.run([Step("TABLE kept")], call, limit_bytes=LIMIT)
     assert gone.failure is not None
+
+
+NAMES = Step("SELECT string_agg(name, ',' ORDER BY name) FROM pg_prepared_statements", name="names")
+SET = Step("SELECT set_config('work_mem', '77MB', true)")
+
+
+def test_what_leaves_nothing_ends_in_one_group_and_keeps_what_is_prepared(
+    connection: Connection,
+) -> None:
+    for _ in range(3):
+        outcome = connection.run(
+            [READ_ONLY, SET, NAMES], Call(10), limit_bytes=LIMIT, leaves_nothing=True
+        )
+    assert outcome.replies[-1].rows == [(b"names,pgmcp_begin,pgmcp_rollback",)]
+    failed = connection.run(
+        [READ_ONLY, Step("SELECT 1/0"), NAMES], Call(10), limit_bytes=LIMIT, leaves_nothing=True
+    )
+    assert failed.failure is not None
+    connection.settle(Call(10))
+    after = connection.run([Step("SHOW work_mem")], Call(10), limit_bytes=LIMIT)
+    assert after.replies[0].rows != [(b"77MB",)]
+    connection.settle(Call(10))
+    reset = connection.run([NAMES], Call(10), limit_bytes=LIMIT)
+    assert reset.replies[0].rows == [(b"names",)]
+
+
+def test_nothing_is_kept_prepared_where_a_pooler_may_stand_between(
+    connection: Connection,
+) -> None:
+    connection.peer = None  # as the connector leaves it when the process is another
+    for _ in range(2):
+        outcome = connection.run(
+            [READ_ONLY, NAMES], Call(10), limit_bytes=LIMIT, leaves_nothing=True
+        )
+        assert outcome.replies[-1].rows == [(None,)]
+        connection.settle(Call(10))
 
 
 def test_notices_come_with_their_step(connection: Connection) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from pgmcp.errors import CallEndedError, MemoryBusyError
 
@@ -63,7 +62,6 @@ class Call:
     ) -> None:
         self.request_id = request_id
         self._keep = keep
-        self._counting = False
         self.owner = owner
         self.key = key
         self.waiting: Waiting = _UNSHARED
@@ -110,7 +108,7 @@ class Call:
     def keep(self, count: int) -> None:
         """Count that the answer makes the server keep `count` bytes in all, where rows are counted,
         and wait for others to give some back; MemoryBusyError, CallEndedError."""
-        if self._keep is None or not self._counting or self._keep(count, 0.0):
+        if self._keep is None or self._keep(count, 0.0):
             return
         until = self._clock() + _MEMORY_SECONDS
         while True:
@@ -121,15 +119,6 @@ class Call:
             self.check()
             if self._clock() >= until:
                 raise MemoryBusyError
-
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """Have `keep` count inside this block, where the rows of the answer are read."""
-        self._counting = True
-        try:
-            yield
-        finally:
-            self._counting = False
 
     def on_cancel(self, callback: Callable[[], None]) -> OnCancel:
         """Have `callback` run when the call is cancelled inside a `with` block, at once if it was.

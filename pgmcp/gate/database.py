@@ -127,8 +127,7 @@ class ReadOnlyDatabase:
         if sql.first_word(text) != "show":
             raise StatementRefusedError("Only SHOW is allowed here")
         steps = (Step(text, describe=True),)
-        with self._call.counting():
-            rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes))
+        rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes, counted=True))
         return self._noted(rows)
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
@@ -173,12 +172,16 @@ class ReadOnlyDatabase:
         cut_bytes = self._settings.max_result_bytes if reply.cut else None
         return Rows(reply.columns, reply.rows, cut_bytes=cut_bytes)
 
-    def _run(self, steps: Sequence[Step], limit_bytes: int) -> tuple[Sequence[Step], Outcome]:
+    def _run(
+        self, steps: Sequence[Step], limit_bytes: int, *, counted: bool = False
+    ) -> tuple[Sequence[Step], Outcome]:
         """Run the steps as one transaction, in one write; all of its steps, and their outcome."""
 
         def work(connection: Connection) -> tuple[Sequence[Step], Outcome]:
             group = [*self._transactions.opening(connection), *steps]
-            return group, connection.run(group, self._call, limit_bytes=limit_bytes)
+            return group, connection.run(
+                group, self._call, limit_bytes=limit_bytes, counted=counted
+            )
 
         return self._leased(work)
 

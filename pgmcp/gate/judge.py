@@ -23,14 +23,17 @@ from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.calls import Run
 from pgmcp.gate.effects import Objection
 from pgmcp.gate.objections import Judgement, Objections
-from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, all_told
+from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
 from pgmcp.postgres.messages import Reply, Step
 
 MAX_REMEMBERED = 4096
 MAX_TREE_BYTES = 8 * 1024 * 1024
 """Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 
-_LOOK = Step(f"SELECT {lookups.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy)")
+_LOOK = Step(
+    f"SELECT {lookups.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy),"
+    " EXISTS (SELECT FROM pg_catalog.pg_foreign_table)"
+)
 _BEFORE, _BEHIND = 3, len(trees.HIDE)  # the steps of an examination around those which bind
 _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
@@ -38,11 +41,13 @@ _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a database has at all, in a state: what `lookups.ODD_RELATIONS` says, and policies."""
+    """What a database has at all, in a state: what `lookups.ODD_RELATIONS` says, policies, and
+    foreign tables."""
 
-    state: str
+    state: State
     odd_relations: bool
     policies: bool
+    foreign_tables: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,11 @@ class Verdict:
     of one with the same text (before PostgreSQL 16 the tree in an EXPLAIN is not shown): without
     it, only a state that stays the same says so. `lasting`: the verdict holds wherever the state
     is the same.
+
+    `leaves_nothing`: what it calls is PostgreSQL's own, and no more than the judge lets through by
+    itself. That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK
+    undoes. Nothing like that is known of functions of users and extensions, of foreign tables, or
+    of what the operator vouches for: they may leave a lock of the session, for example.
     """
 
     seen: _Seen
@@ -68,9 +78,10 @@ class Verdict:
     rewritten: bool
     shown: bool
     lasting: bool
+    leaves_nothing: bool
 
     @property
-    def state(self) -> str:
+    def state(self) -> State:
         """The state in which it was found."""
         return self.seen.state
 
@@ -92,14 +103,14 @@ class Judge:
 
     def __init__(self, trusted: Collection[str] = ()) -> None:
         self._objections = Objections(trusted)
+        self._trusts_builtins = any(name.startswith("pg_catalog.") for name in trusted)
         self._seen: _Seen | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._verdicts_lock = threading.Lock()
 
     def known(self, text: str) -> Verdict | None:
         """What was found of `text`, and in which state; None when it was not judged yet."""
-        with self._verdicts_lock:
-            return self._verdicts.get(_key(text))
+        return self._verdicts.get(_key(text))  # a look-up in a dict is atomic
 
     def remember(self, text: str, verdict: Verdict) -> None:
         """Keep a verdict: a refusal, or one whose state was confirmed after the judging."""
@@ -111,6 +122,15 @@ class Judge:
             self._verdicts[_key(text)] = verdict
             while len(self._verdicts) > MAX_REMEMBERED:
                 self._verdicts.popitem(last=False)
+
+    def _leaves_nothing(self, objects: effects.Objects, seen: _Seen) -> bool:
+        """See `Verdict`; `objects` are all that the statement names."""
+        behind_relations = seen.odd_relations or seen.foreign_tables
+        return not (
+            self._trusts_builtins
+            or objects.of_users()
+            or (objects.relations and behind_relations)
+        )
 
     def examination(self, text: str, bound: Sequence[Step], server_major: int) -> tuple[Step, ...]:
         """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs.
@@ -133,16 +153,17 @@ class Judge:
         `strict`: the state will be confirmed, so that what was seen in it before holds.
         StateChangedError where what was shown need not be what was bound.
         """
-        state, locks = ((value or b"").decode() for value in replies[0].rows[0])
+        state, locks = state_of(replies[0].rows[0])
         shown = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
         analysed = [tree for several in shown for tree in several]
-        if not state or not analysed:
+        if not state.snapshot or not analysed:
             raise _not_shown()
         seen = self._seen
         if seen is None or seen.state != state or not strict:
             # The locks are held: from now on nobody can give a table that is read a policy.
             seen = _look(state, run)
         finding = Judgement(Objection(_TOO_LARGE))
+        objects = effects.Objects()
         reads_relations = rewritten = True
         if _readable(analysed):
             objects = effects.objects_in("".join(analysed))
@@ -165,16 +186,16 @@ class Judge:
             reads_relations=reads_relations or bool(finding.bodies),
             rewritten=rewritten,
             shown=bool(shown[-1]),
-            lasting=all_told(state, locks),
+            lasting=all_told(state.snapshot, locks),
+            leaves_nothing=not finding.bodies and self._leaves_nothing(objects, seen),
         )
 
 
-def _look(state: str, run: Run) -> _Seen:
+def _look(state: State, run: Run) -> _Seen:
     outcome = run((_LOOK,))
     if outcome.failure is not None:
         raise StateChangedError
-    odd_relations, policies = (value != b"f" for value in outcome.replies[0].rows[0])
-    return _Seen(state, odd_relations, policies)
+    return _Seen(state, *(value != b"f" for value in outcome.replies[0].rows[0]))
 
 
 def _readable(analysed: Sequence[str]) -> bool:

@@ -6,25 +6,46 @@ text means; what it does not name must not matter. SQL text and pure functions.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
 from pgmcp.postgres.messages import Step
+from pgmcp.postgres.rows import Value
+from pgmcp.sql.text import quote_literal
 
 ALTERED = "22012"
-"""The SQLSTATE with which `same_state` says no: division by zero."""
+"""The SQLSTATE with which a check of the state says no: division by zero."""
+_SNAPSHOT = "pg_catalog.pg_current_snapshot()::pg_catalog.text"
 # The start time tells the hosts of one database apart, and a server from its restored copy. The
 # others change without a commit (a reloaded configuration), or in new sessions only (ALTER ROLE).
-_STATE = (
-    "pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot(),"
-    " pg_catalog.pg_postmaster_start_time(), current_user,"
-    " pg_catalog.current_setting('standard_conforming_strings'),"
-    " pg_catalog.current_setting('backslash_quote'),"
-    " pg_catalog.current_setting('row_security'),"
-    " pg_catalog.current_setting('search_path'))"
+_SURROUNDINGS = (
+    "pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.text",
+    "current_user::pg_catalog.text",
+    "pg_catalog.current_setting('standard_conforming_strings')",
+    "pg_catalog.current_setting('backslash_quote')",
+    "pg_catalog.current_setting('row_security')",
+    "pg_catalog.current_setting('search_path')",
 )
+
+
+class State(NamedTuple):
+    """What is committed, as a snapshot says it, and the server, role and settings around it.
+
+    `surroundings` seldom differ: they are part of the text of a check, and only the snapshot is its
+    parameter, so that a session keeps the check prepared.
+    """
+
+    snapshot: str
+    surroundings: tuple[str, ...]
+
+
 # A commit is visible a moment before the other sessions are told to forget what they remember of
 # the catalogue (CommitTransaction, xact.c). Who commits holds the locks on its transaction until it
 # has told them: while there are such, what this session parses may be older than the state.
 SHOW_STATE = Step(
-    f"SELECT {_STATE}, (SELECT pg_catalog.string_agg("
+    f"SELECT {', '.join((_SNAPSHOT, *_SURROUNDINGS))}, (SELECT pg_catalog.string_agg("
     "l.virtualtransaction OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) l.transactionid, ',')"
     " FROM pg_catalog.pg_lock_status() l"
     " WHERE l.locktype OPERATOR(pg_catalog.=) 'transactionid' AND l.granted"
@@ -37,24 +58,38 @@ TAKE_NOTE = Step("SELECT FROM pg_catalog.pg_am", execute=False)
 _XIDS = 2**32
 
 
-def same_state(parameter: int, *, after: str = "") -> str:
-    """An expression that ends the transaction unless its state is that parameter.
+def state_of(row: Sequence[Value]) -> tuple[State, str]:
+    """The state in a row of SHOW_STATE, and the locks that `all_told` takes."""
+    snapshot, *surroundings, locks = ((value or b"").decode() for value in row)
+    return State(snapshot, tuple(surroundings)), locks
+
+
+@lru_cache(maxsize=64)
+def check(name: str, settings: str, surroundings: tuple[str, ...], *, after: str = "") -> Step:
+    """A statement that makes `settings`, and ends the transaction unless the surroundings are these
+    and the snapshot is its last parameter; the session keeps it under a name that begins with
+    `name`.
 
     `after`: an expression, never NULL, that changes a setting before the state is looked at.
     """
+    same = [f"{_SNAPSHOT} OPERATOR(pg_catalog.=) ${settings.count('$') + 1}"]
+    for expression, value in zip(_SURROUNDINGS, surroundings, strict=True):
+        same.append(f"{expression} OPERATOR(pg_catalog.=) {quote_literal(value)}")
     # CASE keeps the order of its conditions.
     first = f"WHEN {after} IS NULL THEN 0 " if after else ""
-    same = f"WHEN {_STATE} OPERATOR(pg_catalog.=) ${parameter} THEN 1 ELSE 0"
-    return f"1 OPERATOR(pg_catalog./) (CASE {first}{same} END)"
+    when = f"{first}WHEN {' AND '.join(same)} THEN 1 ELSE 0"
+    text = f"SELECT {settings}, 1 OPERATOR(pg_catalog./) (CASE {when} END)"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Step(text, name=f"{name}_{digest}")
 
 
-def all_told(state: str, locks: str) -> bool:
-    """Whether all who have committed, by the snapshot in `state`, have told the others so.
+def all_told(snapshot: str, locks: str) -> bool:
+    """Whether all who have committed, by `snapshot`, have told the others so.
 
     `locks`: the transactions that are locked by themselves, "holder xid,holder xid,…". A holder in
     the snapshot, or who came after it, has not committed; its subtransactions are not listed there.
     """
-    _, xmax, *running = state.partition(" ")[0].replace(",", ":").split(":")
+    _, xmax, *running = snapshot.replace(",", ":").split(":")
     alive = {int(xid) % _XIDS for xid in running if xid}
     committing: dict[str, bool] = {}
     for holder, _, xid in (lock.rpartition(" ") for lock in locks.split(",") if lock):

@@ -18,7 +18,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.judge import Judge, StateChangedError, Verdict
-from pgmcp.gate.state import ALTERED, same_state
+from pgmcp.gate.state import ALTERED, State, check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Step
 from pgmcp.sql import text as sql
@@ -36,21 +36,22 @@ _LOCK_NOT_AVAILABLE = "55P03"
 # A SELECT, and so the snapshot after which no SET TRANSACTION READ WRITE is accepted.
 # cursor_tuple_fraction: plan a cursor for all of its rows, as the bare statement would be.
 _SETTINGS = (
-    "SELECT pg_catalog.set_config('statement_timeout', $1, true),"
+    "pg_catalog.set_config('statement_timeout', $1, true),"
     " pg_catalog.set_config('lock_timeout', $2, true),"
     " pg_catalog.set_config('cursor_tuple_fraction', '1', true)"
 )
-_SETTINGS_AND_STATE = f"{_SETTINGS}, {same_state(3)}"
+_LIMITED = Step(f"SELECT {_SETTINGS}", name="pgmcp_limits")
 # Behind the check of the state nothing may wait for a lock, since what another session commits
 # meanwhile would count: a partition or an index is locked by the planner only.
-_WAIT_FOR_NO_LOCK = "SELECT pg_catalog.set_config('lock_timeout', '1', true)"
-_STATE_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {same_state(1)}"
+_NO_LOCK = "pg_catalog.set_config('lock_timeout', '1', true)"
 # Behind the judge's questions, which are asked with another search_path.
-_PATH_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {RESTORE_PATH}"
-_PATH_AND_STATE_AND_NO_LOCK = f"{_WAIT_FOR_NO_LOCK}, {same_state(1, after=RESTORE_PATH)}"
+_PATH_AND_NO_LOCK = Step(f"SELECT {_NO_LOCK}, {RESTORE_PATH}")
+_WAIT_FOR_LOCKS = Step(
+    "SELECT pg_catalog.set_config('lock_timeout', $1, true)", name="pgmcp_lock_timeout"
+)
 LOCK_RETRY_SECONDS = 0.05
 """The pause before a statement is tried again that would have waited for such a lock."""
-_CHECKS = frozenset((_SETTINGS_AND_STATE, _STATE_AND_NO_LOCK, _PATH_AND_STATE_AND_NO_LOCK))
+_CHECK_NAME = "pgmcp_state"
 _PORTAL = "pgmcp_bound"
 _ATTEMPTS = 10  # to judge a text in a state that stays
 
@@ -120,19 +121,21 @@ class Transactions:
 
     def opening(self, connection: Connection) -> tuple[Step, Step]:
         """What each transaction begins with."""
-        return READ_ONLY, Step(_SETTINGS, self._milliseconds(connection))
+        return READ_ONLY, _LIMITED._replace(params=self._milliseconds(connection))
 
     def run(self, connection: Connection, reading: CallerRead) -> tuple[Sequence[Step], Outcome]:
         """The steps' outcome: as long as only a lock that the planner asks for is in the way, and
         no longer than lock_timeout, they are tried again."""
+        steps, outcome = self._run_known(connection, reading)
+        if not _must_wait(steps, outcome, reading):
+            return steps, outcome
         tries = int(self._limits(connection)[1] / LOCK_RETRY_SECONDS)
-        while True:
-            steps, outcome = self._run_known(connection, reading)
-            if tries <= 0 or not _must_wait(steps, outcome, reading):
-                return steps, outcome
+        while tries > 0 and _must_wait(steps, outcome, reading):
             tries -= 1
             connection.settle(self._call)
             self._pause(LOCK_RETRY_SECONDS)
+            steps, outcome = self._run_known(connection, reading)
+        return steps, outcome
 
     def _run_known(
         self, connection: Connection, reading: CallerRead
@@ -142,7 +145,7 @@ class Transactions:
         verdict = self._judge.known(reading.text)
         if verdict is not None:
             steps = self._confirmed(connection, reading, verdict)
-            outcome = self._last(connection, steps)
+            outcome = self._last(connection, steps, verdict)
             if not _altered(steps, outcome):
                 if outcome.failure is None:
                     verdict.require_harmless()
@@ -161,22 +164,22 @@ class Transactions:
         that the tree names, or that rewriting it brings in, cannot change while they are locked.
         """
         limits = self._milliseconds(connection)
-        check = Step(_SETTINGS_AND_STATE, (*limits, verdict.state))
         if verdict.objection is not None:
-            return [READ_ONLY, check]
+            return [READ_ONLY, _check(_SETTINGS, verdict.state, limits)]
         if not verdict.reads_relations:  # there is no lock to wait for
-            return [READ_ONLY, *reading.bound, check, reading.opened, *reading.fetched]
+            same = _check(_SETTINGS, verdict.state, limits)
+            return [READ_ONLY, *reading.bound, same, reading.opened, *reading.fetched]
         locks = [Step(reading.text, execute=False)] if verdict.rewritten else []
         locks += map(bodies.lock, verdict.bodies)
-        check = Step(_STATE_AND_NO_LOCK, (verdict.state,))
-        opening = (READ_ONLY, Step(_SETTINGS, limits))
-        return [*opening, *locks, *reading.bound, check, *self._ran(connection, reading)]
+        opening = (READ_ONLY, _LIMITED._replace(params=limits))
+        same = _check(_NO_LOCK, verdict.state)
+        return [*opening, *locks, *reading.bound, same, *self._ran(reading, limits)]
 
-    def _ran(self, connection: Connection, reading: CallerRead) -> Sequence[Step]:
+    def _ran(self, reading: CallerRead, limits: tuple[str, str]) -> Sequence[Step]:
         """The steps behind the check; once everything is planned, locks may be waited for again."""
         if not reading.fetched:
             return [reading.opened]
-        wait = Step(f"SET LOCAL lock_timeout = {self._milliseconds(connection)[1]}")
+        wait = _WAIT_FOR_LOCKS._replace(params=limits[1:])
         return [reading.opened, wait, *reading.fetched]
 
     def _run_unknown(
@@ -235,23 +238,26 @@ class Transactions:
         strict = strict or not verdict.shown
         if not strict and any(go_on(steps).replies != was.replies for steps, was in asked):
             raise StateChangedError
+        settled = _PATH_AND_NO_LOCK
         if strict:
-            check = Step(_PATH_AND_STATE_AND_NO_LOCK, (verdict.state,))
-        else:
-            check = Step(_PATH_AND_NO_LOCK)
-        steps = [check, *self._ran(connection, reading)]
-        outcome = self._last(connection, steps)
+            settled = _check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
+        steps = [settled, *self._ran(reading, self._milliseconds(connection))]
+        outcome = self._last(connection, steps, verdict)
         if strict:
             if _altered(steps, outcome):
                 raise StateChangedError
             self._judge.remember(reading.text, verdict)
         return steps, outcome
 
-    def _last(self, connection: Connection, steps: Sequence[Step]) -> Outcome:
+    def _last(self, connection: Connection, steps: Sequence[Step], verdict: Verdict) -> Outcome:
         """Run the steps that end with the caller's rows, which are counted as the answer's."""
-        limit = self._settings.max_result_bytes
-        with self._call.counting():
-            return connection.run(steps, self._call, limit_bytes=limit)
+        return connection.run(
+            steps,
+            self._call,
+            limit_bytes=self._settings.max_result_bytes,
+            leaves_nothing=verdict.leaves_nothing,
+            counted=True,
+        )
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless the call ends first."""
@@ -261,13 +267,19 @@ class Transactions:
         self._call.check()
 
 
+def _check(settings: str, state: State, limits: tuple[str, ...] = (), *, after: str = "") -> Step:
+    """A step that makes `settings`, and ends the transaction unless this is the state."""
+    same = check(_CHECK_NAME, settings, state.surroundings, after=after)
+    return same._replace(params=(*limits, state.snapshot))
+
+
 def _altered(steps: Sequence[Step], outcome: Outcome) -> bool:
     """Whether something was committed since the text was judged: it is the check that failed."""
     failure = outcome.failure
     return (
         failure is not None
         and failure.server.sqlstate == ALTERED
-        and steps[failure.step].text in _CHECKS
+        and steps[failure.step].name.startswith(_CHECK_NAME)
     )
 
 

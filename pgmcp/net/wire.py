@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import selectors
+import select
 import socket
 import ssl
 import threading
@@ -21,8 +21,32 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CHUNK_BYTES = 65536
-# poll needs no descriptor of its own, and has no limit of 1024; not every platform has it
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_LONGEST_WAIT_SECONDS = 86_400.0  # poll takes no more milliseconds than fit into an integer
+READ, WRITE = 1, 4
+"""Events of `select.poll`: POLLIN and POLLOUT."""
+
+
+class _SelectPoll:
+    """What is used of `select.poll`, on platforms without it."""
+
+    def __init__(self) -> None:
+        self._events: dict[int, int] = {}
+
+    def register(self, descriptor: int, events: int) -> None:
+        """Have `poll` look at a descriptor, or at other events of it."""
+        self._events[descriptor] = events
+
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        """The descriptors that are ready, each with its events, after so much time at most."""
+        readers = [fd for fd, wanted in self._events.items() if wanted & READ]
+        writers = [fd for fd, wanted in self._events.items() if wanted & WRITE]
+        ready, writable, _ = select.select(readers, writers, [], milliseconds / 1000)
+        return [(fd, READ) for fd in ready] + [(fd, WRITE) for fd in writable]
+
+
+def _poll() -> Any:
+    """poll needs no descriptor of its own, and has no limit of 1024."""
+    return select.poll() if hasattr(select, "poll") else _SelectPoll()
 
 
 class WireTimeoutError(Exception):
@@ -63,10 +87,11 @@ class Wire:
         self._waker, self._wakened = socket.socketpair()
         self._waker.setblocking(False)
         self._wakened.setblocking(False)
-        self._selector: selectors.BaseSelector = _Selector()
-        self._waits_for = selectors.EVENT_READ
-        self._key = self._selector.register(sock, selectors.EVENT_READ)
-        self._selector.register(self._wakened, selectors.EVENT_READ)
+        self._poll = _poll()
+        self._waits_for = READ
+        self._poll.register(sock.fileno(), READ)
+        self._wakened_fd = self._wakened.fileno()
+        self._poll.register(self._wakened_fd, READ)
 
     # -- waiting -----------------------------------------------------------------------------------
 
@@ -77,22 +102,22 @@ class Wire:
 
     def _wait(self, events: int) -> None:
         if events != self._waits_for:
-            self._selector.modify(self.sock, events)
+            self._poll.register(self.sock.fileno(), events)
             self._waits_for = events
         left = self.until - self._clock()
         if left <= 0:
             raise WireTimeoutError
         with self.waiting:
-            ready = self._selector.select(left)
-        if not ready:
+            ready = self._poll.poll(min(left, _LONGEST_WAIT_SECONDS) * 1000)
+        if not ready and self._clock() >= self.until:
             raise WireTimeoutError
-        for key, _ in ready:
-            if key.fileobj is self._wakened:
+        for descriptor, _ in ready:
+            if descriptor == self._wakened_fd:
                 with contextlib.suppress(OSError):
                     self._wakened.recv(64)
                 raise WireInterruptedError
 
-    def _retry(self, attempt: Callable[[], T], events: int = selectors.EVENT_READ) -> T:
+    def _retry(self, attempt: Callable[[], T], events: int = READ) -> T:
         """`attempt` again and again, until it does not have to wait."""
         while True:
             try:
@@ -100,9 +125,9 @@ class Wire:
             except BlockingIOError:
                 self._wait(events)
             except ssl.SSLWantReadError:
-                self._wait(selectors.EVENT_READ)
+                self._wait(READ)
             except ssl.SSLWantWriteError:
-                self._wait(selectors.EVENT_WRITE)
+                self._wait(WRITE)
             except OSError as error:
                 raise WireClosedError(_reason(error)) from error
 
@@ -110,7 +135,7 @@ class Wire:
         """Reach the other end; OSError when it cannot be reached."""
         error = self.sock.connect_ex(address)
         if error == errno.EINPROGRESS:
-            self._wait(selectors.EVENT_WRITE)
+            self._wait(WRITE)
             error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, os.strerror(error))
@@ -120,13 +145,15 @@ class Wire:
     def receive(self, size: int = CHUNK_BYTES) -> bytes:
         """What has arrived, waiting for it; never empty."""
         if not isinstance(self.sock, ssl.SSLSocket):
-            self._wait(
-                selectors.EVENT_READ
-            )  # an answer is never there at once: spare a system call
+            self._wait(READ)  # an answer is never there at once: spare a system call
         data = self._retry(lambda: self.sock.recv(size))
         if not data:
             raise WireClosedError("the server closed the connection")
         return data
+
+    def has_arrived(self) -> bool:
+        """Whether there may be something to read, or the peer may be gone; costs no exception."""
+        return self.tls or bool(self._poll.poll(0))
 
     def arrived(self) -> bytes:
         """What has arrived, without waiting; may be empty."""
@@ -142,16 +169,29 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
-        self._unsent += data
+        if data and not self._unsent:
+            sent = self._send_now(data)
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._unsent += data  # kept, also when the waiting is interrupted
         while self._unsent:
-            del self._unsent[: self._retry(self._send_some, selectors.EVENT_WRITE)]
+            del self._unsent[: self._retry(self._send_some, WRITE)]
+
+    def _send_now(self, data: bytes) -> int:
+        """Send what goes out without waiting; how many bytes that were."""
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError as error:
+            raise WireClosedError(_reason(error)) from error
 
     def _send_some(self) -> int:
         return self.sock.send(self._unsent)
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
         """Shake hands; ssl.SSLError when the two sides do not agree."""
-        self._selector.unregister(self.sock)
         try:
             self.sock = context.wrap_socket(
                 self.sock, server_hostname=server_hostname, do_handshake_on_connect=False
@@ -160,7 +200,6 @@ class Wire:
             raise
         except OSError as error:  # gone already
             raise WireClosedError(_reason(error)) from error
-        self._selector.register(self.sock, self._waits_for)
         try:
             self._retry(self.sock.do_handshake)
         except WireClosedError as error:
@@ -181,7 +220,6 @@ class Wire:
     def close(self) -> None:
         """Give everything back; the second time does nothing."""
         with self._close_lock:
-            self._selector.close()
             for sock in (self.sock, self._waker, self._wakened):
                 sock.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NoReturn
@@ -39,12 +39,21 @@ ANSWER_GRACE_SECONDS = 0.5
 CANCEL_SECONDS = 2.0
 """How long a CancelRequest and the statement's end are waited for before the line is cut."""
 _RESET = ("ROLLBACK", "DISCARD ALL")
+_ROLLBACK = messages.simple(_RESET[0])
 # DISCARD ALL takes a snapshot, which a standby refuses at SERIALIZABLE; it undoes this SET as well.
 _RESET_ON_STANDBY = (_RESET[0], "SET default_transaction_isolation = 'read committed'", _RESET[1])
 _TAGS = {"ROLLBACK": b"ROLLBACK\0", "DISCARD ALL": b"DISCARD ALL\0"}
-_ENDS_STEP = frozenset((messages.COMMAND_COMPLETE, messages.EMPTY_QUERY, messages.PORTAL_SUSPENDED))
-_QUIET = frozenset((messages.BIND_COMPLETE, messages.NO_DATA))
+_QUIET = frozenset(
+    (
+        *(messages.BIND_COMPLETE, messages.NO_DATA, messages.COMMAND_COMPLETE),
+        *(messages.EMPTY_QUERY, messages.PORTAL_SUSPENDED),
+    )
+)
 _NO_STEP = Step("")
+_NOTHING = Reply()
+"""What a step brought that brought neither rows nor notices; never written to."""
+_MOST_PREPARED = 32
+"""With more statements of ours prepared than that, the session is reset."""
 _ASIDES = frozenset((messages.NOTICE, messages.PARAMETER_STATUS, messages.NOTIFICATION))
 NO_ENCODING = "SQL_ASCII"
 _PASSWORD_REQUESTS = (3, 5, 10)
@@ -70,8 +79,9 @@ class SessionLimits:
 class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     """A session in PostgreSQL. For one thread at a time; `interrupt` and `cut` for any.
 
-    `run` leaves a transaction open unless it is the last; after the last the answers to ROLLBACK
-    and DISCARD ALL are owed, and `settle` reads them before the next use.
+    `run` leaves a transaction open unless it is the last. After the last the session is reset: the
+    answers to ROLLBACK and DISCARD ALL are owed, and `settle` reads them before the next use. What
+    leaves nothing needs no DISCARD ALL, and its ROLLBACK rides in its own group.
     """
 
     def __init__(
@@ -100,7 +110,10 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self._owed: tuple[bytes, ...] = ()
         self._reset_by(_RESET)
         self._in_transaction = False
+        self._idle = True  # what the last group's ReadyForQuery said: no transaction is open
+        self._prepared: set[str] = set()
         self._heard = False
+        self._on_behalf_of = _OnBehalf(self)
         self._call: Call | None = None
         super().__init__(
             database.user,
@@ -162,41 +175,77 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     # -- running -----------------------------------------------------------------------------------
 
     def run(
-        self, steps: Sequence[Step], call: Call, *, limit_bytes: int, last: bool = True
+        self,
+        steps: Sequence[Step],
+        call: Call,
+        *,
+        limit_bytes: int,
+        last: bool = True,
+        leaves_nothing: bool = False,
+        counted: bool = False,
     ) -> Outcome:
         """Send the steps in one write and read their answers; a failure skips the steps after it.
 
-        `last` sends ROLLBACK and DISCARD ALL behind them. A step's rows over `limit_bytes` are cut:
-        what came until then stays, and the connection is closed. Raises CallEndedError,
-        ConnectionLostError and, for a step that cannot be sent, ToolError.
+        `last` ends the transaction and resets the session. `leaves_nothing`: it is known that
+        ROLLBACK undoes all that the steps do to the session, so that it is as clean as a new one
+        without DISCARD ALL. `counted`: the rows count as what the answer keeps in memory. A step's
+        rows over `limit_bytes` are cut: what came until then stays, and the connection is closed.
+        Raises CallEndedError, ConnectionLostError and, for a step that cannot be sent, ToolError.
         """
-        sent = b"".join(
-            [*map(messages.pipeline, steps), messages.SYNC, self._cleanup if last else b""]
-        )
+        if self.peer is None:  # a pooler may give each transaction to another session
+            steps = [step._replace(name="") for step in steps]
+            leaves_nothing = False
+        brief = last and leaves_nothing and len(self._prepared) < _MOST_PREPARED
+        if brief:
+            steps = [*steps, messages.ROLLBACK]
+        parts = [messages.pipeline(step, self._prepared) for step in steps]
+        parts.append(messages.SYNC)
+        if last and not brief:
+            parts.append(self._cleanup)
         with self._on_behalf_of(call):
             self._in_transaction = self.at_work = True
-            self._inbox.count(call.keep)
-            self._send(sent)
+            if counted:
+                self._inbox.count(call.keep)
+            self._send(b"".join(parts))
             outcome = self._read_group(steps, limit_bytes)
             if outcome.replies and outcome.replies[-1].cut:
                 self._end()
                 return outcome
             self.at_work = False
-            if last:
-                self._owed = self._tags
-                self._in_transaction = False
+            if brief:
+                self._rolled_back(outcome)
+            elif last:
+                self._reset()
         return outcome
+
+    def _reset(self) -> None:
+        """Note that the session is reset once it has read what was sent."""
+        self._owed = self._tags
+        self._prepared.clear()
+        self._in_transaction = False
+
+    def _rolled_back(self, outcome: Outcome) -> None:
+        """See that the transaction of a group that ended in ROLLBACK is over."""
+        if outcome.failure is None:
+            outcome.replies.pop()
+            if not self._idle:
+                raise ProtocolError("the transaction did not end")
+        else:  # which skipped the ROLLBACK
+            self._send(_ROLLBACK)
+            self._owed = (_TAGS["ROLLBACK"],)
+        self._in_transaction = False
 
     def finish(self, call: Call) -> None:
         """End the transaction that a `run` which was not the last left open."""
         if self._in_transaction:
             with self._on_behalf_of(call):
                 self._send(self._cleanup)
-                self._owed = self._tags
-                self._in_transaction = False
+                self._reset()
 
     def settle(self, call: Call) -> None:
         """Make sure that the session is there and as clean as a new one; ConnectionLostError."""
+        if not (self._owed or self.closed or self.wire.has_arrived()):
+            return
         with self._on_behalf_of(call):
             for tag in self._owed:
                 self._read_cleanup(tag)
@@ -225,40 +274,42 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     def _read_group(self, steps: Sequence[Step], limit_bytes: int) -> Outcome:
         """The answers up to ReadyForQuery, or to the limit."""
-        replies = [Reply()]
+        replies: list[Reply] = []
         failure: Failure | None = None
-        awaited = [*steps, _NO_STEP]  # an answer too many is found out below
-        step = awaited[0]
-        parsing = step.parse
-        budget = limit_bytes
+        awaited = iter(steps)
+        step, reply, budget = next(awaited, _NO_STEP), _NOTHING, limit_bytes
+        ends, parsing = step.ends, step.parse
+        next_message = self._inbox.next
         while True:
-            reply = replies[-1]
-            kind, body = self._inbox.next(budget)
-            if kind == messages.DATA_ROW:
-                budget = self._inbox.rows(reply.rows, budget)
-                if budget < 0:
-                    reply.cut = True
-                    return Outcome(replies)
-                continue
+            kind, body = next_message(budget)
             if kind == messages.PARSE_COMPLETE:
-                self._heard = True
-                parsing = False
-            elif kind == messages.ROW_DESCRIPTION:
-                reply.columns = messages.columns(body)
-            elif kind == messages.ERROR:
-                failure = self._failure(body, len(replies) - 1, parsing)
-            elif kind == messages.NOTICE:
-                reply.notices.append(messages.fields(body))
+                self._heard, parsing = True, False
+                if step.name:
+                    self._prepared.add(step.name)
             elif kind == messages.READY:
                 break
-            elif kind not in _ENDS_STEP and kind not in _QUIET:
-                self._aside(kind, body)
-            if kind == step.last_answer or (step.execute and kind in _ENDS_STEP):
-                step = awaited[len(replies)]
-                replies.append(Reply())
-                parsing = step.parse
-                budget = limit_bytes
-        replies.pop()
+            elif kind not in _QUIET:
+                if reply is _NOTHING:
+                    reply = Reply()
+                if kind == messages.DATA_ROW:
+                    budget = self._inbox.rows(reply.rows, budget)
+                    if budget < 0:
+                        reply.cut = True
+                        return Outcome([*replies, reply])
+                elif kind == messages.ROW_DESCRIPTION:
+                    reply.columns = messages.columns(body)
+                elif kind == messages.ERROR:
+                    failure = self._failure(body, len(replies), parsing)
+                elif kind == messages.NOTICE:
+                    reply.notices.append(messages.fields(body))
+                else:
+                    self._aside(kind, body)
+                continue
+            if kind in ends:
+                replies.append(reply)  # an answer too many is found out below
+                step, reply, budget = next(awaited, _NO_STEP), _NOTHING, limit_bytes
+                ends, parsing = step.ends, step.parse
+        self._idle = body == b"I"
         if failure is None and len(replies) != len(steps):
             raise ProtocolError("answers are missing")
         return Outcome(replies, failure)
@@ -308,35 +359,35 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     # -- ending early ------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _on_behalf_of(self, call: Call) -> Iterator[None]:
-        """Wait as long as `call` may, and let it interrupt; anything unexpected closes."""
+    def _begin(self, call: Call) -> None:
+        """Wait as long as `call` may from now on, and let it interrupt."""
         if self.closed:
             raise ConnectionLostError("the connection is closed", answered=False)
         self._call = call
         self._heard = False
         self.wire.waiting = call.waiting
         self.wire.until = self._clock() + call.remaining() + ANSWER_GRACE_SECONDS
-        orderly = False
-        try:
-            with call.on_cancel(self.wire.interrupt):
-                yield
-            orderly = True
-        except WireClosedError as error:
+        call.add_callback(self.wire.interrupt)
+
+    def _done(self, error: BaseException | None) -> None:
+        """The end of what `_begin` began. Whatever went wrong, it closes the connection."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.remove_callback(self.wire.interrupt)
+        self._inbox.release()
+        if error is None:
+            return
+        self.close()
+        if isinstance(error, WireClosedError):
             raise ConnectionLostError(
                 f"the connection to PostgreSQL was lost: {error}",
                 "Try again: pgmcp connects anew.",
                 answered=self._heard,
             ) from error
-        except (ProtocolError, struct.error, LookupError) as error:
+        if isinstance(error, ProtocolError | struct.error | LookupError):
             raise ConnectionLostError(
                 f"PostgreSQL's answer made no sense, and the connection was closed: {error}"
             ) from error
-        finally:
-            self._call = None
-            self._inbox.release()
-            if not orderly:
-                self.close()
 
     def _stop_if_ended(self) -> None:
         """A wake-up may be late and meant for an earlier call: ask ours."""
@@ -397,3 +448,23 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             reach(other, self._server, self._tls, self.wire.tls)
             other.send(messages.cancel_request(self._backend_key_data))
             other.receive()
+
+
+class _OnBehalf:
+    """`with on_behalf_of(call)`: the block that uses a connection for a call, one at a time. A
+    class and no generator: it is on every call's way."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __call__(self, call: Call) -> _OnBehalf:
+        self._connection._begin(call)
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._connection._done(error)

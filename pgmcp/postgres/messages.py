@@ -6,9 +6,11 @@ The rule: no I/O, and a value is never decoded: what the server wrote is what a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from struct import Struct
+from typing import NamedTuple
 
 from pgmcp.errors import ServerMessage
 from pgmcp.postgres.rows import ResultColumn, Value
@@ -36,8 +38,7 @@ class ProtocolError(Exception):
     """The server said something that cannot stand there: the connection is out of step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One statement of a pipeline.
 
     `prefix`: how many characters of `text` are not the caller's, to correct error positions by.
@@ -45,6 +46,9 @@ class Step:
     bound to that name too, and what was bound is never analysed anew. `parse` False runs such a
     portal, or a cursor of that name, in the same transaction; `text` is not sent then.
     `max_rows` 0 means all of them.
+
+    `name`: the session keeps the statement prepared under this name, which no other text may have:
+    only for constant statements of pgmcp's own, whose names and operators are all qualified.
     """
 
     text: str
@@ -55,19 +59,28 @@ class Step:
     execute: bool = True
     portal: str = ""
     parse: bool = True
+    name: str = ""
 
     @property
-    def last_answer(self) -> int | None:
-        """The message that ends the answer to a step that does not run; None for one that does."""
+    def ends(self) -> frozenset[int]:
+        """The messages of which any ends the answer to this step."""
         if self.execute:
-            return None
-        return BIND_COMPLETE if self.portal else PARSE_COMPLETE
+            return _ENDS_EXECUTION
+        return _ENDS_BINDING if self.portal else _ENDS_PARSING
 
 
-READ_ONLY = Step("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE")
+_ENDS_EXECUTION = frozenset((COMMAND_COMPLETE, EMPTY_QUERY, PORTAL_SUSPENDED))
+_ENDS_BINDING = frozenset((BIND_COMPLETE,))
+_ENDS_PARSING = frozenset((PARSE_COMPLETE,))
+
+READ_ONLY = Step(
+    "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE", name="pgmcp_begin"
+)
 """How every transaction of pgmcp's begins, whatever the role's defaults: a standby refuses
 SERIALIZABLE, and DEFERRABLE waits. At READ COMMITTED each statement sees what is committed then,
 which the check of the state relies on."""
+ROLLBACK = Step("ROLLBACK", name="pgmcp_rollback")
+"""How a transaction ends in the same group that it was run in."""
 CATALOGUE_PATH = Step("SET LOCAL search_path = pg_catalog, pg_temp")
 """Before a statement of pgmcp's own: an operator of a user's schema, which may be the better match
 or come first in the role's search_path, is not called in the place of PostgreSQL's own."""
@@ -110,38 +123,43 @@ def _message(kind: bytes, body: bytes) -> bytes:
     return _HEAD.pack(kind, len(body) + 4) + body
 
 
-_EXECUTE_ALL = _message(b"E", b"\0\0\0\0\0")
-_BIND_NOTHING = _message(b"B", b"\0" * 8)
-
-
 def simple(text: str) -> bytes:
     """A Query message, for constant statements of our own: it may hold several, so no caller's."""
     return _message(b"Q", text.encode() + b"\0")
 
 
-def pipeline(step: Step) -> bytes:
-    """The messages of a step over the extended protocol, without the Sync that ends a group."""
+def pipeline(step: Step, prepared: Container[str] = ()) -> bytes:
+    """The messages of a step over the extended protocol, without the Sync that ends a group.
+
+    `prepared`: the names of the statements that the session has already.
+    """
+    if step.name in prepared or not step.parse:
+        if not step.params:
+            return _constant(step)
+        return _bind(step) + _executed(step)
+    parse = _message(b"P", step.name.encode() + b"\0" + encode(step.text) + b"\0\0\0")
+    bound = _bind(step) if step.execute or step.portal else b""
+    return parse + bound + _executed(step)
+
+
+@lru_cache(maxsize=256)
+def _constant(step: Step) -> bytes:
+    """The messages of a step that sends no text and no value."""
+    return (_bind(step) if step.parse else b"") + _executed(step)
+
+
+def _executed(step: Step) -> bytes:
+    if not step.execute:
+        return b""
     portal = step.portal.encode() + b"\0"
-    parts = []
-    if step.parse:
-        parts.append(_message(b"P", b"\0" + encode(step.text) + b"\0\0\0"))
-        if step.portal or (step.execute and step.params):
-            parts.append(_bind(portal, step.params))
-        elif step.execute:
-            parts.append(_BIND_NOTHING)
-    if step.execute:
-        if step.describe:
-            parts.append(_message(b"D", b"P" + portal))
-        if step.portal or step.max_rows:
-            parts.append(_message(b"E", portal + _LONG.pack(step.max_rows)))
-        else:
-            parts.append(_EXECUTE_ALL)
-    return b"".join(parts)
+    described = _message(b"D", b"P" + portal) if step.describe else b""
+    return described + _message(b"E", portal + _LONG.pack(step.max_rows))
 
 
-def _bind(portal: bytes, params: Sequence[str | None]) -> bytes:
-    parts = [portal, b"\0\0\0", _SHORT.pack(len(params))]
-    for param in params:
+def _bind(step: Step) -> bytes:
+    names = f"{step.portal}\0{step.name}\0".encode()
+    parts = [names, b"\0\0", _SHORT.pack(len(step.params))]
+    for param in step.params:
         if param is None:
             parts.append(b"\xff\xff\xff\xff")
         else:
