@@ -127,9 +127,7 @@ class Judge:
         """See `Verdict`; `objects` are all that the statement names."""
         behind_relations = seen.odd_relations or seen.foreign_tables
         return not (
-            self._trusts_builtins
-            or objects.of_users()
-            or (objects.relations and behind_relations)
+            self._trusts_builtins or objects.of_users() or (objects.relations and behind_relations)
         )
 
     def examination(self, text: str, bound: Sequence[Step], server_major: int) -> tuple[Step, ...]:

@@ -25,36 +25,25 @@ from pgmcp.errors import (
     ConnectionLostError,
     ServerMessage,
     StatementError,
-    StatementRefusedError,
 )
 from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.postgres import messages
-from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError, open_wire, reach
+from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError
+from pgmcp.postgres.answers import Answers, SessionEndedError
+from pgmcp.postgres.cancelling import CANCEL_SECONDS, cancel, farewell
 from pgmcp.postgres.inbox import Inbox
-from pgmcp.postgres.messages import Failure, Outcome, ProtocolError, Reply, Step
+from pgmcp.postgres.messages import Outcome, ProtocolError, Step
 from pgmcp.postgres.orphans import Backend, ProcessList
 
 ANSWER_GRACE_SECONDS = 0.5
 """How long after a call's deadline the server may still say by itself that it stopped."""
-CANCEL_SECONDS = 2.0
-"""How long a CancelRequest and the statement's end are waited for before the line is cut."""
 _RESET = ("ROLLBACK", "DISCARD ALL")
 _ROLLBACK = messages.simple(_RESET[0])
 # DISCARD ALL takes a snapshot, which a standby refuses at SERIALIZABLE; it undoes this SET as well.
 _RESET_ON_STANDBY = (_RESET[0], "SET default_transaction_isolation = 'read committed'", _RESET[1])
 _TAGS = {"ROLLBACK": b"ROLLBACK\0", "DISCARD ALL": b"DISCARD ALL\0"}
-_QUIET = frozenset(
-    (
-        *(messages.BIND_COMPLETE, messages.NO_DATA, messages.COMMAND_COMPLETE),
-        *(messages.EMPTY_QUERY, messages.PORTAL_SUSPENDED),
-    )
-)
-_NO_STEP = Step("")
-_NOTHING = Reply()
-"""What a step brought that brought neither rows nor notices; never written to."""
 _MOST_PREPARED = 32
 """With more statements of ours prepared than that, the session is reset."""
-_ASIDES = frozenset((messages.NOTICE, messages.PARAMETER_STATUS, messages.NOTIFICATION))
 NO_ENCODING = "SQL_ASCII"
 _PASSWORD_REQUESTS = (3, 5, 10)
 STARTUP_ERRORS = (
@@ -97,7 +86,6 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.wire = wire
         self.closed = False
         self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
-        self.notified = 0  # notifications that came
         self.limits = SessionLimits()  # these three are learned, and written, by the connector
         self.process_list: ProcessList | None = None
         self.peer: Backend | None = None
@@ -107,12 +95,10 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self._tls = tls
         self._clock = clock
         self._inbox = Inbox(self._chunk)
+        self._answers = Answers(self._inbox)
         self._owed: tuple[bytes, ...] = ()
         self._reset_by(_RESET)
         self._in_transaction = False
-        self._idle = True  # what the last group's ReadyForQuery said: no transaction is open
-        self._prepared: set[str] = set()
-        self._heard = False
         self._on_behalf_of = _OnBehalf(self)
         self._call: Call | None = None
         super().__init__(
@@ -136,6 +122,11 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     def _reset_by(self, commands: tuple[str, ...]) -> None:
         self._cleanup = b"".join(map(messages.simple, commands))
         self._tags = tuple(_TAGS.get(command, b"SET\0") for command in commands)
+
+    @property
+    def notified(self) -> int:
+        """How many notifications came."""
+        return self._answers.notified
 
     @property
     def held_bytes(self) -> int:
@@ -195,10 +186,10 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         if self.peer is None:  # a pooler may give each transaction to another session
             steps = [step._replace(name="") for step in steps]
             leaves_nothing = False
-        brief = last and leaves_nothing and len(self._prepared) < _MOST_PREPARED
+        brief = last and leaves_nothing and len(self._answers.prepared) < _MOST_PREPARED
         if brief:
             steps = [*steps, messages.ROLLBACK]
-        parts = [messages.pipeline(step, self._prepared) for step in steps]
+        parts = [messages.pipeline(step, self._answers.prepared) for step in steps]
         parts.append(messages.SYNC)
         if last and not brief:
             parts.append(self._cleanup)
@@ -207,7 +198,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             if counted:
                 self._inbox.count(call.keep)
             self._send(b"".join(parts))
-            outcome = self._read_group(steps, limit_bytes)
+            outcome = self._answers.group(steps, limit_bytes)
             if outcome.replies and outcome.replies[-1].cut:
                 self._end()
                 return outcome
@@ -221,14 +212,14 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     def _reset(self) -> None:
         """Note that the session is reset once it has read what was sent."""
         self._owed = self._tags
-        self._prepared.clear()
+        self._answers.prepared.clear()
         self._in_transaction = False
 
     def _rolled_back(self, outcome: Outcome) -> None:
         """See that the transaction of a group that ended in ROLLBACK is over."""
         if outcome.failure is None:
             outcome.replies.pop()
-            if not self._idle:
+            if not self._answers.idle:
                 raise ProtocolError("the transaction did not end")
         else:  # which skipped the ROLLBACK
             self._send(_ROLLBACK)
@@ -248,91 +239,15 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             return
         with self._on_behalf_of(call):
             for tag in self._owed:
-                self._read_cleanup(tag)
+                self._answers.completed(tag)
             self._owed = ()
             self._inbox.add(self.wire.arrived())
-            while self._inbox:
-                self._aside(*self._inbox.next())
+            self._answers.unasked()
 
     @property
     def reusable(self) -> bool:
         """Whether somebody else may have it, after `settle`."""
         return not self.closed and not self._in_transaction
-
-    def _read_cleanup(self, command: bytes) -> None:
-        completed = b""
-        while True:
-            kind, body = self._inbox.next()
-            if kind == messages.COMMAND_COMPLETE:
-                completed = body
-            elif kind == messages.READY:
-                break
-            else:
-                self._aside(kind, body)
-        if completed != command or body != b"I":
-            raise ProtocolError("the session was not reset")
-
-    def _read_group(self, steps: Sequence[Step], limit_bytes: int) -> Outcome:
-        """The answers up to ReadyForQuery, or to the limit."""
-        replies: list[Reply] = []
-        failure: Failure | None = None
-        awaited = iter(steps)
-        step, reply, budget = next(awaited, _NO_STEP), _NOTHING, limit_bytes
-        ends, parsing = step.ends, step.parse
-        next_message = self._inbox.next
-        while True:
-            kind, body = next_message(budget)
-            if kind == messages.PARSE_COMPLETE:
-                self._heard, parsing = True, False
-                if step.name:
-                    self._prepared.add(step.name)
-            elif kind == messages.READY:
-                break
-            elif kind not in _QUIET:
-                if reply is _NOTHING:
-                    reply = Reply()
-                if kind == messages.DATA_ROW:
-                    budget = self._inbox.rows(reply.rows, budget)
-                    if budget < 0:
-                        reply.cut = True
-                        return Outcome([*replies, reply])
-                elif kind == messages.ROW_DESCRIPTION:
-                    reply.columns = messages.columns(body)
-                elif kind == messages.ERROR:
-                    failure = self._failure(body, len(replies), parsing)
-                elif kind == messages.NOTICE:
-                    reply.notices.append(messages.fields(body))
-                else:
-                    self._aside(kind, body)
-                continue
-            if kind in ends:
-                replies.append(reply)  # an answer too many is found out below
-                step, reply, budget = next(awaited, _NO_STEP), _NOTHING, limit_bytes
-                ends, parsing = step.ends, step.parse
-        self._idle = body == b"I"
-        if failure is None and len(replies) != len(steps):
-            raise ProtocolError("answers are missing")
-        return Outcome(replies, failure)
-
-    def _failure(self, body: bytes, step: int, parsing: bool) -> Failure:
-        fields = messages.fields(body)
-        server = ServerMessage.of(fields)
-        if server.severity in ("FATAL", "PANIC"):
-            self.at_work = self.at_work and self.peer is None  # a pooler may be who said it
-            raise WireClosedError(f"{server.message} (SQLSTATE {server.sqlstate})")
-        return Failure(server, step, parsing, fields.get("R", ""))
-
-    def _aside(self, kind: int, body: bytes) -> None:
-        """Take what a server may say at any time (protocol, "Asynchronous Operations")."""
-        if kind in messages.COPY_RESPONSES:
-            raise StatementRefusedError("COPY is not allowed here")
-        if kind == messages.ERROR:
-            server = self._failure(body, 0, False).server
-            raise ProtocolError(f"{server.message} (SQLSTATE {server.sqlstate})")
-        if kind == messages.NOTIFICATION:
-            self.notified += 1
-        if kind not in _ASIDES:
-            raise ProtocolError(f"unexpected message {chr(kind)!r}")
 
     # -- bytes -------------------------------------------------------------------------------------
 
@@ -364,7 +279,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         if self.closed:
             raise ConnectionLostError("the connection is closed", answered=False)
         self._call = call
-        self._heard = False
+        self._answers.heard = False
         self.wire.waiting = call.waiting
         self.wire.until = self._clock() + call.remaining() + ANSWER_GRACE_SECONDS
         call.add_callback(self.wire.interrupt)
@@ -378,11 +293,13 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         if error is None:
             return
         self.close()
+        if isinstance(error, SessionEndedError):
+            self.at_work = self.at_work and self.peer is None  # a pooler may be who said it
         if isinstance(error, WireClosedError):
             raise ConnectionLostError(
                 f"the connection to PostgreSQL was lost: {error}",
                 "Try again: pgmcp connects anew.",
-                answered=self._heard,
+                answered=self._answers.heard,
             ) from error
         if isinstance(error, ProtocolError | struct.error | LookupError):
             raise ConnectionLostError(
@@ -414,40 +331,10 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         that). A pooler in between closes it at once, which says nothing of the process.
         """
         self.wire.until = self._clock() + CANCEL_SECONDS
-        self._cancel()
-        self.at_work = not self._farewell() or self.peer is None
+        if self._backend_key_data is not None:
+            cancel(self.wire, self._server, self._tls, self._backend_key_data, self._clock)
+        self.at_work = not farewell(self.wire) or self.peer is None
         self.close()
-
-    def _farewell(self) -> bool:
-        """Whether the other side closed the connection before the time was up."""
-        goodbye = messages.TERMINATE
-        while True:
-            try:
-                self.wire.send(goodbye)
-                goodbye = b""
-                self.wire.receive()
-            except WireInterruptedError:
-                goodbye = b""
-            except WireClosedError:
-                return True
-            except WireTimeoutError:
-                return False
-
-    def _cancel(self) -> None:
-        """Send a CancelRequest and wait until the server has passed it on, which it tells by
-        hanging up (protocol, "Canceling Requests in Progress"). It travels as this line does."""
-        if self._backend_key_data is None:
-            return
-        # Without it, what is left is to hang up, which the statement notices when it next writes.
-        failures = (UnreachableError, WireClosedError, WireTimeoutError)
-        with contextlib.suppress(*failures), contextlib.ExitStack() as afterwards:
-            other = open_wire(self._server, self._clock)
-            afterwards.callback(other.close)
-            other.waiting = self.wire.waiting
-            other.until = self._clock() + CANCEL_SECONDS
-            reach(other, self._server, self._tls, self.wire.tls)
-            other.send(messages.cancel_request(self._backend_key_data))
-            other.receive()
 
 
 class _OnBehalf:
