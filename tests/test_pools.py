@@ -82,7 +82,7 @@ def test_many_owners_stay_within_the_maximum(
     most = 0
     with ThreadPoolExecutor(20) as executor:
         answers = [
-            executor.submit(pid_of, databases, f"owner-{number}", Call(60)) for number in range(200)
+            executor.submit(pid_of, databases, f"owner-{number}", Call(60)) for number in range(100)
         ]
         while not all(answer.done() for answer in answers):
             most = max(most, databases.pools.connections)

@@ -22,8 +22,14 @@ BRANCHES = "".join(f"{'        '}if x == {n}:\n            return {n}\n" for n i
 COMPLEX = f"class Outer:\n    @staticmethod\n    def inner(x: int) -> int:\n{BRANCHES}"
 
 
-def test_the_code_keeps_to_it() -> None:
-    lines = list(problems(read_faults(), read_exemptions()))
+@pytest.fixture(scope="module")
+def faults() -> Faults:
+    """What is in this clone."""
+    return read_faults()
+
+
+def test_the_code_keeps_to_it(faults: Faults) -> None:
+    lines = list(problems(faults, read_exemptions()))
     assert not lines, "\n".join(lines)
 
 
@@ -103,6 +109,6 @@ def test_shrinking_takes_out_and_never_adds(tmp_path: Path) -> None:
     assert read_exemptions(tmp_path) == Faults({"f::x": 1}, {}, {"a.py": 2, "b.py": 1})
 
 
-def test_the_list_is_written_as_it_stands() -> None:
+def test_the_list_is_written_as_it_stands(faults: Faults) -> None:
     text = (ROOT / EXEMPTIONS).read_text()
-    assert shrunk(read_faults(), read_exemptions()) == text
+    assert shrunk(faults, read_exemptions()) == text

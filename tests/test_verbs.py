@@ -18,7 +18,6 @@ from pgmcp.cli.flags import parse, usage
 from pgmcp.cli.verb import Verb
 from pgmcp.config.load import load_sections
 from pgmcp.errors import ConfigError
-from tests.program import run_program
 from tools.serving import ROOT, environment
 
 ALL = verbs.find_all()
@@ -60,6 +59,34 @@ def write(folder: Path, settings: Mapping[str, Any]) -> Path:
     config.write_text(json.dumps(merged({"http": auth}, settings)))
     config.chmod(0o600)
     return config
+
+
+_EACH = """
+import contextlib, io, json, sys
+from pgmcp.cli.main import main
+ended = []
+for words in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(words)
+    ended.append((status, out.getvalue(), err.getvalue()))
+json.dump(ended, sys.stdout)
+"""
+
+
+def run_each(lines: list[list[str]]) -> list[subprocess.CompletedProcess[str]]:
+    """How the program ends with each of these command lines, in one process for all of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", _EACH],
+        cwd=ROOT,
+        env=environment(),
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ended = zip(lines, json.loads(done.stdout), strict=True)
+    return [subprocess.CompletedProcess(words, *results) for words, results in ended]
 
 
 # -- one place -------------------------------------------------------------------------------------
@@ -145,29 +172,43 @@ def test_serving_loads_no_verb_and_help_nothing_slow() -> None:
 # -- only what is needed ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [*BROKEN, *WRONG])
-def test_a_leaked_token_is_revoked_whatever_else_is_wrong(tmp_path: Path, what: str) -> None:
-    made = run_program(
-        write(tmp_path, {}), "-add-token", "-token-note", "n", "-token-expiry", "never"
-    )
-    assert made.returncode == 0, made.stderr
-    token = next(line[4:] for line in made.stdout.splitlines() if line.startswith("ID: "))
-    config = write(tmp_path, {**BROKEN, **WRONG}[what])
-    removed = run_program(config, "-remove-token", token)
-    assert removed.returncode == 0, removed.stderr
-    assert "Token removed" in removed.stdout
-    assert token not in (tmp_path / "t.yaml").read_text()
-    assert ("not needed for this command" in removed.stderr) == (what in WRONG)
+def folders(parent: Path) -> dict[str, Path]:
+    """An empty folder for each thing that is wrong."""
+    made = {what: parent / what for what in (*BROKEN, *WRONG)}
+    for folder in made.values():
+        folder.mkdir()
+    return made
 
 
-@pytest.mark.parametrize("what", [*BROKEN, *WRONG])
+def test_a_leaked_token_is_revoked_whatever_else_is_wrong(tmp_path: Path) -> None:
+    wrong = folders(tmp_path)
+    flags = ("-add-token", "-token-note", "n", "-token-expiry", "never")
+    made = run_each([["-config", str(write(folder, {})), *flags] for folder in wrong.values()])
+    tokens = [
+        next(line[4:] for line in done.stdout.splitlines() if line.startswith("ID: "))
+        for done in made
+    ]
+    lines = [
+        ["-config", str(write(folder, {**BROKEN, **WRONG}[what])), "-remove-token", token]
+        for (what, folder), token in zip(wrong.items(), tokens, strict=True)
+    ]
+    for what, token, removed in zip(wrong, tokens, run_each(lines), strict=True):
+        assert removed.returncode == 0, (what, removed.stderr)
+        assert "Token removed" in removed.stdout, what
+        assert token not in (wrong[what] / "t.yaml").read_text(), what
+        assert ("not needed for this command" in removed.stderr) == (what in WRONG), what
+
+
 @pytest.mark.parametrize("flag", ["-check", "-http"])
-def test_what_a_verb_need_not_know_stops_serving_and_the_check(
-    tmp_path: Path, what: str, flag: str
-) -> None:
-    done = run_program(write(tmp_path, {**BROKEN, **WRONG}[what]), flag)
-    assert done.returncode == 1
-    assert done.stderr.startswith("ERROR: ") or "\nERROR: " in done.stderr
+def test_what_a_verb_need_not_know_stops_serving_and_the_check(tmp_path: Path, flag: str) -> None:
+    wrong = folders(tmp_path)
+    lines = [
+        ["-config", str(write(folder, {**BROKEN, **WRONG}[what])), flag]
+        for what, folder in wrong.items()
+    ]
+    for what, done in zip(wrong, run_each(lines), strict=True):
+        assert done.returncode == 1, what
+        assert done.stderr.startswith("ERROR: ") or "\nERROR: " in done.stderr, what
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,7 @@ def locked(wheelhouse: Path, *, download: bool) -> list[Wheel]:
             f"{wheelhouse} has not all the wheels of tools/wheels.lock:\n{names}\n"
             "Where there is a network, fetch them with: tools/build --download-only"
         )
-    for wheel in missing:
-        _fetch(wheel, wheelhouse)
+    _fetch(missing, wheelhouse)
     for wheel in wheels:
         actual = hashlib.sha256(wheel.path.read_bytes()).hexdigest()
         if actual != wheel.sha256:
@@ -144,14 +143,19 @@ def requirements(wheel: Wheel) -> Iterator[str]:
                 yield name
 
 
-def _fetch(wheel: Wheel, wheelhouse: Path) -> None:
+def _fetch(wheels: Iterable[Wheel], wheelhouse: Path) -> None:
+    """Download these wheels, with one pip for each platform."""
     wheelhouse.mkdir(parents=True, exist_ok=True)
-    tag = PLATFORMS[wheel.platform or next(iter(PLATFORMS))]
-    wanted = f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}"
-    with tempfile.TemporaryDirectory() as name:
-        listed = Path(name) / "wanted.txt"
-        listed.write_text(wanted)
-        _pip(wheelhouse, [tag], ["--require-hashes", "--requirement", str(listed)])
+    wanted: dict[str, list[str]] = {}
+    for wheel in wheels:
+        tag = PLATFORMS[wheel.platform or next(iter(PLATFORMS))]
+        line = f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}"
+        wanted.setdefault(tag, []).append(line)
+    for tag, lines in wanted.items():
+        with tempfile.TemporaryDirectory() as name:
+            listed = Path(name) / "wanted.txt"
+            listed.write_text("\n".join(lines))
+            _pip(wheelhouse, [tag], ["--require-hashes", "--requirement", str(listed)])
 
 
 def _pip(

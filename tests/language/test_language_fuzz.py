@@ -43,13 +43,13 @@ def some(column: ColumnRef) -> tuple[str, ...]:
 
 
 def test_random_questions_become_valid_sql_or_are_declined(postgres: Server, database: str) -> None:
-    rng = random.Random(6)
+    rng = random.Random(postgres.version)  # other questions on each version
     with load_schema(postgres, database, "schema_shop.sql") as shop:
         names = vocabulary(shop.lexicon.catalogue)
         known = [case.text.split() for case in load(FOLDER / "questions_shop.txt").cases]
         today = load(FOLDER / "questions_shop.txt").today
         statements = set()
-        for _ in range(1200):
+        for _ in range(600):
             if rng.random() < 0.5:
                 parts = [rng.choice(rng.choice((names, GRAMMAR))) for _ in range(rng.randint(1, 9))]
             else:
@@ -62,7 +62,7 @@ def test_random_questions_become_valid_sql_or_are_declined(postgres: Server, dat
                 statement = to_sql(answer, shop.lexicon)
                 assert statement.text.count("$") == len(statement.params)
                 statements.add((statement.text, statement.params))
-        assert len(statements) > 60
+        assert len(statements) > 30
         for text, params in statements:
             shop.database.query(text, params, max_rows=1)
 
