@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -68,6 +69,11 @@ def folder(server_folder: Path) -> Iterator[Path]:
 
 
 _numbers = itertools.count(1)
+
+
+def complaints(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """What it said on stderr, but for the lines that name the files it uses."""
+    return re.findall(r"^(?!Configuration: |User file: ).+$", ended.stderr, re.MULTILINE)
 
 
 # Building ----------------------------------------------------------------------------------------
@@ -237,7 +243,7 @@ def test_modules_of_the_same_names_elsewhere_are_not_taken(built: Path, tmp_path
         (tmp_path / f"{name}.py").write_text("raise SystemExit('taken')")
     place = Place(built / NAME, {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)})
     ended = place.add_user(tmp_path / "users.yaml")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended)) == (0, [])
 
 
 def test_a_traceback_shows_the_source_lines(built: Path) -> None:
@@ -339,7 +345,7 @@ def test_passwords_are_hashed(built: Path, folder: Path, place: str) -> None:
     users.mkdir()
     users.chmod(0o1777)
     ended = _places(built / NAME, folder)[place].add_user(users / "users.yaml")
-    assert (ended.stderr, ended.stdout) == ("", "User created successfully: alice\n")
+    assert (complaints(ended), ended.stdout) == ([], "User created successfully: alice\n")
     assert "$2b$12$" in (users / "users.yaml").read_text()
 
 
@@ -366,7 +372,7 @@ def test_a_tampered_cache_is_not_loaded(built: Path, folder: Path) -> None:
     cached.chmod(0o700)
     cached.write_bytes(whole + b"!")  # the dynamic linker would take it
     ended = place.add_user(folder / "users.yaml", "bob")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended)) == (0, [])
     assert cached.read_bytes() == whole
 
 
