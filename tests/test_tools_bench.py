@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.benchmarks import command, figures, session
+from tools.benchmarks import background, command, figures, session
 from tools.benchmarks.client import ClientError, HttpLine, Measured, StdioLines, over_http
 from tools.benchmarks.figures import Figure
 from tools.benchmarks.peers import PEERS
@@ -40,7 +40,7 @@ def test_a_percentile_is_the_latency_that_this_share_did_not_exceed() -> None:
 )
 def test_an_answer_that_is_no_result_ends_the_measurement(answer: bytes) -> None:
     with http_answers(answer) as port, pytest.raises(ClientError):
-        over_http(("127.0.0.1", port), b"GET / HTTP/1.1\r\n\r\n", 1, 5.0)
+        over_http(("127.0.0.1", port), [b"GET / HTTP/1.1\r\n\r\n"], 1, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,10 @@ def test_an_answer_in_pieces_is_taken_whole(pieces: tuple[bytes, ...]) -> None:
 
 def test_over_stdio_answers_are_told_apart_in_any_order() -> None:
     answering = """
-import sys
-while True:
-    lines = [sys.stdin.readline() for _ in range(3)]
-    if not all(lines):
-        break
-    sys.stdout.write('{"method":"a notification"}\\n' + ''.join(reversed(lines)))
-    sys.stdout.flush()
+import os, sys
+while data := os.read(0, 65536):
+    answers = ['{"method":"a notification"}', *reversed(data.decode().splitlines()), '']
+    os.write(1, '\\n'.join(answers).encode())
 """
     with stdio_server(answering) as server:
         measured = StdioLines(server).measure(_REQUEST, 3, 0.05)
@@ -118,13 +115,23 @@ def test_runs_are_put_together_and_read_again(tmp_path: Path) -> None:
 
 
 def test_it_measures_a_real_server_beside_its_yardstick(capsys: pytest.CaptureFixture[str]) -> None:
-    words = "--seconds 0.1 --rounds 1 --connections 2 --peer bare"
+    words = "--seconds 0.1 --rounds 1 --connections 2 --peer bare --case standard,quiet"
     assert command.main(words.split()) == 0
     printed = capsys.readouterr().out
     assert "PostgreSQL 1" in printed
     for server in ("pgmcp", "pgmcp, stdio", "bare http.server"):
         assert re.search(rf"\| {server} \| [\d.,]+ \| [\d.,]+ \| [\d.,]+ \|", printed)
     assert "| pgmcp / bare http.server |" in printed
+    assert "| beside four with 1,000 rows, p99 ms |" in printed
+
+
+def test_a_measurement_fails_with_the_load_beside_it() -> None:
+    with (
+        http_answers(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as port,
+        pytest.raises(ClientError, match="503 Busy"),
+        background.calls(port, b"GET / HTTP/1.1\r\n\r\n", 1) as load,
+    ):
+        load.wait(30)
 
 
 def test_unknown_names_are_refused_with_those_that_there_are(

@@ -25,7 +25,7 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _UNTIL_LAST_CHUNK = float("inf")
 _FAILED = re.compile(rb'"isError": ?true|"error": ?\{')
 _ANSWERED = re.compile(rb'"bench-(\d+)"')
-_WARM_UP_SECONDS = 0.25
+_WARM_UP_SECONDS, _WARM_UP_CONNECTION_SECONDS = 0.25, 0.004
 _WAIT_SECONDS = 60.0
 _READ_BYTES = 1 << 20
 
@@ -71,6 +71,7 @@ class HttpLine:
             address, timeout=_WAIT_SECONDS, source_address=(source, 0) if source else None
         )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = b""
         self.sent_at = 0.0
         self.answer = b""  # the last one that was looked at
         self._lengths = lengths
@@ -135,14 +136,14 @@ def _total_bytes(began: bytes) -> float | None:
 
 def over_http(
     address: tuple[str, int],
-    request: bytes,
+    requests: Sequence[bytes],
     connections: int,
     seconds: float,
     sources: Sequence[str] = ("",),
 ) -> Measured:
     """Ask over keep-alive connections, each again when it has its answer. A warm-up is not counted.
 
-    `sources` are the addresses that the connections come from, in turn.
+    `requests`, and the addresses in `sources`, belong to the connections in turn.
     """
     lengths: set[int] = set()
     with contextlib.ExitStack() as stack:
@@ -150,22 +151,21 @@ def over_http(
         lines: dict[int, HttpLine] = {}
         for number in range(connections):
             line = HttpLine(address, lengths, sources[number % len(sources)])
+            line.request = requests[number % len(requests)]
             stack.callback(line.socket.close)
             lines[line.socket.fileno()] = line
             poller.register(line.socket, select.EPOLLIN)
-        return _http_loop(poller, lines, request, seconds)
+        return _http_loop(poller, lines, seconds)
 
 
-def _http_loop(
-    poller: select.epoll, lines: dict[int, HttpLine], request: bytes, seconds: float
-) -> Measured:
+def _http_loop(poller: select.epoll, lines: dict[int, HttpLine], seconds: float) -> Measured:
     clock = time.perf_counter
     latencies: list[float] = []
     now = clock()
-    counted_from = now + _WARM_UP_SECONDS
+    counted_from = now + _WARM_UP_SECONDS + _WARM_UP_CONNECTION_SECONDS * len(lines)
     until = counted_from + seconds
     for line in lines.values():
-        line.send(request, now)
+        line.send(line.request, now)
     asked = len(lines)
     while asked:
         ready = poller.poll(_WAIT_SECONDS)
@@ -179,7 +179,7 @@ def _http_loop(
             if counted_from <= now < until:
                 latencies.append(now - line.sent_at)
             if now < until:
-                line.send(request, now)
+                line.send(line.request, now)
             else:
                 asked -= 1  # its last answer: the server has nothing of ours left
     return Measured(latencies, seconds)

@@ -10,39 +10,79 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tools.benchmarks import bare, ours, session, standard
+from tools.benchmarks import bare, ours, own, session, special, standard
 from tools.benchmarks.client import ClientError
 from tools.benchmarks.contender import Contender
-from tools.benchmarks.figures import STANDARD, tables
+from tools.benchmarks.figures import STANDARD, Figure, tables
+from tools.benchmarks.ours import Source
 from tools.benchmarks.peers import PEERS, PeerError, Place
+from tools.benchmarks.session import Session
+from tools.benchmarks.special import Bench
 from tools.binaries import available
-from tools.postgres import Server, running
+from tools.postgres import PostgresError, Server, running
 from tools.serving import ServingError
 
 _CACHE = Path("~/.cache/pgmcp-bench")
+_STANDARD = "standard"
+SPECIAL: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
+    "quiet": special.quiet,
+    "idle": special.idle,
+    "writes": special.writes,
+    "flood": own.flood,
+    "tokens": own.tokens,
+    "tables": own.tables,
+    "gate": own.gate,
+    "inside": own.inside,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, and print Markdown tables."""
     options = _parser().parse_args(arguments)
+    try:
+        run = _measured(options, arguments)
+        if options.results is not None:
+            run = _put_together(options.results, run)
+    except (ClientError, ServingError, PostgresError, subprocess.CalledProcessError) as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    print("\n".join([run.about(), *tables(run.figures)]))
+    return 0
+
+
+def _measured(options: argparse.Namespace, arguments: Sequence[str]) -> Session:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgmcp-bench-")))
         folder.chmod(0o755)  # PostgreSQL runs as another user when root starts it
         postgres = stack.enter_context(running(folder / "postgres", binaries=available()[0]))
         standard.prepare(postgres)
-        try:
-            contenders = list(_contenders(options, folder, postgres, stack))
-            run = session.begin(postgres, contenders, arguments)
-            effort = standard.Effort(options.seconds, options.rounds, tuple(options.connections))
-            run.figures += standard.measure(contenders, STANDARD, effort, folder)
-        except (ClientError, ServingError, subprocess.CalledProcessError) as error:
-            print(f"ERROR: {error}", file=sys.stderr)
-            return 1
-    print("\n".join([run.about(), *tables(run.figures)]))
-    return 0
+        sources = [ours.HERE]
+        sources += [stack.enter_context(ours.checked_out(name)) for name in options.against]
+        contenders = list(_contenders(options, folder, postgres, sources))
+        run = session.begin(postgres, contenders, arguments)
+        over_http = [contender for contender in contenders if not contender.stdio]
+        bench = Bench(folder, postgres, over_http, sources, options.seconds)
+        effort = standard.Effort(options.seconds, options.rounds, tuple(options.connections))
+        for case in options.case:
+            print(f"Case {case}", file=sys.stderr, flush=True)
+            if case == _STANDARD:
+                run.figures += standard.measure(contenders, STANDARD, effort, folder)
+            else:
+                run.figures += SPECIAL[case](bench)
+        return run
+
+
+def _put_together(path: Path, run: Session) -> Session:
+    """Add a run to those of a file, which is made if it is not there."""
+    if path.exists():
+        before = session.load(path)
+        before.add(run)
+        run = before
+    session.save(run, path)
+    return run
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +100,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME,...",
         help=f"other servers beside it: {', '.join([*PEERS, 'bare'])}",
     )
+    add(
+        "--case",
+        type=_names([_STANDARD, *SPECIAL]),
+        default=(_STANDARD,),
+        metavar="NAME,...",
+        help=f"what is measured: {', '.join([_STANDARD, *SPECIAL])} ({_STANDARD})",
+    )
+    add("--results", type=Path, help="put the figures to those of this file, and show them all")
     add("--against", action="append", default=[], metavar="COMMIT", help="another commit beside it")
     add("--no-stdio", action="store_true", help="leave out what is measured over stdio")
     add("--cache", type=Path, default=_CACHE, help=f"where peers are installed ({_CACHE})")
@@ -70,16 +118,13 @@ def _contenders(
     options: argparse.Namespace,
     folder: Path,
     postgres: Server,
-    stack: contextlib.ExitStack,
+    sources: Sequence[Source],
 ) -> Iterator[Contender]:
     """Ours first: the ratios are of it. A peer that cannot be had is left out, and said so."""
-    config = ours.settings(folder / "ours", postgres)
-    yield ours.contender(config)
-    if not options.no_stdio:
-        yield ours.contender(config, stdio=True)
-    for name in options.against:
-        source = stack.enter_context(ours.checked_out(name))
+    for source in sources:
         yield ours.contender(ours.settings(folder / source.name, postgres), source)
+    if not options.no_stdio:
+        yield ours.contender(ours.settings(folder / "stdio", postgres), stdio=True)
     place = Place(options.cache.expanduser().resolve(), folder, postgres)
     for name in options.peer:
         if name == "bare":

@@ -45,7 +45,8 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     stdio: bool = False
     path: str = "/mcp"
-    headers: tuple[str, ...] = ()
+    users: tuple[tuple[str, ...], ...] = ((),)
+    """For each user the headers that he sends; one without any where there are no users."""
 
 
 class Running:
@@ -100,26 +101,29 @@ class Running:
         elif self._session:  # where there is none, nobody needs to know
             self._ask_http(self._http(message))
 
-    def request(self, method: str, parameters: Mapping[str, object] | None = None) -> bytes:
-        """The bytes of a request: a line, or an HTTP request."""
+    def request(
+        self, method: str, parameters: Mapping[str, object] | None = None, user: int = 0
+    ) -> bytes:
+        """The bytes of a request, a line or an HTTP request, of the user of that number."""
         message = {"jsonrpc": "2.0", "id": ID.decode(), "method": method}
         if parameters is not None:
             message["params"] = parameters  # type: ignore[assignment]
         body = json.dumps(message).encode()
-        return body + b"\n" if self.contender.stdio else self._http(body)
+        return body + b"\n" if self.contender.stdio else self._http(body, user)
 
-    def query(self, sql: str) -> bytes:
+    def query(self, sql: str, user: int = 0) -> bytes:
         """The bytes of a request that runs a statement."""
-        return self.request("tools/call", self.contender.query(sql))
+        return self.request("tools/call", self.contender.query(sql), user)
 
-    def _http(self, body: bytes) -> bytes:
+    def _http(self, body: bytes, user: int = 0) -> bytes:
+        users = self.contender.users
         fields = [
             f"POST {self.contender.path} HTTP/1.1",
             f"Host: {HOST}:{self.port}",
             "Content-Type: application/json",
             "Accept: application/json, text/event-stream",
             f"Content-Length: {len(body)}",
-            *self.contender.headers,
+            *users[user % len(users)],
             *self._session,
         ]
         return "\r\n".join([*fields, "", ""]).encode() + body
@@ -137,12 +141,21 @@ class Running:
             return line.ask(request)
 
     def measure(
-        self, request: bytes, connections: int, seconds: float, sources: Sequence[str] = ("",)
+        self,
+        request: bytes | Sequence[bytes],
+        connections: int,
+        seconds: float,
+        sources: Sequence[str] = ("",),
     ) -> Measured:
-        """A closed loop over so many connections, or so many requests on their way over stdio."""
+        """A closed loop over so many connections, or so many requests on their way over stdio.
+
+        Several requests, and several addresses that they come from, belong to the connections in
+        turn.
+        """
+        requests = [request] if isinstance(request, bytes) else request
         if self._stdio is not None:
-            return self._stdio.measure(request, connections, seconds)
-        return over_http((HOST, self.port), request, connections, seconds, sources)
+            return self._stdio.measure(requests[0], connections, seconds)
+        return over_http((HOST, self.port), requests, connections, seconds, sources)
 
     def close(self) -> None:
         """End the server."""

@@ -6,7 +6,9 @@ The rule: it runs as a user runs it, by its command line and a configuration fil
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -16,9 +18,10 @@ from pathlib import Path
 
 from tools.benchmarks.contender import HOST, Contender
 from tools.postgres import Server
-from tools.serving import ROOT, add_token, environment
+from tools.serving import ROOT, environment
 
 NAME = "pgmcp"
+_USERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,30 @@ def settings(folder: Path, postgres: Server, database: str = "postgres", port: i
     return config
 
 
-def contender(config: Path, source: Source = HERE, *, stdio: bool = False) -> Contender:
-    """pgmcp with this configuration file, and over HTTP with a new token of it."""
+def write_tokens(path: Path, count: int) -> list[str]:
+    """A file of so many tokens that never expire, as the program writes it; the tokens."""
+    tokens = [secrets.token_urlsafe(32) for _ in range(count)]
+    entries = "".join(
+        f"  - id: bench-{number}\n    hash: {hashlib.sha256(token.encode()).hexdigest()}\n"
+        f'    note: number {number}\n    created_at: "2026-01-01T00:00:00Z"\n'
+        "    expires_at: null\n"
+        for number, token in enumerate(tokens)
+    )
+    path.touch(mode=0o600)
+    path.write_text(f"tokens:\n{entries}")
+    return tokens
+
+
+def contender(
+    config: Path, source: Source = HERE, *, stdio: bool = False, users: int = _USERS
+) -> Contender:
+    """pgmcp with this configuration file, and over HTTP with new tokens."""
 
     def command(port: int) -> list[str | Path]:
         words: list[str | Path] = [sys.executable, "-m", "pgmcp", "-config", config]
         return words if stdio else [*words, "-http", "-addr", f"{HOST}:{port}"]
 
-    token = "" if stdio else add_token(config, "tools/bench")
+    tokens = [] if stdio else write_tokens(config.with_name("tokens.yaml"), users)
     return Contender(
         name=f"{source.name}, stdio" if stdio else source.name,
         version=commit(source.folder),
@@ -93,7 +112,7 @@ def contender(config: Path, source: Source = HERE, *, stdio: bool = False) -> Co
         environment=environment(),
         stdio=stdio,
         path="/mcp/v1",
-        headers=() if stdio else (f"Authorization: Bearer {token}",),
+        users=tuple((f"Authorization: Bearer {token}",) for token in tokens) or ((),),
     )
 
 
