@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pgmcp.auth.passwords import COST, cost_of
+from pgmcp.auth.store import CredentialStore
 from pgmcp.auth.times import rfc3339
 from pgmcp.auth.users import User, why_gone
 from pgmcp.errors import StoreError
@@ -24,28 +25,11 @@ UserChanges = Sequence[tuple[User, User | None]]
 """Pairs: a user before a change, and the user of that name after it, None when it is gone."""
 
 
-class UserStore(Protocol):
-    """Keeps user accounts by name (NFC). It stores and decides nothing.
-
-    Lookups answer from what the store knows at once, without waiting for it. `origin` says where it
-    is, for the log.
-    """
-
-    @property
-    def origin(self) -> str:
-        """Where the users are kept, for people."""
-
-    def subscribe(self, on_changes: Callable[[UserChanges], None]) -> None:
-        """Have `on_changes` told of users who changed or went, once lookups say the same."""
+class UserStore(CredentialStore[UserChanges], Protocol):
+    """Keeps user accounts by name (NFC)."""
 
     def load(self) -> bool:
         """Read the users for the first time; False when there is no store yet, and so no user."""
-
-    def reload(self) -> bool:
-        """Take over what the store says now; False when nothing has changed.
-
-        StoreError when it cannot be read: the users stay as they were.
-        """
 
     def get(self, name: str) -> User | None:
         """The user of that name, None when there is none."""

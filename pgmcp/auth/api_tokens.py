@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pgmcp.auth.ended import Ended, log_each
+from pgmcp.auth.store import CredentialStore
 from pgmcp.auth.times import WallClock
 from pgmcp.auth.tokens import ApiToken, digest, why_ended
 from pgmcp.errors import StoreError
@@ -26,28 +27,11 @@ TokenChanges = Sequence[tuple[ApiToken, ApiToken | None]]
 """Pairs: a token before a change, and the token of that hash after it, None when it is gone."""
 
 
-class TokenStore(Protocol):
-    """Keeps API tokens. It stores and decides nothing: an expired token is a token here.
-
-    Lookups answer from what the store knows at once, without waiting for it. `origin` says where it
-    is, for the log.
-    """
-
-    @property
-    def origin(self) -> str:
-        """Where the tokens are kept, for people."""
-
-    def subscribe(self, on_changes: Callable[[TokenChanges], None]) -> None:
-        """Have `on_changes` told of tokens that changed or went, once lookups say the same."""
+class TokenStore(CredentialStore[TokenChanges], Protocol):
+    """Keeps API tokens. An expired token is a token here."""
 
     def load(self) -> None:
         """Read the tokens for the first time; StoreError when there is no store."""
-
-    def reload(self) -> bool:
-        """Take over what the store says now; False when nothing has changed.
-
-        StoreError when it cannot be read: the tokens stay as they were.
-        """
 
     def find(self, hashed: str) -> ApiToken | None:
         """The token of that hash (64 lower-case hex digits), None when there is none."""

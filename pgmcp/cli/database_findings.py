@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
@@ -66,8 +67,8 @@ def database_findings(
         yield from _stuck_findings(database, reader, grace_seconds)
         yield from _role_findings(database, reader)
         yield from _log_findings(database, reader)
-        yield from _domain_findings(database, reader)
-        yield from _kept_findings(database, reader)
+        for unjudged in _UNJUDGED:
+            yield from unjudged.findings(database, reader)
         yield from _extension_findings(database, reader)
     except ToolError as failure:
         yield error(database.name, failure.message, failure.hint or "Mend this first.")
@@ -151,28 +152,41 @@ def _log_findings(database: DatabaseSettings, reader: Database) -> Iterator[Find
         yield warning(f"{database.name}: log", problem.message, problem.mend)
 
 
-def _domain_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
-    for name, called, qualified in _texts(reader, inspection.CHECKED_DOMAINS_SQL):
-        if qualified in database.trusted_functions:
-            continue
-        yield warning(
-            f"{database.name}: domain",
-            f"{name} is checked by {called}, which runs when PostgreSQL reads a literal of it "
-            "inside an array or a row, before pgmcp can judge the statement",
-            "See that this function changes nothing.",
-        )
+@dataclass(frozen=True, slots=True)
+class _Unjudged:
+    """Functions that PostgreSQL calls although no statement names them, so that no judge sees it.
+
+    `sql` gives a name, what is called, and its `schema.name`, as trusted_functions names it.
+    """
+
+    sql: str
+    about: str
+    problem: str
+    hint: str
+
+    def findings(self, database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
+        for name, called, qualified in _texts(reader, self.sql):
+            if qualified not in database.trusted_functions:
+                problem = self.problem.format(name=name, called=called)
+                yield warning(f"{database.name}: {self.about}", problem, self.hint)
 
 
-def _kept_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
-    for name, called, qualified in _texts(reader, inspection.KEPT_CALLS_SQL):
-        if qualified in database.trusted_functions:
-            continue
-        yield warning(
-            f"{database.name}: expression",
-            f"{name} calls {called}, which PostgreSQL may run while it plans any read of the table;"
-            " where it may, reads of the table are refused",
-            "See that this function changes nothing, then name it in trusted_functions.",
-        )
+_UNJUDGED = (
+    _Unjudged(
+        inspection.CHECKED_DOMAINS_SQL,
+        "domain",
+        "{name} is checked by {called}, which runs when PostgreSQL reads a literal of it inside an "
+        "array or a row, before pgmcp can judge the statement",
+        "See that this function changes nothing.",
+    ),
+    _Unjudged(
+        inspection.KEPT_CALLS_SQL,
+        "expression",
+        "{name} calls {called}, which PostgreSQL may run while it plans any read of the table; "
+        "where it may, reads of the table are refused",
+        "See that this function changes nothing, then name it in trusted_functions.",
+    ),
+)
 
 
 def _extension_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:

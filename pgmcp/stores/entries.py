@@ -12,13 +12,16 @@ less than 0.1 s, where the parser takes 6 s, and a token that was removed works 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 from pgmcp.errors import FileError
 from pgmcp.storage.files import dump_yaml, parse_yaml
 
+T = TypeVar("T")
 Section = Literal["tokens", "users"]
+Entry = tuple[str, object]
+"""The name of an entry, "" among `tokens`, and its value."""
 
 _HEAD = {
     "tokens": re.compile(r"(?:#[ -~]*\n)*tokens:\n  - (?! )"),
@@ -65,7 +68,7 @@ def join(texts: list[str], section: Section) -> bytes:
     return f"{section}:\n{start}{f'{chr(10)}{start}'.join(texts)}\n".encode()
 
 
-def written(section: Section, entries: Sequence[tuple[str, object]]) -> list[str]:
+def written(section: Section, entries: Sequence[Entry]) -> list[str]:
     """The text of each entry, given with its name, "" among `tokens`."""
     if not entries:
         return []
@@ -80,21 +83,21 @@ def written(section: Section, entries: Sequence[tuple[str, object]]) -> list[str
     return [text for entry in entries for text in written(section, [entry])]
 
 
-def read(text: str, section: Section) -> tuple[str, object] | None:
+def read(text: str, section: Section) -> Entry | None:
     """The name ("" among `tokens`) and the value of one entry; None when the parser must look."""
     lines = text.split(_NEXT_KEY)
     name = ""
     if section == "users":
         named = _NAME.fullmatch(lines[0])
         if named is None or named[1].lower() in _OTHER_WORDS:
-            return _parsed(text, lines, section)
+            return _read_by_yaml(text, lines, section)
         name = named[1]
         lines = lines[1:]
     entry: dict[str, object] = {}
     for line in lines:
         field = _FIELD.fullmatch(line)
         if field is None:
-            return _parsed(text, text.split(_NEXT_KEY), section)
+            return _read_by_yaml(text, text.split(_NEXT_KEY), section)
         key, plain, double, single, number = field.groups()
         if key in entry:
             return None
@@ -103,13 +106,39 @@ def read(text: str, section: Section) -> tuple[str, object] | None:
         elif plain in _WORDS:
             entry[key] = _WORDS[plain]
         elif plain.lower() in _OTHER_WORDS:
-            return _parsed(text, text.split(_NEXT_KEY), section)
+            return _read_by_yaml(text, text.split(_NEXT_KEY), section)
         else:
             entry[key] = plain
     return (name, entry) if entry else None
 
 
-def _parsed(text: str, lines: list[str], section: Section) -> tuple[str, object] | None:
+def parsed(
+    data: bytes, section: Section, known: Mapping[str | None, T], make: Callable[[Entry, str], T]
+) -> list[T] | None:
+    """What `make` makes of each entry and its text, in the order of the file; what is `known` for
+    that text is taken as it is.
+
+    None when the layout is another, or when `make` raises FileError: then the parser must look.
+    """
+    texts = split(data, section)
+    if texts is None:
+        return None
+    items: list[T] = []
+    for text in texts:
+        item = known.get(text)
+        if item is None:
+            entry = read(text, section)
+            if entry is None:
+                return None
+            try:
+                item = make(entry, text)
+            except FileError:
+                return None
+        items.append(item)
+    return items
+
+
+def _read_by_yaml(text: str, lines: list[str], section: Section) -> Entry | None:
     """The entry as YAML reads it standing alone, when that is how it reads it among others.
 
     Each line begins where a key of an entry does, so that no comment, no end of a document and no

@@ -88,23 +88,15 @@ def parse_document(data: bytes, origin: str) -> TokenFile:
 
 def _entries(data: bytes, origin: str, known: Iterable[ApiToken]) -> tuple[ApiToken, ...] | None:
     """The tokens of a file in our own layout, None when it is another or something is wrong."""
-    texts = entries.split(data, "tokens")
-    if texts is None:
-        return None
-    before = {token.text: token for token in known}
     document = Document(None, origin, {(): 1})
-    tokens: list[ApiToken] = []
-    for text in texts:
-        token = before.get(text)
-        if token is None:
-            entry = entries.read(text, "tokens")
-            if entry is None:
-                return None
-            try:
-                token = _token(document, (), entry[1], text)
-            except FileError:
-                return None
-        tokens.append(token)
+    tokens = entries.parsed(
+        data,
+        "tokens",
+        {token.text: token for token in known},
+        lambda entry, text: _token(document, (), entry[1], text),
+    )
+    if tokens is None:
+        return None
     unique = len({t.id for t in tokens}) == len({t.hash for t in tokens}) == len(tokens)
     return tuple(tokens) if unique else None
 

@@ -63,26 +63,17 @@ def parse_users(data: bytes, origin: str, known: Iterable[User] = ()) -> UserFil
 
 def _entries(data: bytes, origin: str, known: Iterable[User]) -> dict[str, User] | None:
     """The users of a file in our own layout, None when it is another or something is wrong."""
-    texts = entries.split(data, "users")
-    if texts is None:
-        return None
-    before = {user.text: user for user in known}
     document = Document(None, origin, {(): 1})
-    users: dict[str, User] = {}
-    for text in texts:
-        user = before.get(text)
-        if user is None:
-            entry = entries.read(text, "users")
-            if entry is None:
-                return None
-            try:
-                user = _user(document, (), normalize(entry[0]), entry[1], text)
-            except FileError:
-                return None
-        if user.name in users:
-            return None
-        users[user.name] = user
-    return users
+    listed = entries.parsed(
+        data,
+        "users",
+        {user.text: user for user in known},
+        lambda entry, text: _user(document, (), normalize(entry[0]), entry[1], text),
+    )
+    if listed is None:
+        return None
+    users = {user.name: user for user in listed}
+    return users if len(users) == len(listed) else None
 
 
 def parse_document(data: bytes, origin: str) -> UserFile:

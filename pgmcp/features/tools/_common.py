@@ -1,4 +1,4 @@
-"""What the database tools share: the database and the time of a call, and the lines above a result.
+"""What several tools share: the accounts, the database and the time of a call, and a result's head.
 
 The rule: a result's first lines say where it comes from and what was run, and a blank line ends
 them. The SQL stands there as it was sent, blank lines and all, so that it can be run again.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 
+from pgmcp.errors import LoginError
 from pgmcp.gate.port import Database
-from pgmcp.mcp.feature import Context
+from pgmcp.mcp.feature import Accounts, Context
 from pgmcp.postgres.rows import Rows
 
 DATABASE = "Name of the database to use; default: the first that you may use."
@@ -18,6 +19,13 @@ TIMEOUT_SECONDS = (
 )
 
 _BLANKS = " \t\n\r\f\v"  # PostgreSQL's; others are letters to it
+
+
+def accounts_of(context: Context) -> Accounts:
+    """The accounts of the server; LoginError when it asks nobody who they are."""
+    if context.accounts is None:
+        raise LoginError("authentication is disabled on this server")
+    return context.accounts
 
 
 def database_of(context: Context, name: str | None, timeout_seconds: int | None) -> Database:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from pgmcp.errors import LoginError
+from pgmcp.features.tools._common import accounts_of
 from pgmcp.mcp.feature import Annotations, Context, Tool
 from pgmcp.mcp.result import Result, text
 from pgmcp.rpc.schema import arg
@@ -24,9 +24,7 @@ class Args:
 
 def run(args: Args, context: Context) -> Result:
     """The answer of the authentication guide, spaces included. LoginError when refused."""
-    if context.accounts is None:
-        raise LoginError("authentication is disabled on this server")
-    token, expires_at = context.accounts.log_in(args.username, args.password)
+    token, expires_at = accounts_of(context).log_in(args.username, args.password)
     session = {
         "success": True,
         "session_token": token,

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from pgmcp.errors import LoginError
+from pgmcp.features.tools._common import accounts_of
 from pgmcp.mcp.feature import Annotations, Context, Tool
 from pgmcp.mcp.result import Result, text
 
@@ -17,9 +18,7 @@ class Args:
 
 def run(_: Args, context: Context) -> Result:
     """A confirmation in the form of authenticate_user's. LoginError without a session."""
-    if context.accounts is None:
-        raise LoginError("authentication is disabled on this server")
-    if not context.accounts.log_out():
+    if not accounts_of(context).log_out():
         raise LoginError("not logged in: this call came without a session token")
     return text(json.dumps({"success": True, "message": "Logged out"}))
 
