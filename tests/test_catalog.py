@@ -195,14 +195,14 @@ def test_it_is_read_anew_each_time(call: Calls, postgres: Server) -> None:
         ("ORDERS", "shop", ["shop.orders"]),
         ("shop.orders", None, ["shop.orders"]),
         ('"shop"."orders"', None, ["shop.orders"]),
-        ('Odd "Näme"\n(', None, ['public.Odd "Näme"\n(']),
-        ('"Odd ""Näme""\n("', None, ['public.Odd "Näme"\n(']),
+        ('Odd "Näme"\n(', None, ['public."Odd ""Näme""\n("']),
+        ('"Odd ""Näme""\n("', None, ['public."Odd ""Näme""\n("']),
     ],
 )
 def test_a_name_is_found_as_it_stands_and_as_sql_has_it(
     call: Calls, table: str, schema: str | None, found: list[str]
 ) -> None:
-    relations = lookup.relations(call.get().fetch, table, schema)
+    relations = lookup.listed(call.get().fetch, table, schema)
     assert [lookup.plain_name(relation) for relation in relations] == found
 
 
@@ -228,8 +228,9 @@ def test_the_search_path_decides_between_schemas(call: Calls, postgres: Server) 
 
 
 def test_a_part_is_the_same_as_in_the_whole(call: Calls, catalogue: Catalogue) -> None:
-    part = catalog_read.read(call.get().fetch, "shop", "orders")
-    assert part.relations == (find(catalogue, "shop.orders"),)
+    fetch = call.get().fetch
+    part = catalog_read.relations_of(fetch, lookup.listed(fetch, "orders", "shop"))
+    assert part == (find(catalogue, "shop.orders"),)
 
 
 def test_a_large_database_is_read_in_bounded_time(postgres: Server) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.catalog.catalogue import Column, Relation
+from pgmcp.catalog.catalogue import Column, Listed, Relation
 from pgmcp.features.tools import get_schema_info
 from pgmcp.render import schema as schema_text
 from tests.tool_calls import Calls, cells, fresh, sections
@@ -98,7 +99,8 @@ def test_indexes_checks_and_wide_references_are_listed(call: Calls) -> None:
     rows = titled(call(TOOL, schema_name="shop"), "Indexes and constraints")
     listed = [(row["table"], row["kind"], row["definition"]) for row in rows]
     assert ("orders", "check", "CHECK ((total >= (0)::numeric))") in listed
-    assert ("uses", "foreign key", "(part, day) references shop.parts (id, day)") in listed
+    wide = "FOREIGN KEY (part, day) REFERENCES shop.parts(id, day)"
+    assert ("uses", "foreign key", wide) in listed
     assert any(kind == "unique index" and "(customer_id, state)" in d for _, kind, d in listed)
 
 
@@ -171,6 +173,21 @@ def relation(name: str, columns: int, comment: str = "A comment.") -> Relation:
     )
 
 
+def described(relations: list[Relation]) -> str:
+    """The text for these, of which no more are read than could be shown."""
+    listed = [
+        Listed(n, each.schema, each.name, each.kind, column_count=len(each.columns))
+        for n, each in enumerate(relations)
+    ][: schema_text.MAX_LISTED]
+    return schema_text.describe(
+        listed,
+        lambda detail: relations,
+        lambda some: some,
+        compact=False,
+        schemas=Counter(each.schema for each in relations),
+    )
+
+
 @pytest.mark.parametrize(
     ("count", "columns", "shown"),
     [
@@ -183,8 +200,7 @@ def relation(name: str, columns: int, comment: str = "A comment.") -> Relation:
 def test_too_much_becomes_a_summary_that_says_how_to_ask(
     count: int, columns: int, shown: str
 ) -> None:
-    relations = [relation(f"table_{number}", columns) for number in range(count)]
-    text = schema_text.describe(relations, compact=False)
+    text = described([relation(f"table_{number}", columns) for number in range(count)])
     assert shown in text
     assert len(text) <= schema_text.LIMIT_CHARS
     assert ("Too much for one answer" in text) == (count > 10)
@@ -192,7 +208,7 @@ def test_too_much_becomes_a_summary_that_says_how_to_ask(
 
 
 def test_one_huge_table_is_cut_and_not_hidden() -> None:
-    text = schema_text.describe([relation("wide", 1600, "x" * 5000)], compact=False)
+    text = described([relation("wide", 1600, "x" * 5000)])
     assert "column_0\tinteger" in text
     assert "more lines are left out" in text
     assert len(text) <= schema_text.LIMIT_CHARS

@@ -28,6 +28,7 @@ class Column:
     default: str | None = None
     identity: bool = False
     generated: bool = False
+    virtual: bool = False  # generated when it is read, not when it is written
     comment: str | None = None
     labels: tuple[str, ...] = ()
     common_values: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class ForeignKey:
     ref_schema: str
     ref_table: str
     ref_columns: tuple[str, ...]
+    definition: str = field(default="", compare=False)  # pg_get_constraintdef
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,51 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Property:
+    """What else is true of a relation: a partition key, bound or partition, what it inherits or
+    what inherits it, an exclusion or another constraint that its indexes do not tell, row security,
+    a policy. `name` is empty where there can be only one."""
+
+    kind: str
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserType:
+    """A type that is not PostgreSQL's own: a domain's base and constraints, a composite's fields,
+    what a range is of, or the labels of an enum that is inside another type."""
+
+    name: str
+    kind: str  # "domain", "composite", "range" or "enum"
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A relation as a list of all has it, without its columns.
+
+    `oid` stays the same as long as it exists. `column_count` counts dropped columns too.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: Kind
+    estimated_rows: int | None = None
+    comment: str | None = None
+    partition_of: str | None = None
+    on_search_path: bool = True
+    column_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """Something with rows. `estimated_rows` is the planner's, None when never analysed.
 
     `partition_of` names the parent ("schema.table") of a partition. `on_search_path` says that the
-    bare name finds it.
+    bare name finds it. `properties`, `types` and `definition` (of a view) are read only where
+    somebody looks at them.
     """
 
     schema: str
@@ -75,6 +117,9 @@ class Relation:
     estimated_rows: int | None = None
     partition_of: str | None = None
     on_search_path: bool = True
+    properties: tuple[Property, ...] = ()
+    types: tuple[UserType, ...] = ()
+    definition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

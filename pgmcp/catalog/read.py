@@ -1,4 +1,4 @@
-"""Reading the catalogue: four statements, then values.
+"""Reading the catalogue: which relations there are, and what is wanted of some of them.
 
 The rule: what it returns is how the database is now. Nothing is kept between two reads.
 """
@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from sys import intern
+from typing import NamedTuple
 
+from pgmcp.catalog import facts
 from pgmcp.catalog import statements as catalog_sql
-from pgmcp.catalog.catalogue import Catalogue, Column, ForeignKey, Index, Kind, Relation
+from pgmcp.catalog.catalogue import (
+    Catalogue,
+    Column,
+    ForeignKey,
+    Index,
+    Kind,
+    Listed,
+    Property,
+    Relation,
+    UserType,
+)
 from pgmcp.postgres.rows import Rows, Value
+from pgmcp.sql.names import array_literal
 
 Fetch = Callable[[str, tuple[str | None, ...]], Rows]
 
@@ -25,38 +39,154 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def read(fetch: Fetch, schema: str | None = None, table: str | None = None) -> Catalogue:
-    """The relations that the role may select from, by schema and name.
+class Candidate(NamedTuple):
+    """A relation that has a certain name. `readable`: the role may select from it, or from some of
+    its columns. `system`: it is PostgreSQL's own."""
 
-    `schema` and `table` narrow it down; they match without regard to case. Raises what `fetch`
-    raises.
-    """
-    narrow = (schema, table)
-    relations = fetch(catalog_sql.RELATIONS, narrow).rows
+    listed: Listed
+    readable: bool
+    system: bool
+
+
+class Counts(NamedTuple):
+    """How many relations each schema has that are listed, and how many are left out of the list:
+    by the extension that they belong to, and by the table that they are partitions of."""
+
+    schemas: dict[str, int]
+    extensions: dict[str, int]
+    partitions: dict[str, int]
+
+
+def read(fetch: Fetch) -> Catalogue:
+    """Every relation that the role may select from; raises what `fetch` raises."""
+    relations = relations_of(fetch, everything(fetch))
     if not relations:
         return Catalogue(())
-    common = {
-        (oid, name): _list(values)
-        for oid, name, values in fetch(catalog_sql.COMMON_VALUES, narrow).rows
-    }
-    columns: defaultdict[Value, list[Column]] = defaultdict(list)
-    for oid, *column in fetch(catalog_sql.COLUMNS, narrow).rows:
-        columns[oid].append(_column(column, common.get((oid, column[0]), ())))
-    keys: defaultdict[Value, list[_Key]] = defaultdict(list)
-    for oid, *key in fetch(catalog_sql.KEYS, narrow).rows:
-        keys[oid].append(_Key(key))
-    values = [_relation(row, columns[row[0]], keys[row[0]]) for row in relations]
+    search_path, comments = schemas(fetch)
+    used = {relation.schema for relation in relations}
     return Catalogue(
-        tuple(sorted(values, key=lambda relation: (relation.schema, relation.name))),
-        search_path=_list(relations[0][9]),
-        schema_comments={_text(row[1]): _text(row[8]) for row in relations if row[8] is not None},
+        relations, search_path, {name: said for name, said in comments.items() if name in used}
     )
 
 
-def names(fetch: Fetch) -> list[tuple[str, str]]:
-    """Schema and name of every relation that the role may select from."""
-    rows = fetch(catalog_sql.NAMES, (None, None)).rows
-    return [(_text(schema), _text(name)) for schema, name in rows]
+def everything(fetch: Fetch) -> list[Listed]:
+    """Every relation that the role may select from, in the order of schema and name."""
+    return [_listed(row) for row in fetch(catalog_sql.EVERYTHING, ()).rows]
+
+
+def shown(
+    fetch: Fetch, schema: str | None, *, vectors: bool, at_most: int
+) -> tuple[list[Listed], Counts]:
+    """`everything` of one schema, or of all, less partitions and what extensions brought.
+
+    `vectors`: only what has a column of a pgvector type.
+    """
+    narrow = (schema, "true" if vectors else "false")
+    rows = fetch(catalog_sql.SHOWN, (*narrow, str(at_most))).rows
+    counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for kind, name, count in fetch(catalog_sql.COUNTS, narrow).rows:
+        counts[_text(kind)][_text(name)] = int(count or b"0")
+    return [_listed(row) for row in rows], Counts(
+        counts["schema"], counts["extension"], counts["partition"]
+    )
+
+
+def named(fetch: Fetch, names: Iterable[str]) -> list[Candidate]:
+    """The relations that have exactly one of these names, in any schema."""
+    return [
+        Candidate(_listed(row[:-2]), row[-2] == b"t", row[-1] == b"t")
+        for row in fetch(catalog_sql.NAMED, (array_literal(names),)).rows
+    ]
+
+
+def names(fetch: Fetch) -> list[tuple[str, str, bool]]:
+    """Schema and name of every relation but the system's, and whether the role may read it."""
+    return [
+        (_text(schema), _text(name), readable == b"t")
+        for _, schema, name, readable in fetch(catalog_sql.NAMES, ()).rows
+    ]
+
+
+def others(fetch: Fetch, names: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Schema, name and kind of sequences, indexes, functions and types of exactly these names."""
+    rows = fetch(catalog_sql.OTHER_OBJECTS, (array_literal(names),)).rows
+    return [(_text(schema), _text(name), _text(kind)) for schema, name, kind in rows]
+
+
+def schema_names(fetch: Fetch) -> list[tuple[str, bool]]:
+    """Every schema but the system's, and whether the role may use it."""
+    rows = fetch(catalog_sql.SCHEMAS, ()).rows
+    return [(_text(name), usable == b"t") for name, usable in rows]
+
+
+def schemas(fetch: Fetch) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The search path, and the comments of the schemas that have one."""
+    (_, path), *rest = fetch(catalog_sql.SEARCH_PATH, ()).rows
+    return _list(path), {_text(name): _text(comment) for name, comment in rest}
+
+
+def column_counts(fetch: Fetch, listed: Sequence[Listed]) -> list[Listed]:
+    """The same, with the number of the columns that the role may read."""
+    rows = fetch(catalog_sql.COLUMN_COUNTS, (_oids(listed),)).rows
+    counts = {int(oid or b"0"): int(count or b"0") for oid, count in rows}
+    return [replace(each, column_count=counts.get(each.oid, 0)) for each in listed]
+
+
+def relations_of(
+    fetch: Fetch, listed: Sequence[Listed], *, values: bool = True
+) -> tuple[Relation, ...]:
+    """Columns, keys, checks and indexes of these; with `values`, the columns' common values."""
+    if not listed:
+        return ()
+    wanted = _oids(listed)
+    common: dict[tuple[Value, Value], tuple[str, ...]] = {}
+    if values:
+        named = array_literal(each.name for each in listed)
+        common = {
+            (oid, name): _list(some)
+            for oid, name, some in fetch(catalog_sql.COMMON_VALUES, (wanted, named)).rows
+        }
+    columns: defaultdict[int, list[Column]] = defaultdict(list)
+    for oid, *column in fetch(catalog_sql.COLUMNS, (wanted,)).rows:
+        columns[int(oid or b"0")].append(_column(column, common.get((oid, column[0]), ())))
+    keys: defaultdict[int, list[_Key]] = defaultdict(list)
+    for oid, *key in fetch(catalog_sql.KEYS, (wanted,)).rows:
+        keys[int(oid or b"0")].append(_Key(key))
+    return tuple(_relation(each, columns[each.oid], keys[each.oid]) for each in listed)
+
+
+def with_facts(
+    fetch: Fetch,
+    listed: Sequence[Listed],
+    relations: Sequence[Relation],
+    *,
+    partitions: bool,
+    definitions: bool,
+) -> tuple[Relation, ...]:
+    """`relations`, which are those of `listed`, with their properties and the types they use.
+
+    `partitions`: each partition of a partitioned table is a property. `definitions`: of views.
+    """
+    wanted = _oids(listed)
+    properties: defaultdict[int, list[Property]] = defaultdict(list)
+    for oid, *texts in fetch(facts.PROPERTIES, (wanted, "true" if partitions else "false")).rows:
+        properties[int(oid or b"0")].append(Property(*map(_text, texts)))
+    types: defaultdict[int, list[UserType]] = defaultdict(list)
+    for oid, name, kind, definition in fetch(facts.TYPES, (wanted,)).rows:
+        types[int(oid or b"0")].append(UserType(_text(name), _text(kind), _text(definition)))
+    views: dict[int, str | None] = {}
+    if definitions:
+        rows = fetch(facts.DEFINITIONS, (wanted,)).rows
+        views = {int(oid or b"0"): _optional(definition) for oid, definition in rows}
+    return tuple(
+        replace(
+            relation,
+            properties=tuple(properties[each.oid]),
+            types=tuple(types[each.oid]),
+            definition=views.get(each.oid),
+        )
+        for each, relation in zip(listed, relations, strict=True)
+    )
 
 
 class _Key:
@@ -74,31 +204,51 @@ class _Key:
         self.ref_table = _text(ref_table)
         self.ref_columns = _list(ref_columns)
 
+    def foreign(self) -> ForeignKey:
+        return ForeignKey(
+            self.name,
+            self.columns,
+            self.ref_schema,
+            self.ref_table,
+            self.ref_columns,
+            self.definition,
+        )
 
-def _relation(row: tuple[Value, ...], columns: Iterable[Column], keys: list[_Key]) -> Relation:
-    _, schema, name, kind, estimated_rows, comment, partition_of, visible, _, _ = row
+
+def _listed(row: Sequence[Value]) -> Listed:
+    oid, schema, name, kind, estimated_rows, comment, partition_of, visible, count = row
+    return Listed(
+        int(oid or b"0"),
+        intern(_text(schema)),
+        _text(name),
+        _KINDS[_text(kind)],
+        None if estimated_rows is None else int(estimated_rows),
+        _optional(comment),
+        _optional(partition_of),
+        visible == b"t",
+        int(count or b"0"),
+    )
+
+
+def _relation(listed: Listed, columns: Iterable[Column], keys: list[_Key]) -> Relation:
     return Relation(
-        schema=intern(_text(schema)),
-        name=_text(name),
-        kind=_KINDS[_text(kind)],
+        schema=listed.schema,
+        name=listed.name,
+        kind=listed.kind,
         columns=tuple(columns),
-        comment=_optional(comment),
+        comment=listed.comment,
         primary_key=next((key.columns for key in keys if key.kind == "p"), ()),
         unique_keys=tuple(key.columns for key in keys if key.kind == "u" and key.columns),
-        foreign_keys=tuple(
-            ForeignKey(key.name, key.columns, key.ref_schema, key.ref_table, key.ref_columns)
-            for key in keys
-            if key.kind == "f"
-        ),
+        foreign_keys=tuple(key.foreign() for key in keys if key.kind == "f"),
         checks=tuple(key.definition for key in keys if key.kind == "c"),
         indexes=tuple(
             Index(key.name, key.definition, unique=key.kind != "i")
             for key in keys
             if key.kind in "pui"
         ),
-        estimated_rows=None if estimated_rows is None else int(estimated_rows),
-        partition_of=_optional(partition_of),
-        on_search_path=visible == b"t",
+        estimated_rows=listed.estimated_rows,
+        partition_of=listed.partition_of,
+        on_search_path=listed.on_search_path,
     )
 
 
@@ -111,12 +261,17 @@ def _column(row: list[Value], common_values: tuple[str, ...]) -> Column:
         nullable=nullable == b"t",
         default=_optional(default),
         identity=identity == b"t",
-        generated=generated == b"t",
+        generated=bool(generated),
+        virtual=generated == b"v",
         comment=_optional(comment),
         labels=_list(labels),
         common_values=common_values,
         dimensions=None if size is None else int(size),
     )
+
+
+def _oids(listed: Iterable[Listed]) -> str:
+    return array_literal(each.oid for each in listed)
 
 
 def _text(value: Value) -> str:

@@ -13,8 +13,8 @@ from pgmcp.catalog.catalogue import Relation
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import Declined, Question, TableRef
 from pgmcp.language.render import to_sql
-from pgmcp.language.statement import quoted
 from pgmcp.language.stemming import split_name, stem
+from pgmcp.sql.names import quoted
 
 _MAX_TABLES = 4
 _MAX_COLUMNS = 40

@@ -25,6 +25,7 @@ from pgmcp.language.reading import (
     word,
 )
 from pgmcp.language.stemming import MAX_CACHED_CHARS, is_plural, stem
+from pgmcp.sql.names import fold
 
 
 @remembered
@@ -130,7 +131,7 @@ def schemas(reading: Reading, i: int) -> list[tuple[str, int]]:
         for p in starts(reading, i)
         if p < len(reading.tokens)
         for name in reading.lexicon.schemas
-        if name.lower() == reading.tokens[p].lower
+        if fold(name) == fold(reading.tokens[p].text)
     ]
 
 

@@ -25,7 +25,8 @@ from pgmcp.language.question import (
     Select,
     TableRef,
 )
-from pgmcp.language.statement import Statement, qualified, quoted
+from pgmcp.language.statement import Statement, qualified
+from pgmcp.sql.names import quoted
 
 MAX_LITERALS = 3
 SAMPLE_ROWS = 10_000

@@ -41,7 +41,8 @@ from pgmcp.language.question import (
     Term,
     columns_of,
 )
-from pgmcp.language.statement import Statement, description, listing, qualified, quoted
+from pgmcp.language.statement import Statement, description, listing, qualified
+from pgmcp.sql.names import quoted
 
 _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 _FLOATS = frozenset({"real", "double precision"})

@@ -5,30 +5,10 @@ The rule: a name from the catalogue goes into SQL through `quoted`, everything e
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from pgmcp.language.question import Describe, Listing, TableRef
-
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
-_RESERVED = frozenset(
-    "all analyse analyze and any array as asc asymmetric authorization binary both case cast"
-    " check collate collation column concurrently constraint create cross current_catalog"
-    " current_date current_role current_schema current_time current_timestamp current_user"
-    " default deferrable desc distinct do else end except false fetch for foreign freeze from"
-    " full grant group having ilike in initially inner intersect into is isnull join lateral"
-    " leading left like limit localtime localtimestamp natural not notnull null offset on only"
-    " or order outer overlaps placing primary references returning right select session_user"
-    " similar some symmetric system_user table tablesample then to trailing true union unique"
-    " user using variadic verbose when where window with between bigint bit boolean char"
-    " character coalesce dec decimal exists extract float greatest grouping inout int integer"
-    " interval json json_array json_arrayagg json_exists json_object json_objectagg json_query"
-    " json_scalar json_serialize json_table json_value least merge_action national nchar none"
-    " normalize nullif numeric out overlay position precision real row setof smallint substring"
-    " time timestamp treat trim values varchar xmlattributes xmlconcat xmlelement xmlexists"
-    " xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable".split()
-)
-"""Words that PostgreSQL does not take as a column's or a function's bare name."""
+from pgmcp.sql.names import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +17,6 @@ class Statement:
 
     text: str
     params: tuple[str, ...] = ()
-
-
-def quoted(name: str) -> str:
-    """An identifier, in quotes where PostgreSQL needs them."""
-    if _PLAIN.match(name) and name not in _RESERVED:
-        return name
-    return '"' + name.replace('"', '""') + '"'
 
 
 def qualified(table: TableRef, on_search_path: bool) -> str:

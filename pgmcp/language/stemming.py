@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_CAMEL = re.compile(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
+from pgmcp.sql.names import composed, fold
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 MAX_CACHED_CHARS = 128
 
@@ -32,7 +34,20 @@ def stems(name: str) -> tuple[str, ...]:
 
 
 def _split(name: str) -> tuple[str, ...]:
-    return tuple(part.lower() for part in _SEPARATORS.split(_CAMEL.sub(" ", name)) if part)
+    # Composed: a combining mark of its own would count as a separator.
+    spaced = _CAMEL.sub(" ", name) if name.isascii() else _spaced(composed(name))
+    return tuple(fold(part) for part in _SEPARATORS.split(spaced) if part)
+
+
+def _spaced(name: str) -> str:
+    """The name with a blank before each word of camelCase, in any alphabet."""
+    return "".join(
+        f" {char}"
+        if char.isupper()
+        and (before.islower() or before.isdecimal() or (before.isupper() and after.islower()))
+        else char
+        for before, char, after in zip(" " + name, name, name[1:] + " ", strict=False)
+    )
 
 
 def _stems(name: str) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ grammar that accounts for every token has accounted for the text.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from pgmcp.language.stemming import stems
+from pgmcp.sql.names import composed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ _CONTRACTIONS = {"ca": "can", "wo": "will", "sha": "shall"}
 def tokenise(text: str) -> tuple[Token, ...]:
     """The tokens of a text, contractions and possessives taken apart."""
     tokens: list[Token] = []
-    text = " ".join(_composed(text).split()).rstrip(" ;.?!")
+    text = " ".join(composed(text).split()).rstrip(" ;.?!")
     for kind, raw in _pieces(text):
         if kind == "string":
             quote = raw[0]
@@ -73,24 +73,6 @@ def tokenise(text: str) -> tuple[Token, ...]:
         elif not raw.isspace() and raw != ".":
             tokens.append(Token(raw, "symbol", raw))
     return tuple(tokens)
-
-
-_MAX_MARKS = 30  # combining marks in a row in stream-safe text, UAX #15 section 13
-
-
-def _composed(text: str) -> str:
-    """The text in NFC, or as it is with more than `_MAX_MARKS` combining marks in a row.
-
-    Putting marks into their order takes quadratic time in their number.
-    """
-    if text.isascii():
-        return text
-    marks = 0
-    for char in text:
-        marks = marks + 1 if unicodedata.combining(char) else 0
-        if marks > _MAX_MARKS:
-            return text
-    return unicodedata.normalize("NFC", text)
 
 
 def _pieces(text: str) -> Iterator[tuple[str | None, str]]:

@@ -5,36 +5,66 @@ The rule: pure, always under the limit, and what had to be left out is said in t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
-from pgmcp.catalog.catalogue import Column, Relation
+from pgmcp.catalog.catalogue import Column, ForeignKey, Listed, Relation
 from pgmcp.render import tsv
 from pgmcp.sql.text import quote_literal
 
 Relations = Sequence[Relation]
+Detail = Literal["everything", "columns"]
+ReadRelations = Callable[[Detail], Relations]
+"""Reads the listed relations in that detail, in their order."""
+CountColumns = Callable[[Sequence[Listed]], Sequence[Listed]]
+"""The same with exact `column_count`s, which are never more than those that were listed."""
 
 LIMIT_CHARS = 60_000
+MAX_LISTED = LIMIT_CHARS // 20
+"""More tables than this never fit, with a line for each."""
 _FIELD_CHARS = 1_000
 _SUMMARY_CHARS = 200
 _QUOTED = frozenset(",'\"\\")
+_LEAST_CHARS: dict[Detail, int] = {"everything": 16, "columns": 7}
+"""No column takes less than this: what is surely too long is not read."""
 
 
-def describe(relations: Relations, *, compact: bool, limit_chars: int = LIMIT_CHARS) -> str:
+def describe(
+    listed: Sequence[Listed],
+    read: ReadRelations,
+    count_columns: CountColumns,
+    *,
+    compact: bool,
+    schemas: Mapping[str, int],
+    limit_chars: int = LIMIT_CHARS,
+) -> str:
     """The first of these that fits: everything, columns only, a list of tables, a part of it.
 
-    `compact` begins with columns only. One relation alone is cut rather than summed up.
+    `compact` begins with columns only. One relation alone is cut rather than summed up. `schemas`
+    says how many relations each schema has, of which `listed` may be the first `MAX_LISTED`.
     """
-    levels: list[Callable[[Relations], str]] = [_columns_only, _tables_only]
-    if not compact:
-        levels.insert(0, _everything)
-    if len(relations) == 1:
-        return _cut_lines(levels[0](relations), limit_chars)
-    for number, level in enumerate(levels):
-        text = level(relations)
+    count = sum(schemas.values())
+    details: tuple[Detail, ...] = ("columns",) if compact else ("everything", "columns")
+    if count == 1:
+        return _cut_lines(_detailed(details[0], read(details[0])), limit_chars)
+    for detail in details:
+        if count > len(listed) or not _could_fit(listed, detail, limit_chars):
+            continue
+        text = _detailed(detail, read(detail))
         if len(text) <= limit_chars:
-            return text if number == 0 else f"{_shortened(relations)}\n\n{text}"
-    return _cut(relations, text, limit_chars)
+            return text if detail == details[0] else f"{_shortened(count)}\n\n{text}"
+    if count == len(listed) and len(_tables_only(listed)) <= limit_chars:
+        return f"{_shortened(count)}\n\n{_tables_only(count_columns(listed))}"
+    return _cut(listed, count_columns, schemas, limit_chars)
+
+
+def _could_fit(listed: Sequence[Listed], detail: Detail, limit_chars: int) -> bool:
+    columns = sum(each.column_count for each in listed)
+    return columns * _LEAST_CHARS[detail] + len(listed) * 10 <= limit_chars
+
+
+def _detailed(detail: Detail, relations: Relations) -> str:
+    return _everything(relations) if detail == "everything" else _columns_only(relations)
 
 
 def is_vector(column: Column) -> bool:
@@ -59,7 +89,41 @@ def _everything(relations: Relations) -> str:
     if extras:
         header = ["schema", "table", "kind", "name", "definition"]
         sections.append("Indexes and constraints:\n" + tsv.table(header, extras))
-    return "\n\n".join(sections)
+    return "\n\n".join([*sections, *_more(relations)])
+
+
+def _more(relations: Relations) -> list[str]:
+    """The sections that only some databases have."""
+    sections = []
+    properties = [
+        (relation.schema, relation.name, each.kind, each.name, _short(each.definition))
+        for relation in relations
+        for each in relation.properties
+    ]
+    if properties:
+        header = ["schema", "table", "kind", "name", "definition"]
+        sections.append(
+            "Partitions, inheritance and row security:\n" + tsv.table(header, properties)
+        )
+    types = sorted(
+        {
+            (each.name, each.kind, _short(each.definition))
+            for relation in relations
+            for each in relation.types
+        }
+    )
+    if types:
+        sections.append("Types:\n" + tsv.table(("type", "kind", "definition"), types))
+    return sections + _definitions(relations)
+
+
+def _definitions(relations: Relations) -> list[str]:
+    views = [
+        (relation.schema, relation.name, relation.definition)
+        for relation in relations
+        if relation.definition is not None
+    ]
+    return ["Definitions:\n" + tsv.table(("schema", "view", "definition"), views)] if views else []
 
 
 def _columns_only(relations: Relations) -> str:
@@ -72,17 +136,18 @@ def _columns_only(relations: Relations) -> str:
         )
         for relation in relations
     ]
-    return "Tables:\n" + tsv.table(("schema", "table", "kind", "columns"), lines)
+    tables = "Tables:\n" + tsv.table(("schema", "table", "kind", "columns"), lines)
+    return "\n\n".join([tables, *_definitions(relations)])
 
 
-def _tables_only(relations: Relations) -> str:
+def _tables_only(relations: Sequence[Relation | Listed]) -> str:
     lines = [
         (
             relation.schema,
             relation.name,
             relation.kind,
             "" if relation.estimated_rows is None else str(relation.estimated_rows),
-            str(len(relation.columns)),
+            str(_column_count(relation)),
             relation.partition_of or "",
             _short(relation.comment, _SUMMARY_CHARS),
         )
@@ -92,12 +157,16 @@ def _tables_only(relations: Relations) -> str:
     return "Tables:\n" + tsv.table(header, lines)
 
 
+def _column_count(relation: Relation | Listed) -> int:
+    return relation.column_count if isinstance(relation, Listed) else len(relation.columns)
+
+
 def _column(relation: Relation, column: Column) -> tuple[str, ...]:
     default = column.default or ""
     if column.identity:
         default = "identity"
     elif column.generated:
-        default = f"generated: {default}"
+        default = f"{'virtual' if column.virtual else 'generated'}: {default}"
     return (
         column.name,
         column.type,
@@ -151,31 +220,41 @@ def _extras(relation: Relation) -> list[tuple[str, str, str]]:
         for index in relation.indexes
     ]
     extras += [
-        (
-            "foreign key",
-            key.name,
-            f"({', '.join(key.columns)}) references {key.ref_schema}.{key.ref_table}"
-            f" ({', '.join(key.ref_columns)})",
-        )
+        ("foreign key", key.name, _short(key.definition))
         for key in relation.foreign_keys
-        if len(key.columns) > 1
+        if not _is_plain(key)
     ]
     return extras + [("check", "", _short(check)) for check in relation.checks]
+
+
+def _is_plain(key: ForeignKey) -> bool:
+    """Whether `references` in the column's line says it all: no action, not deferrable, checked."""
+    definition = key.definition
+    return len(key.columns) == 1 and definition.endswith(")") and " ON " not in definition
 
 
 _ADVICE = "For everything about one table give table_name; for a part, schema_name."
 
 
-def _shortened(relations: Relations) -> str:
-    return f"Too much for one answer ({len(relations):,} tables): a summary. {_ADVICE}"
+def _shortened(count: int) -> str:
+    return f"Too much for one answer ({count:,} tables): a summary. {_ADVICE}"
 
 
-def _cut(relations: Relations, text: str, limit_chars: int) -> str:
+def _cut(
+    listed: Sequence[Listed],
+    count_columns: CountColumns,
+    schemas: Mapping[str, int],
+    limit_chars: int,
+) -> str:
     """As many of the tables as fit, below the number of tables in each schema."""
-    schemas = Counter(relation.schema for relation in relations)
-    counts = tsv.table(("schema", "tables"), [(name, str(n)) for name, n in schemas.items()])
-    start = f"{_shortened(relations)}\n\n" + _cut_lines(f"Schemas:\n{counts}", limit_chars // 2)
-    return f"{start}\n\n" + _cut_lines(text, limit_chars - len(start) - 2)
+    count = sum(schemas.values())
+    lines = [(name, str(number)) for name, number in schemas.items()]
+    start = f"{_shortened(count)}\n\n" + _cut_lines(
+        "Schemas:\n" + tsv.table(("schema", "tables"), lines), limit_chars // 2
+    )
+    kept = _tables_only(listed)[: limit_chars - len(start) - 60].count("\n") - 2
+    text = _tables_only(count_columns(listed[:kept]))
+    return f"{start}\n\n{text}\n\n({count - kept:,} more tables are left out.)"
 
 
 def _cut_lines(text: str, limit_chars: int) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pgmcp.catalog import lookup
 from pgmcp.catalog import read as catalog_read
-from pgmcp.catalog.catalogue import Relation
+from pgmcp.catalog.catalogue import Listed, Relation
 from pgmcp.features.tools._common import DATABASE, heading
 from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result, text
 from pgmcp.render import schema as schema_text
 from pgmcp.rpc.schema import arg
+from pgmcp.sql.names import quoted
+
+_SHOWN_PARENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +39,75 @@ class Args:
         "space.",
         default=False,
     )
+    include_definition: bool = arg(
+        "true adds the SQL that defines each view and materialised view.", default=False
+    )
     database: str | None = arg(DATABASE, default=None)
 
 
 def run(args: Args, context: Context) -> Result:
     """The heading, then TSV tables, each below its title."""
     database = context.databases.get(args.database)
-    # An empty string is what some clients send for an argument that was left out.
-    relations = _relations(database, args.schema_name or None, args.table_name or None)
-    if args.vector_tables_only:
-        relations = tuple(r for r in relations if any(map(schema_text.is_vector, r.columns)))
     notes = [heading(database)]
-    if not relations:
+    # An empty string is what some clients send for an argument that was left out.
+    if args.table_name:
+        listed = lookup.listed(database.fetch, args.table_name, args.schema_name or None)
+        if args.vector_tables_only:
+            listed = [each for each in listed if _has_vector(database, each)]
+        schemas: Mapping[str, int] = {"": len(listed)}
+    else:
+        listed, counts = catalog_read.shown(
+            database.fetch,
+            lookup.schema(database.fetch, args.schema_name) if args.schema_name else None,
+            vectors=args.vector_tables_only,
+            at_most=schema_text.MAX_LISTED,
+        )
+        schemas = counts.schemas
+        notes += _left_out(counts)
+    if not listed:
         kind = "vector tables" if args.vector_tables_only else "tables"
         return text("\n\n".join([*notes, f"There are no {kind} here that you may read."]))
-    if not args.table_name:
-        relations, note = _without_partitions(relations)
-        notes += [note] if note else []
-    return text("\n\n".join([*notes, schema_text.describe(relations, compact=args.compact)]))
+    return text("\n\n".join([*notes, _described(database, listed, schemas, args)]))
 
 
-def _relations(database: Database, schema: str | None, table: str | None) -> tuple[Relation, ...]:
-    if table is not None:
-        return lookup.relations(database.fetch, table, schema)
-    relations = catalog_read.read(database.fetch, schema).relations
-    exact = tuple(relation for relation in relations if relation.schema == schema)
-    if schema is not None and not relations:
-        raise lookup.no_schema(database.fetch, schema)
-    return exact or relations
+def _described(
+    database: Database, listed: Sequence[Listed], schemas: Mapping[str, int], args: Args
+) -> str:
+    def read(detail: schema_text.Detail) -> Sequence[Relation]:
+        relations = catalog_read.relations_of(database.fetch, listed, values=False)
+        if detail == "columns" and not args.include_definition:
+            return relations
+        return catalog_read.with_facts(
+            database.fetch,
+            listed,
+            relations,
+            partitions=bool(args.table_name),
+            definitions=args.include_definition,
+        )
+
+    def count_columns(some: Sequence[Listed]) -> Sequence[Listed]:
+        return catalog_read.column_counts(database.fetch, some)
+
+    return schema_text.describe(listed, read, count_columns, compact=args.compact, schemas=schemas)
 
 
-def _without_partitions(
-    relations: tuple[Relation, ...],
-) -> tuple[tuple[Relation, ...], str]:
-    """Partitions repeat their parent: a line that counts them stands for them all."""
-    counts = Counter(r.partition_of for r in relations if r.partition_of is not None)
-    note = ", ".join(f"{parent} ({count:,})" for parent, count in counts.most_common(20))
-    rest = tuple(relation for relation in relations if relation.partition_of is None)
-    return rest, f"Partitions, left out below: {note}" if note else ""
+def _has_vector(database: Database, listed: Listed) -> bool:
+    (relation,) = catalog_read.relations_of(database.fetch, [listed], values=False)
+    return any(map(schema_text.is_vector, relation.columns))
+
+
+def _left_out(counts: catalog_read.Counts) -> list[str]:
+    """Partitions repeat their parent, and an extension's own tables are seldom what is asked for:
+    a line that counts them stands for them all."""
+    notes = []
+    if counts.partitions:
+        parents = list(counts.partitions.items())[:_SHOWN_PARENTS]
+        listed = ", ".join(f"{parent} ({count:,})" for parent, count in parents)
+        notes.append(f"Partitions, left out below: {listed}")
+    if counts.extensions:
+        listed = ", ".join(f"{quoted(name)} ({n:,})" for name, n in counts.extensions.items())
+        notes.append(f"Tables of extensions, left out below unless table_name asks: {listed}")
+    return notes
 
 
 TOOL = Tool(
@@ -82,8 +116,9 @@ TOOL = Tool(
     description=(
         "Describes the tables, partitioned and foreign tables, views and materialised views that "
         "you may read, as they are now: columns with types, nullability, defaults, keys, "
-        "references, the values of enum columns, comments, indexes and constraints, and the "
-        "number of rows that PostgreSQL estimates. Call it before writing SQL. The result is "
+        "references, the values of enum columns, comments, indexes and constraints, partitions, "
+        "inheritance, row security, the types that are not PostgreSQL's own, and the number of "
+        "rows that PostgreSQL estimates. Call it before writing SQL. The result is "
         "tab-separated, with a header line; an empty field means none, and a tab, newline or "
         "backslash inside a field is \\t, \\n or \\\\. Without arguments it describes "
         "everything, shortened to a summary when that is too much: then ask again with schema_name "
