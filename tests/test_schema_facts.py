@@ -133,7 +133,8 @@ def test_types_are_followed_to_what_they_are_made_of(call: Calls) -> None:
         ("shop.color", "enum", "'red', 'it''s'"),
         ("shop.money", "domain", "numeric(12,2) NOT NULL DEFAULT 0 "
          "CHECK ((VALUE >= (0)::numeric))"),
-        ("shop.price", "domain", "shop.money CHECK (((VALUE)::numeric < (1000)::numeric))"),
+        ("shop.price", "domain", "shop.money DEFAULT 0 "
+         "CHECK (((VALUE)::numeric < (1000)::numeric))"),
         ("shop.span", "range", "of double precision"),
     ]  # fmt: skip
 
