@@ -27,11 +27,16 @@ from tests.json_schema import check_schema
 from tools import docs
 
 TESTS = Path(__file__).parent
-SNAPSHOTS = TESTS / "snapshots" / "tools"
+SNAPSHOTS = TESTS / "snapshots"
 UPDATE = "PGMCP_UPDATE_SNAPSHOTS"
 REGISTRY = Registry(
     [dataclasses.replace(tool, hidden=False) for tool in tools.ALL], resources.ALL, prompts.ALL
 )
+LISTS = {
+    "tools": REGISTRY.tool_list,
+    "resources": REGISTRY.resource_list,
+    "prompts": REGISTRY.prompt_list,
+}
 
 
 def module_of(feature: object) -> str:
@@ -98,9 +103,13 @@ def test_every_tool_has_a_test_of_its_own(name: str) -> None:
     assert (TESTS / f"test_tool_{name}.py").exists(), f"write tests/test_tool_{name}.py"
 
 
-@pytest.mark.parametrize("listed", REGISTRY.tool_list, ids=lambda listed: str(listed["name"]))
-def test_a_tool_looks_to_clients_as_its_snapshot_says(listed: dict[str, Any]) -> None:
-    path = SNAPSHOTS / f"{listed['name']}.json"
+@pytest.mark.parametrize(
+    ("kind", "listed"),
+    [(kind, entry) for kind, entries in LISTS.items() for entry in entries],
+    ids=lambda value: value if isinstance(value, str) else str(value["name"]),
+)
+def test_a_feature_looks_to_clients_as_its_snapshot_says(kind: str, listed: dict[str, Any]) -> None:
+    path = SNAPSHOTS / kind / f"{listed['name']}.json"
     text = json.dumps(listed, indent=2, ensure_ascii=False) + "\n"
     if os.environ.get(UPDATE) == "1":
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,20 +119,15 @@ def test_a_tool_looks_to_clients_as_its_snapshot_says(listed: dict[str, Any]) ->
     assert path.read_text(encoding="utf-8") == text, f"if the change is meant: {refresh}"
 
 
-def test_no_snapshot_is_left_of_a_tool_that_is_gone() -> None:
-    names = {tool.name for tool in tools.ALL}
-    left = [path.name for path in SNAPSHOTS.iterdir() if path.stem not in names]
-    assert not left, f"delete from {SNAPSHOTS}: {left}"
+@pytest.mark.parametrize("kind", LISTS)
+def test_no_snapshot_is_left_of_a_feature_that_is_gone(kind: str) -> None:
+    names = {f"{entry['name']}.json" for entry in LISTS[kind]}
+    left = {path.name for path in (SNAPSHOTS / kind).iterdir()} - names
+    assert not left, f"delete from {SNAPSHOTS / kind}: {left}"
 
 
-def test_the_order_of_the_lists() -> None:
-    """Others may stand among these: a new feature needs no line here, unless it is hidden."""
-    listed = ["query_database", "get_schema_info", "count_rows", "execute_explain", "read_resource"]
-    assert [tool.name for tool in tools.ALL if tool.name in listed] == listed
+def test_only_the_tools_for_signing_in_and_out_are_hidden() -> None:
     assert [tool.name for tool in tools.ALL if tool.hidden] == ["authenticate_user", "logout_user"]
-    assert "pg://system_info" in {resource.uri for resource in resources.ALL}
-    listed = ["explore-database", "diagnose-query-issue", "design-schema"]
-    assert [prompt.name for prompt in prompts.ALL if prompt.name in listed] == listed
 
 
 @pytest.mark.parametrize("tool", tools.ALL, ids=lambda tool: tool.name)
@@ -156,13 +160,3 @@ def test_a_prompt_reads_well_without_what_is_optional(prompt: Prompt) -> None:
     assert "{" not in text
     assert "\n\n\n" not in text
     assert all(argument["description"] for argument in listed["arguments"])
-
-
-def test_required_arguments_of_prompts() -> None:
-    required = {
-        prompt["name"]: [a["name"] for a in prompt["arguments"] if a["required"]]
-        for prompt in REGISTRY.prompt_list
-    }
-    assert required["explore-database"] == []
-    assert required["diagnose-query-issue"] == ["issue"]
-    assert required["design-schema"] == ["requirements"]

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from pgmcp.features import prompts, resources
 from tools.check_imports import Table, read_table
-from tools.docs import all_problems, generate, problems, render_help, render_tools
+from tools.docs import (
+    all_problems,
+    generate,
+    problems,
+    render_help,
+    render_prompts,
+    render_resources,
+    render_tools,
+)
 from tools.rooms import imported_rooms, render_diagram, render_rooms, wrong_places
 
 
@@ -42,6 +51,13 @@ def test_the_tools_table_has_a_row_for_each_listed_tool() -> None:
     table = render_tools()
     assert "| `query_database` |" in table
     assert "authenticate_user" not in table
+
+
+def test_every_resource_and_prompt_has_a_row() -> None:
+    table = render_resources() + render_prompts()
+    rows = [*(resource.uri for resource in resources.ALL), *(prompt.name for prompt in prompts.ALL)]
+    assert all(f"| `{name}` |" in table for name in rows)
+    assert "| `requirements`, `scale` |" in table
 
 
 def test_the_table_of_rooms_says_what_each_is_for() -> None:

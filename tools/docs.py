@@ -12,11 +12,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pgmcp.cli.flags import usage
 from pgmcp.config.reference import render_table_markdown
-from pgmcp.features.tools import ALL
-from pgmcp.mcp.feature import Tool
+from pgmcp.features import prompts, resources, tools
+from pgmcp.mcp.feature import Prompt, Resource, Tool
 from tools.rooms import render_diagram, render_rooms, wrong_places
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,15 +31,24 @@ def render_help() -> str:
     return f"```text\n{usage().rstrip()}\n```"
 
 
-def render_tools(tools: Sequence[Tool] = ALL) -> str:
+def render_tools(listed: Sequence[Tool] = tools.ALL) -> str:
     """A table of the tools that are listed to clients, in their order."""
-    lines = ["| Tool | What it does | Arguments |", "|---|---|---|"]
-    for tool in tools:
-        if not tool.hidden:
-            fields = dataclasses.fields(tool.args)
-            arguments = ", ".join(f"`{field.name}`" for field in fields) or "none"
-            lines.append(f"| `{tool.name}` | {_first_sentence(tool.description)} | {arguments} |")
-    return "\n".join(lines)
+    rows = [
+        (tool.name, tool.description, _arguments(tool.args)) for tool in listed if not tool.hidden
+    ]
+    return _table(("Tool", "What it does", "Arguments"), rows)
+
+
+def render_resources(listed: Sequence[Resource] = resources.ALL) -> str:
+    """A table of the resources, in the order in which clients see them."""
+    rows = [(resource.uri, resource.description, resource.mime_type) for resource in listed]
+    return _table(("Resource", "What it describes", "Type"), rows)
+
+
+def render_prompts(listed: Sequence[Prompt] = prompts.ALL) -> str:
+    """A table of the prompts, in the order in which clients see them."""
+    rows = [(prompt.name, prompt.description, _arguments(prompt.args)) for prompt in listed]
+    return _table(("Prompt", "What it is for", "Arguments"), rows)
 
 
 Blocks = Mapping[str, Callable[[], str]]
@@ -47,6 +57,8 @@ PAGES: Mapping[str, Blocks] = {
     "README.md": {
         "help": render_help,
         "tools": render_tools,
+        "resources": render_resources,
+        "prompts": render_prompts,
         "configuration": render_table_markdown,
     },
     "pgmcp/README.md": {"rooms": render_rooms, "diagram": render_diagram},
@@ -95,6 +107,20 @@ def main(arguments: Sequence[str]) -> int:
     for line in lines:
         print(line)
     return 1 if lines else 0
+
+
+def _table(titles: Sequence[str], features: Sequence[tuple[str, str, str]]) -> str:
+    """A row for each feature: its name, the first sentence of its description, and the rest."""
+    lines = [f"| {' | '.join(titles)} |", "|---|---|---|"]
+    lines += [
+        f"| `{name}` | {_first_sentence(description)} | {rest} |"
+        for name, description, rest in features
+    ]
+    return "\n".join(lines)
+
+
+def _arguments(args: type[Any]) -> str:
+    return ", ".join(f"`{field.name}`" for field in dataclasses.fields(args)) or "none"
 
 
 def _first_sentence(text: str) -> str:
