@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,12 +50,15 @@ def test_a_failure_shows_what_was_printed_and_ends_what_still_runs(
     assert "what is wrong\n" in capfd.readouterr().out
 
 
-def test_nothing_is_printed_after_the_last_check(
+def test_the_time_of_each_check_and_of_all_is_printed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checks, "GROUPS", ((PASSES,), (Check("last", ("this",), ""),)))
     assert checks.main([]) == 0
-    assert capfd.readouterr().out.endswith("let's do more of those!\n")
+    *_, shown, last, together = capfd.readouterr().out.splitlines()
+    assert shown.endswith("let's do more of those!")
+    assert re.fullmatch(r"   last passed in \d+\.\d s", last)
+    assert re.fullmatch(r"All passed in \d+ s", together)
 
 
 def test_the_tests_are_the_last_check_and_quick_leaves_out_some_of_them() -> None:
@@ -65,6 +69,7 @@ def test_the_tests_are_the_last_check_and_quick_leaves_out_some_of_them() -> Non
     assert commands[-1][0] == "pytest"
     assert quick[:-1] == commands[:-1]
     assert quick[-1][:3] == ("pytest", "-m", "quick")
+    assert quick[-1][-2:] == commands[-1][-2:] == ("--durations", "10")
 
 
 def test_ci_takes_the_first_python_that_starts(tmp_path: Path) -> None:

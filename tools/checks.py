@@ -37,6 +37,7 @@ _PROCESSORS = os.cpu_count() or 1
 # deadlines. One that has nothing left takes over what another has waiting.
 _STEAL = ("--dist", "worksteal")
 _MANY = str(min(_PROCESSORS + 1, 16))
+_SLOWEST = ("--durations", "10")
 _AGAIN = ".venv/bin/pytest PATH::TEST, with a name from above"
 
 GROUPS = (
@@ -49,14 +50,17 @@ GROUPS = (
     ),
     (
         Check("types", ("mypy",), "edit the lines named above, then .venv/bin/mypy"),
-        Check("tests", ("pytest", "-n", _MANY, *_STEAL), _AGAIN),
+        Check("tests", ("pytest", "-n", _MANY, *_STEAL, *_SLOWEST), _AGAIN),
     ),
 )
 """The checks of a group run at the same time, and the groups one after the other."""
 
 QUICK = (
     GROUPS[0],
-    (GROUPS[1][0], Check("tests", ("pytest", "-m", "quick", "-n", _MANY, *_STEAL), _AGAIN)),
+    (
+        GROUPS[1][0],
+        Check("tests", ("pytest", "-m", "quick", "-n", _MANY, *_STEAL, *_SLOWEST), _AGAIN),
+    ),
 )
 """Of the tests those that start no process, and so use no PostgreSQL, with fewer examples each."""
 
@@ -88,10 +92,12 @@ def main(arguments: Sequence[str]) -> int:
     if options.fix:
         for command in FIXES:
             run(command)
+    began = time.monotonic()
     for group in QUICK if options.quick else GROUPS:
         status = side_by_side(group)
         if status != 0:
             return status
+    print(f"All passed in {time.monotonic() - began:.0f} s", flush=True)
     return 0
 
 
@@ -115,9 +121,8 @@ def side_by_side(checks: Sequence[Check]) -> int:
                 running.remove(ended)
                 if ended.process.returncode != 0:
                     return _failed(ended)
-                if ended.check is not checks[-1]:  # pytest says it itself, in its last line
-                    took = time.monotonic() - ended.began
-                    print(f"   {ended.check.name} passed in {took:.1f} s", flush=True)
+                took = time.monotonic() - ended.began
+                print(f"   {ended.check.name} passed in {took:.1f} s", flush=True)
             time.sleep(_LOOK_SECONDS)
     return 0
 
