@@ -115,6 +115,31 @@ def test_what_is_no_authority_is_none() -> None:
 PROXIED = 'http: {enabled: true, trusted_proxies: ["127.0.0.1"]'
 
 
+def test_origins_are_written_as_browsers_send_them(start: Load) -> None:  # noqa: F811
+    listed = '["https://App.example:443", "http://a.example:80", "https://a.example:8443",'
+    config = start(
+        f'http: {{allowed_origins: {listed} "http://[::1]:3000", "vscode-webview://x"]}}'
+    )
+    assert config.http.allowed_origins == (
+        "https://app.example",
+        "http://a.example",
+        "https://a.example:8443",
+        "http://[::1]:3000",
+        "vscode-webview://x",
+    )
+    given = start("", PGEDGE_HTTP_ALLOWED_ORIGINS="https://a.example, https://b.example")
+    assert given.http.allowed_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "null", "a.example", "https://", "https://a.example/", "https://*.a.example", "//a"],
+)
+def test_what_is_no_origin_is_refused(start: Load, text: str) -> None:  # noqa: F811
+    with pytest.raises(ConfigError, match=r"http\.allowed_origins is "):
+        start(f'http: {{allowed_origins: ["{text}"]}}')
+
+
 def test_a_trusted_proxy_needs_the_names_that_clients_call(start: Load) -> None:  # noqa: F811
     with pytest.raises(ConfigError) as caught:
         start(PROXIED + "}")
@@ -215,3 +240,11 @@ def test_a_rebound_page_is_refused_behind_a_trusted_proxy_without_authentication
         assert program.ask(rebound).status == 403
         named = called("Host: mcp.example.com").replace(b"echo", b"ping")
         assert program.ask(named).status == 200
+        page = named.replace(b"\r\n", b"\r\nOrigin: https://app.example\r\n", 1)
+        assert program.ask(page).status == 403
+        _set(program.config, allowed_origins=["https://app.example"])
+        program.process.send_signal(signal.SIGHUP)
+        until(lambda: program.log.read_text().count("Configuration reloaded") == 2)
+        allowed = program.ask(page)
+        assert allowed.status == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mcp_types.methods import CACHEABLE_METHODS, validate_server_result
 
+from pgmcp.mcp.era import ALL_VERSIONS
 from tests.sample_features import LEGACY, META, MODERN, SERVED, VERSION, Client, no_nulls
 
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
@@ -52,7 +53,7 @@ def test_both_eras_list_the_same() -> None:
 
 def test_discovery_names_the_version_and_what_is_offered() -> None:
     result = MODERN.result("server/discover")
-    assert result["supportedVersions"] == ["2026-07-28"]
+    assert result["supportedVersions"] == list(ALL_VERSIONS)
     assert result["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
     assert "PostgreSQL" in result["instructions"]
 
@@ -107,7 +108,7 @@ def test_a_version_that_is_not_served_is_named_with_those_that_are(version: str)
     for headers in (None, sent):
         status, error = Client(meta=meta).error("tools/list", headers=headers)
         assert (status, error["code"]) == (400, -32022)
-        assert error["data"] == {"supported": ["2026-07-28"], "requested": version}
+        assert error["data"] == {"supported": list(ALL_VERSIONS), "requested": version}
 
 
 def test_an_unknown_version_in_the_header_alone_is_named_too() -> None:

@@ -14,7 +14,7 @@ from pgmcp.calls.call import Call
 from pgmcp.errors import CallEndedError
 from pgmcp.mcp.dispatch import Answer
 from pgmcp.transport.origin import networks
-from tests.serving import HEALTH, OneToken, Reply, Served, ask, post, rpc, serving, until
+from tests.serving import HEALTH, OneToken, Reader, Reply, Served, ask, post, rpc, serving, until
 
 UNAUTHORIZED = b'{"error": "Unauthorized"}'
 
@@ -123,7 +123,7 @@ def test_every_anonymous_caller_gets_the_same_bytes_and_the_authenticator_hears_
     with serving(authenticator=authenticator) as served:
         reply = ask(served, request_bytes)
         assert (reply.status, reply.body) == (401, UNAUTHORIZED)
-        assert reply.headers["www-authenticate"] == "Bearer"
+        assert reply.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert served.script.seen == []
         assert authenticator.refused == 1
 
@@ -192,6 +192,103 @@ def test_pages_of_other_origins_are_refused_first() -> None:
             assert ask(served, post(rpc(), f"Origin: {sender}")).status == 200
         reply = ask(served, post(rpc(), "Origin: http://evil.example", token=None, method="GET"))
         assert is_json_error(reply, 403)
+
+
+def test_pages_that_may_call_can_read_every_answer() -> None:
+    page = "Origin: https://app.example"
+    refused = {"Origin: https://app.example.evil", "Origin: http://127.0.0.1", "X-Other: 1"}
+    requests = {
+        200: post(rpc(), page),
+        202: post(rpc(request_id=None), page),
+        401: post(rpc(), page, token="wrong"),
+        405: post(b"", page, method="GET"),
+        413: post(b"", page, length=10**12),
+        415: post(rpc(), page, "Content-Type: text/plain"),
+        400: post(b"{", page),
+        404: post(rpc(), page, path="/elsewhere"),
+    }
+    with serving(allowed_origins=("https://app.example",)) as served:
+        for status, request in requests.items():
+            reply = ask(served, request)
+            assert reply.status == status
+            assert reply.headers["access-control-allow-origin"] == "https://app.example"
+            assert reply.headers["vary"] == "Origin"
+            exposed = reply.headers["access-control-expose-headers"].lower().split(", ")
+            assert {
+                "mcp-session-id",
+                "mcp-protocol-version",
+                "www-authenticate",
+                "retry-after",
+            } <= set(exposed)
+            assert "access-control-allow-credentials" not in reply.headers
+            for other in refused:
+                other_reply = ask(served, request.replace(page.encode(), other.encode()))
+                assert not [name for name in other_reply.headers if "access-control" in name]
+
+
+def preflight(page: str, *headers: str, path: str = "/mcp/v1") -> bytes:
+    return post(
+        b"",
+        f"Origin: {page}",
+        "Access-Control-Request-Method: POST",
+        *headers,
+        token=None,
+        method="OPTIONS",
+        path=path,
+        length=None,
+    )
+
+
+def test_a_browser_is_told_what_a_page_may_send() -> None:
+    asked = "Access-Control-Request-Headers: authorization,content-type,mcp-param-db,x-evil,mcp-é"
+    with serving(allowed_origins=("https://app.example",)) as served, served.connect() as sock:
+        sock.sendall(preflight("https://app.example", asked) + post(rpc()))
+        reader = Reader(sock)
+        reply = reader.reply(head_only=True)
+        assert reply.status == 204 and "content-length" not in reply.headers
+        assert reply.headers["access-control-allow-origin"] == "https://app.example"
+        assert "POST" in reply.headers["access-control-allow-methods"].split(", ")
+        names = reply.headers["access-control-allow-headers"].lower().split(", ")
+        wanted = {"authorization", "content-type", "mcp-protocol-version", "mcp-session-id"}
+        assert wanted | {"mcp-method", "mcp-name", "mcp-param-db"} <= set(names)
+        assert "x-evil" not in names and "*" not in names
+        assert reader.reply().status == 200, "the connection goes on"
+
+
+def test_other_pages_are_told_nothing() -> None:
+    with serving(allowed_origins=("https://app.example",), local=True) as served:
+        for page in (
+            "https://evil.example",
+            "null",
+            "https://app.example:8443",
+            "http://localhost",
+        ):
+            reply = ask(served, preflight(page))
+            assert reply.status in (401, 403, 405)
+            assert not [name for name in reply.headers if "access-control" in name]
+        rebound = preflight("https://app.example").replace(
+            b"Host: 127.0.0.1", b"Host: evil.example"
+        )
+        assert ask(served, rebound).status == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS"])
+def test_a_token_that_is_not_valid_is_said_before_the_method_is_judged(method: str) -> None:
+    with serving() as served:
+        reply = ask(served, post(b"", token="wrong", method=method))
+        assert reply.status == 401
+        assert reply.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        reply = ask(served, post(b"", method=method))
+        assert (reply.status, reply.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "x"])
+def test_a_body_that_is_coded_is_refused_as_such(coding: str) -> None:
+    with serving() as served:
+        reply = ask(served, post(rpc(), f"Content-Encoding: {coding}"))
+        assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity")
+        assert ask(served, post(rpc(), f"Content-Encoding: {coding}", token=None)).status == 401
+        assert ask(served, post(rpc(), "Content-Encoding: Identity")).status == 200
 
 
 def test_on_loopback_a_foreign_host_is_refused() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pgmcp.mcp.era import ALL_VERSIONS
 from tests.program import NOWHERE, Program, running, settings_of
 from tests.sample_features import META, no_nulls
 from tests.serving import Reply, post, rpc, until
@@ -142,7 +143,7 @@ def test_the_handshake_era_names_unknown_methods_in_the_body_only(
 
 def test_discovery_needs_no_handshake(program: Program) -> None:
     found = result(modern(program, "server/discover"))
-    assert found["supportedVersions"] == ["2026-07-28"]
+    assert found["supportedVersions"] == list(ALL_VERSIONS)
     assert found["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
     assert (found["resultType"], found["cacheScope"]) == ("complete", "private")
     assert found["ttlMs"] > 0
@@ -198,7 +199,7 @@ def test_a_version_that_is_not_served_is_answered_with_those_that_are(
     meta = META | {VERSION_KEY: version}
     reply = modern(program, "tools/list", {"_meta": meta}, MCP_Protocol_Version=version)
     code, data = failure(reply, 400)
-    assert (code, data) == (-32022, {"supported": ["2026-07-28"], "requested": version})
+    assert (code, data) == (-32022, {"supported": list(ALL_VERSIONS), "requested": version})
 
 
 CALL = {"name": "query_database", "arguments": {"query": "select 1"}}

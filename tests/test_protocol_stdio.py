@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from pgmcp.mcp.era import ALL_VERSIONS
 from tests.program import NOWHERE, command, write_config
 from tests.sample_features import META
 from tests.serving import rpc
@@ -47,7 +48,7 @@ def test_both_eras_are_served_in_one_process_in_any_order(tmp_path: Path) -> Non
         rpc("server/discover", {}, 7),
     )
     assert sorted(answers) == [1, 2, 3, 4, 5, 6, 7]
-    assert answers[1]["result"]["supportedVersions"] == ["2026-07-28"]
+    assert answers[1]["result"]["supportedVersions"] == list(ALL_VERSIONS)
     assert answers[2]["result"]["protocolVersion"] == "2025-11-25"
     assert answers[3]["result"] == {}
     assert answers[4]["error"]["code"] == -32601
@@ -65,7 +66,7 @@ def test_the_version_of_a_message_is_checked_without_headers(tmp_path: Path) -> 
         rpc("tools/list", {"_meta": incomplete}, 2),
     )
     assert answers[1]["error"]["code"] == -32022
-    assert answers[1]["error"]["data"]["supported"] == ["2026-07-28"]
+    assert answers[1]["error"]["data"]["supported"] == list(ALL_VERSIONS)
     assert answers[2]["error"]["code"] == -32602
 
 

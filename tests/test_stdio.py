@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -110,7 +110,7 @@ def text_of(answer: Any) -> str:
     return text
 
 
-def by_id(answers: list[Any]) -> dict[Any, Any]:
+def by_id(answers: Iterable[Any]) -> dict[Any, Any]:
     return {answer["id"]: answer for answer in answers}
 
 
@@ -170,6 +170,16 @@ def test_stopping_cancels_the_running_calls_and_ends_though_the_input_is_open() 
         assert text_of(talk.next()) == "the call was cancelled: the server is stopping"
         assert talk.output.readline() == b""
         assert time.monotonic() - started < 10.0
+
+
+@pytest.mark.parametrize("before", [b"", b"\n"])
+def test_a_byte_order_mark_before_the_first_line_is_skipped(before: bytes) -> None:
+    mark = b"\xef\xbb\xbf"
+    with conversation() as talk:
+        talk.send(mark + before + line("ping", 1), mark + line("ping", 2))
+        answers = by_id(answer | {"id": answer.get("id")} for answer in talk.end())
+    assert answers[1]["result"] == {}
+    assert answers[None]["error"]["code"] == -32700, "only there"
 
 
 def test_blank_lines_and_carriage_returns_are_no_messages() -> None:

@@ -183,6 +183,7 @@ def streaming(**limits: Any) -> Iterator[Streaming]:
         inflight=inflight,
         call_timeout_seconds=30,
         health=HEALTH,
+        allowed_origins=("https://app.example",),
     )
     server = HttpServer(Address("127.0.0.1", 0), endpoint, limits=HttpLimits(**limits))
     server.start()
@@ -244,6 +245,18 @@ def test_the_first_message_makes_the_answer_a_stream_and_the_answer_ends_it(meta
             assert [message.get("method") for message in told[:3]] == ["notifications/progress"] * 3
             assert told[3]["id"] == 1 and len(told[3]["result"]["content"]) == 4
             assert events.event() is None
+
+
+def test_a_page_that_may_call_can_read_a_stream() -> None:
+    asked = request("paint", META | TOKEN_META)
+    page = asked.replace(b"\r\n", b"\r\nOrigin: https://app.example\r\n", 1)
+    with streaming() as served:
+        for sent, allowed in ((page, "https://app.example"), (asked, None)):
+            with served.connect() as sock:
+                sock.sendall(sent)
+                head = Events(sock).head()
+                assert head.headers["content-type"] == "text/event-stream"
+                assert head.headers.get("access-control-allow-origin") == allowed
 
 
 @pytest.mark.parametrize(

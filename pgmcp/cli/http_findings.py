@@ -60,7 +60,10 @@ def address_findings(address: Address) -> Iterator[Finding]:
 
 
 def host_findings(http: Http) -> Iterator[Finding]:
-    """By which names the server may be called, where a page in a browser could make one up."""
+    """By which names the server may be called, where a page in a browser could make one up; and by
+    pages of which origins."""
+    if http.allowed_origins:
+        yield ok("allowed origins", ", ".join(http.allowed_origins))
     if http.allowed_hosts:
         local = " and this machine's own names" if is_loopback(http.address.host) else ""
         yield ok("allowed hosts", ", ".join(http.allowed_hosts) + local)

@@ -13,6 +13,7 @@ from pgmcp.config import authority
 from pgmcp.config.values import Address, Host, Url
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})", re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*", re.ASCII)
 
 
@@ -79,6 +80,22 @@ def parse_host_name(text: str) -> str:
     if name.port:
         parse_port(name.port)
     return f"{name.host}:{name.port}" if name.port else name.host
+
+
+def parse_origin(text: str) -> str:
+    """The origin of a page as a browser sends it: `scheme://host[:port]`, the usual port left out
+    (RFC 6454, section 6.2)."""
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or "*" in text:
+        raise ValueError(f"{text!r} is no origin such as https://app.example.com: list each one")
+    if not _SCHEME.fullmatch(scheme):
+        raise ValueError(f"{text!r} does not begin with https:// or another scheme")
+    if "/" in rest:
+        raise ValueError(f"{text!r} is a URL: write its origin alone, without a path")
+    host = parse_host_name(rest)
+    usual = {"http": ":80", "https": ":443"}.get(scheme)
+    return f"{scheme}://{host.removesuffix(usual) if usual else host}"
 
 
 def parse_url(text: str) -> Url:

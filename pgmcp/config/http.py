@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pgmcp.config.auth import Auth
 from pgmcp.config.key import key, section
-from pgmcp.config.kinds import ADDRESS, BOOLEAN, HOST_NAMES, NETWORKS
+from pgmcp.config.kinds import ADDRESS, BOOLEAN, HOST_NAMES, NETWORKS, ORIGINS
 from pgmcp.config.layers import Layer, Settings, fill
 from pgmcp.config.tls import Tls
 from pgmcp.config.values import Address
@@ -19,7 +19,7 @@ _EVERY_INTERFACE = ":8080"
 @dataclass(frozen=True, slots=True)
 class Http:
     """The HTTP side. `trusted_proxies` are networks in CIDR form; `allowed_hosts` are hosts, some
-    with `:port`, as `authority.parse` spells them."""
+    with `:port`, as `authority.parse` spells them, and `allowed_origins` origins as browsers do."""
 
     enabled: bool = key(
         False,
@@ -49,6 +49,13 @@ class Http:
         "The names that clients may call the server by (the Host header); needed with "
         "http.trusted_proxies. Names of this machine are allowed where it listens on loopback.",
         env="PGEDGE_HTTP_ALLOWED_HOSTS",
+    )
+    allowed_origins: tuple[str, ...] = key(
+        (),
+        ORIGINS,
+        "The origins whose pages may call from a browser and read the answers (CORS), such as "
+        "https://app.example.com. Pages of the server's own origin need not be listed.",
+        env="PGEDGE_HTTP_ALLOWED_ORIGINS",
     )
     tls: Tls = section(Tls)
     auth: Auth = section(Auth)

@@ -229,6 +229,11 @@ HOST_NAMES = _list(
     'Write a list of names or addresses, with a port or without, such as ["mcp.example.com"].',
     addresses.parse_host_name,
 )
+ORIGINS = _list(
+    "list of origins",
+    'Write a list of origins as browsers send them, such as ["https://app.example.com"].',
+    addresses.parse_origin,
+)
 NETWORKS = _list(
     "list of addresses",
     'Write a list of addresses or networks, such as ["10.0.0.5", "192.0.2.0/24"].',

@@ -14,6 +14,7 @@ Headers = Mapping[str, str]
 LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Newest first. 2025-03-26 would also want batches: no client sends any, and none is taken."""
 MODERN_VERSIONS = ("2026-07-28",)
+ALL_VERSIONS = MODERN_VERSIONS + LEGACY_VERSIONS
 
 PREFIX = "io.modelcontextprotocol/"
 VERSION_KEY = PREFIX + "protocolVersion"

@@ -19,7 +19,7 @@ from pgmcp.errors import (
     ResourceNotFoundError,
     UnsupportedVersionError,
 )
-from pgmcp.mcp.era import CAPABILITIES_KEY, PREFIX, VERSION_KEY, Headers, meta_of
+from pgmcp.mcp.era import ALL_VERSIONS, CAPABILITIES_KEY, PREFIX, VERSION_KEY, Headers, meta_of
 from pgmcp.mcp.era import MODERN_VERSIONS as VERSIONS
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.methods import SHARED, Later, Members, Method, Served
@@ -53,7 +53,7 @@ def serve(server: Server, request: Request, context: Context, headers: Headers |
 
 def _discovery(server: Server) -> Members:
     return {
-        "supportedVersions": list(VERSIONS),
+        "supportedVersions": list(ALL_VERSIONS),
         "capabilities": server.capabilities(),
         "instructions": server.instructions(),
     }
@@ -97,7 +97,7 @@ def _check_headers(request: Request, method: Method | None, headers: Headers) ->
 def _check_version(version: str | None) -> None:
     if version not in VERSIONS:
         raise UnsupportedVersionError(
-            "unsupported protocol version", {"supported": list(VERSIONS), "requested": version}
+            "unsupported protocol version", {"supported": list(ALL_VERSIONS), "requested": version}
         )
 
 

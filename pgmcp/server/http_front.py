@@ -211,6 +211,7 @@ class HttpFront:
             health={"status": "ok", "server": NAME, "version": pgmcp.__version__},
             local=self._local,
             allowed_hosts=service.config.http.allowed_hosts,
+            allowed_origins=service.config.http.allowed_origins,
             trusted=origin.networks(service.config.http.trusted_proxies),
             pages=_pages(service, metrics),
         )

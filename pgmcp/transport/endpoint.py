@@ -19,7 +19,7 @@ from pgmcp.mcp.feature import Context
 from pgmcp.net.addresses import address_key
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
-from pgmcp.transport import origin
+from pgmcp.transport import cors, origin
 from pgmcp.transport.head import Head
 from pgmcp.transport.inflight import InFlight, Tracking
 from pgmcp.transport.limits import BODY_BYTES
@@ -111,6 +111,7 @@ class Endpoint:
 
     `local`: the server listens on loopback only, where Host must name this machine or one of
     `allowed_hosts`; where these are given, Host must name one of them wherever the server listens.
+    Pages of `allowed_origins` ("https://host[:port]") may call from a browser.
     `trusted` are the proxies whose X-Forwarded-For is believed. `health` is the body of /health,
     `pages` are what else there is to GET, by path.
     """
@@ -141,15 +142,24 @@ class Endpoint:
         self._local = local
         self._allowed_hosts = frozenset(allowed_hosts)
         self._last_host: str | None = None  # that was allowed: most requests say the same
-        self._allowed_origins = allowed_origins
+        self._allowed_origins = frozenset(allowed_origins)
         self._trusted = trusted
         self._pages = dict(pages or {})
+
+    def cors_headers(self, head: Head) -> cors.Headers:
+        """What each answer to this request says besides, for the browser of a page that may call;
+        nothing for other callers."""
+        sender = head.headers.get("origin")
+        return cors.allowing(sender) if sender in self._allowed_origins and sender else ()
 
     def open(self, head: Head, peer: str, subject: str | None = None) -> Admission | HttpResponse:
         """Decide by the head alone: an answer, or leave to read the body. `peer` is the socket's
         other end, `subject` that of its verified certificate."""
         try:
             path = head.path
+            if head.method == "OPTIONS" and head.headers.get("origin") in self._allowed_origins:
+                self._check_browser(head)
+                return cors.preflight(head.headers.get("access-control-request-headers", ""))
             if path == MCP_PATH:
                 return self._admit(head, peer, subject)
             if path == HEALTH_PATH:
@@ -192,15 +202,16 @@ class Endpoint:
 
     def _admit(self, head: Head, peer: str, subject: str | None) -> Admission:
         self._check_browser(head)
-        _allow(head, "POST")
         address = origin.client_address(
             peer, head.headers.get("x-forwarded-for", ""), self._trusted
         )
         principal = self._authenticator.authenticate(head.authorization, address, subject)
-        if principal is None and not _is_json(head):
-            self._turn_away(address)
-        if not _is_json(head):
-            raise HttpError(415, "send the message as application/json")
+        _allow(head, "POST")  # only now: who brings a token that is not valid is told that
+        unfit = _unfit(head)
+        if unfit is not None:
+            if principal is None:
+                self._turn_away(address)
+            raise unfit
         client = ClientInfo(address)
         if principal is None:
             owner = f"anonymous:{address_key(address)}"
@@ -298,10 +309,19 @@ def _allow(head: Head, *methods: str) -> None:
         raise HttpError(405, f"method not allowed: use {allowed}", (("Allow", allowed),))
 
 
-def _is_json(head: Head) -> bool:
-    """Whether the body is said to be JSON; old scripts say nothing."""
+def _unfit(head: Head) -> HttpError | None:
+    """Why a request brings no message that can be read; old scripts do not name its type."""
     content_type = head.headers.get("content-type", "application/json")
-    return content_type.partition(";")[0].strip().lower() == "application/json"
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        return HttpError(415, "send the message as application/json")
+    if head.headers.get("content-encoding", "identity").lower() != "identity":
+        # RFC 9110, section 12.5.3: what would be accepted.
+        return HttpError(
+            415,
+            "send the message without a Content-Encoding",
+            (("Accept-Encoding", "identity"),),
+        )
+    return None
 
 
 def _is_for_anonymous(error: PgmcpError) -> bool:

@@ -26,6 +26,7 @@ from pgmcp.transport.budget import Budget, Hold
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps, Wait
+from pgmcp.transport.cors import Headers
 from pgmcp.transport.endpoint import Admission, Asked, Endpoint
 from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
@@ -106,6 +107,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.generation = server.generation
         self._events: EventStream | None = None  # of the request that is being answered
         self._message_id: str | int | None = None
+        self._cors: Headers = ()  # of every answer to the latest request
         self._conversation = self._converse()
 
     def handle(self) -> None:
@@ -176,6 +178,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         admission: Admission | None = None
         close = True
         self._request_id = secrets.token_hex(6)
+        self._cors = ()
         self._events = self._message_id = None
         endpoint = server.endpoint
         try:
@@ -185,6 +188,8 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._began = server.clock()
             # The one there is when the request begins answers it, whatever is reloaded meanwhile.
             endpoint = server.endpoint
+            if "origin" in head.headers:
+                self._cors = endpoint.cors_headers(head)
             length = body_length(head)
             with during(self._request_id):
                 response = self._open(endpoint, head)
@@ -306,7 +311,9 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._place = None
 
     def _render_event_head(self) -> bytes:
-        return render_event_head(request_id=self._request_id, date=self._server.date())
+        return render_event_head(
+            request_id=self._request_id, date=self._server.date(), headers=self._cors
+        )
 
     def _render(
         self, response: HttpResponse, *, close: bool, head_only: bool = False
@@ -317,6 +324,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             date=self._server.date(),
             close=close,
             head_only=head_only,
+            headers=self._cors,
         )
 
 

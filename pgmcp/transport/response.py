@@ -40,7 +40,9 @@ class HttpResponse(NamedTuple):
 
 
 ACCEPTED = HttpResponse(202, None)
-UNAUTHORIZED = HttpResponse(401, b'{"error": "Unauthorized"}', (("WWW-Authenticate", "Bearer"),))
+UNAUTHORIZED = HttpResponse(
+    401, b'{"error": "Unauthorized"}', (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
+)
 
 
 def refusal(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
@@ -70,18 +72,26 @@ def retry_after(seconds: int | None) -> tuple[tuple[str, str], ...]:
 
 
 def render(
-    response: HttpResponse, *, request_id: str, date: str, close: bool, head_only: bool = False
+    response: HttpResponse,
+    *,
+    request_id: str,
+    date: str,
+    close: bool,
+    head_only: bool = False,
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> tuple[bytes | bytearray, ...]:
     """The bytes of an answer, in one piece or two: a long body is not copied behind its head.
 
-    `head_only` is for HEAD, `date` the value of the Date field.
+    `head_only` is for HEAD, `date` the value of the Date field, `headers` go out beside its own.
     """
     body = response.body
     lines = [
         _fixed_part(response.status, None if body is None else response.content_type),
-        f"Date: {date}\r\nX-Request-Id: {request_id}\r\nContent-Length: {len(body or b'')}\r\n",
+        f"Date: {date}\r\nX-Request-Id: {request_id}\r\n",
     ]
-    lines += [f"{name}: {value}\r\n" for name, value in response.headers]
+    if response.status != 204:  # RFC 9110, section 8.6: that one has no length
+        lines.append(f"Content-Length: {len(body or b'')}\r\n")
+    lines += [f"{name}: {value}\r\n" for name, value in (*response.headers, *headers)]
     lines.append("Connection: close\r\n\r\n" if close else "Connection: keep-alive\r\n\r\n")
     head = "".join(lines).encode("latin-1")
     if head_only or body is None:
@@ -89,15 +99,19 @@ def render(
     return (head + body,) if len(body) <= _COPIED_BYTES else (head, body)
 
 
-def render_event_head(*, request_id: str, date: str) -> bytes:
+def render_event_head(
+    *, request_id: str, date: str, headers: tuple[tuple[str, str], ...] = ()
+) -> bytes:
     """The head of an answer that is a stream of events, in chunks of no known length.
 
     No proxy may keep it back either: X-Accel-Buffering tells nginx and others.
     """
+    own = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return (
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
         "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
-        f"Date: {date}\r\nX-Request-Id: {request_id}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        f"Date: {date}\r\nX-Request-Id: {request_id}\r\n{own}"
+        "Transfer-Encoding: chunked\r\n\r\n"
     ).encode("latin-1")
 
 

@@ -6,6 +6,7 @@ stdio), whatever happens to a single line or call.
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import queue
@@ -146,13 +147,16 @@ class _Loop:
     def read(self, reader: BinaryIO) -> None:
         """Take lines until there are no more."""
         limit = self.limits.max_line_bytes
+        before = codecs.BOM_UTF8  # which some Windows shells write once, when they pipe
         try:
             while not self.broken and (line := reader.readline(limit + 1)):
+                line = line.removeprefix(before)
+                before = b""
                 if len(line) > limit and not line.endswith(b"\n"):
                     _discard_line(reader)
                     too_long = InvalidRequestError(f"the line is longer than {limit} bytes")
                     self._write(jsonrpc.error(None, too_long))
-                elif not line.isspace():
+                elif line and not line.isspace():
                     self._take(line)
         except (OSError, ValueError) as failure:  # the input was closed under us
             _log.debug("reading ended: %s", failure)
