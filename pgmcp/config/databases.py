@@ -30,6 +30,7 @@ from pgmcp.config.layers import Inputs, Settings, fill
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Host, Secret
 
+Statistics = Literal["none", "own", "all"]
 SessionAttrs = Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
 
 
@@ -139,6 +140,13 @@ class DatabaseSettings:
         (),
         NAMES,
         "Functions, as schema.name, that a read may call although pgmcp cannot vouch for them.",
+    )
+    statistics: Statistics = key(
+        "own",
+        choice(*get_args(Statistics)),
+        "What of pg_stat_activity, pg_stat_statements and their like a read may show: nothing "
+        "(none), what PostgreSQL shows the role without the text of other callers of this server "
+        "(own), or with it (all).",
     )
     require_safe_role: bool = key(
         False,

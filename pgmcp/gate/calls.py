@@ -10,9 +10,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import bodies, effects, expansion, growth, inlining, kept, lookups, origins
+from pgmcp.gate import (
+    bodies,
+    effects,
+    expansion,
+    growth,
+    inlining,
+    kept,
+    lookups,
+    origins,
+    statistics,
+)
 from pgmcp.gate.bodies import Details, SqlBody
 from pgmcp.gate.effects import Function, Objection, Objects
+from pgmcp.gate.statistics import StatisticsView
 from pgmcp.postgres.messages import Outcome, Step
 
 _MAX_ROUNDS = 12  # of functions that call functions, and domains whose checks use other domains
@@ -52,7 +63,10 @@ class Calls:
         refused: Mapping[int, str],
         *,
         behind_relations: bool,
+        statistics_shown: statistics.Shown = "own",
     ) -> None:
+        self.views: tuple[StatisticsView, ...] = ()
+        """The views that show what others do, once a function that does so is called."""
         self.bodies: dict[SqlBody, list[str]] = {}
         """The functions in SQL that may run, and the trees of each."""
         self.all_objects = Objects()
@@ -62,6 +76,7 @@ class Calls:
         self._trusted = trusted
         self._refused = refused
         self._behind_relations = behind_relations
+        self._statistics_shown = statistics_shown
         self._parts: list[Part] = []
         self._paths: dict[int, set[str | None]] = {}  # of functions that parts name
         self._via: dict[int, str] = {}
@@ -111,6 +126,10 @@ class Calls:
     def _builtin_objection(self, objects: Objects) -> Objection | None:
         for oid in sorted(objects.functions & self._refused.keys()):
             signature = self._refused[oid]
+            if oid in statistics.OF_BUILTINS:
+                if self._shows_others(oid):
+                    return self._statistics_refusal(oid, signature)
+                continue
             return self._refusal(
                 oid,
                 signature,
@@ -124,10 +143,36 @@ class Calls:
         for function in functions:
             if function.oid < effects.FIRST_USER_OID or self._is_trusted(function):
                 continue
+            if (function.extension, function.name) in statistics.OF_EXTENSION:
+                if function.of_superusers and not self._shows_others(function.oid):
+                    continue
+                return self._statistics_refusal(function.oid, function.signature)
             problem = None if function.in_sql else effects.objection(function)
             if problem is not None:
                 return self._refused_function(function, problem)
         return None
+
+    def _shows_others(self, oid: int) -> bool:
+        """Whether a function that shows what others do may not be called as it is."""
+        if self._statistics_shown != "own":
+            return self._statistics_shown == "none"
+        if oid in statistics.WITHOUT_TEXT:
+            return False
+        self.views = self.views or self._ask_views()
+        views = {view.oid for view in self.views}
+        called = [place for part in self._parts for place in origins.places(part.tree, oid)]
+        return not called or oid in self._via or any(place.view not in views for place in called)
+
+    def _ask_views(self) -> tuple[StatisticsView, ...]:
+        outcome = self._run([Step(statistics.VIEWS_SQL, describe=True)])
+        return statistics.read_views(rows_of(outcome))
+
+    def _statistics_refusal(self, oid: int, signature: str) -> Objection:
+        caller = self._caller(oid)
+        called = f"{signature}, which {caller} calls," if caller else signature
+        return Objection(
+            f"{called} shows what other callers do", statistics.HINTS[self._statistics_shown]
+        )
 
     def _multiplying_objection(self, functions: Iterable[Function]) -> Objection | None:
         multiplying = {

@@ -33,13 +33,18 @@ class ColumnRead:
 
 
 def columns_read(tree: str) -> frozenset[ColumnRead]:
-    """The columns that an analysed and rewritten statement reads (nodeToString, outfuncs.c).
+    """The columns that an analysed and rewritten statement reads (nodeToString, outfuncs.c)."""
+    return columns_read_in(parse(tree))
+
+
+def columns_read_in(parsed: list[object]) -> frozenset[ColumnRead]:
+    """The columns that a parsed tree reads.
 
     A relation of which no column is read, as in `count(*)`, is not in it; nor is a column that
     only the table's own row security compares, which needs no privilege.
     """
     reads: set[ColumnRead] = set()
-    pending: list[tuple[object, int]] = [(parse(tree), 0)]
+    pending: list[tuple[object, int]] = [(parsed, 0)]
     while pending:
         item, view = pending.pop()
         if isinstance(item, list):

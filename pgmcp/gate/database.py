@@ -26,6 +26,7 @@ from pgmcp.errors import (
     StatementRefusedError,
     ToolError,
 )
+from pgmcp.gate import statistics
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.transaction import (
     OWN_RESULT_BYTES,
@@ -81,6 +82,7 @@ class ReadOnlyDatabase:
     ) -> None:
         self._settings = settings
         self._pool = pool
+        self._judge = judge
         self._transactions = Transactions(settings, judge, call)
         self._catalogues = catalogues
         self._call = call
@@ -108,16 +110,19 @@ class ReadOnlyDatabase:
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on."""
         self._trail.ran(text)
-        move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=len(sql.GATE))
+        withheld = self._withheld(text)
+        prefix = len(sql.GATE) + withheld.shift
+        move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=prefix)
         fetch = Step(
             "",
-            prefix=len(sql.GATE),
+            prefix=prefix,
             max_rows=max_rows + 1,
             describe=True,
             portal=sql.CURSOR,
             parse=False,
         )
-        rows = self._read(gated(text, params, (move, fetch) if offset else (fetch,)))
+        fetched = (move, fetch) if offset else (fetch,)
+        rows = self._read(gated(withheld.text, params, fetched, withheld.shift), text)
         more = len(rows.rows) > max_rows
         return self._noted(Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes))
 
@@ -133,7 +138,10 @@ class ReadOnlyDatabase:
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a statement that the gate accepts; ANALYZE among them runs it."""
         self._trail.ran(text)
-        return self._noted(self._read(explained(options, text, params)))
+        withheld = self._withheld(text)
+        return self._noted(
+            self._read(explained(options, withheld.text, params, withheld.shift), text)
+        )
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
@@ -159,11 +167,27 @@ class ReadOnlyDatabase:
 
     # -- one transaction ---------------------------------------------------------------------------
 
-    def _read(self, reading: CallerRead) -> Rows:
-        """Run a caller's text, once it is judged; the last step brings the rows."""
+    def _withheld(self, text: str) -> statistics.Withheld:
+        """The text with what other callers run withheld from the statistics views that it names."""
+        judge = self._judge
+        if not judge.withholds or not statistics.names_one(text):
+            return statistics.Withheld(text)
+        withheld = statistics.withhold(text, judge.views or ())
+        if judge.views is None or judge.known(withheld.text) is None:
+            # They change when their extension is updated.
+            rows = self.fetch(statistics.VIEWS_SQL).rows
+            judge.views = statistics.read_views(
+                [tuple((value or b"").decode() for value in row) for row in rows]
+            )
+            withheld = statistics.withhold(text, judge.views)
+        return withheld
+
+    def _read(self, reading: CallerRead, said: str) -> Rows:
+        """Run a caller's text, once it is judged; the last step brings the rows. `said`: the text
+        as the caller sent it."""
         sql.encode(reading.text)
         steps, outcome = self._leased(lambda c: self._transactions.run(c, reading))
-        return self._rows(reading.text, steps, outcome)
+        return self._rows(said, steps, outcome)
 
     def _rows(self, text: str, steps: Sequence[Step], outcome: Outcome) -> Rows:
         if outcome.failure is not None:

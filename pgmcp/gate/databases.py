@@ -35,7 +35,8 @@ class _Learnt:
         """Judges statements, and knows those that it has judged."""
         from pgmcp.gate.judge import Judge
 
-        return Judge(self.source.database.trusted_functions)
+        settings = self.source.database
+        return Judge(settings.trusted_functions, settings.statistics)
 
     @cached_property
     def catalogues(self) -> CatalogueCache:

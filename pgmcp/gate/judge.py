@@ -24,6 +24,7 @@ from pgmcp.gate.calls import Run
 from pgmcp.gate.effects import Objection
 from pgmcp.gate.objections import Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
+from pgmcp.gate.statistics import Shown, StatisticsView
 from pgmcp.postgres.messages import Reply, Step
 
 MAX_REMEMBERED = 4096
@@ -98,11 +99,16 @@ class StateChangedError(Exception):
 class Judge:
     """Judges statements for one configured database; for any number of threads.
 
-    `trusted` are the `schema.function` names which the operator vouches for.
+    `trusted` are the `schema.function` names which the operator vouches for, `statistics_shown` how
+    much of what others do.
     """
 
-    def __init__(self, trusted: Collection[str] = ()) -> None:
-        self._objections = Objections(trusted)
+    def __init__(self, trusted: Collection[str] = (), statistics_shown: Shown = "own") -> None:
+        self.withholds = statistics_shown == "own"
+        """Whether the statistics views are shown without the text of other callers."""
+        self.views: tuple[StatisticsView, ...] | None = None
+        """These views, as they were when last asked for."""
+        self._objections = Objections(trusted, statistics_shown)
         self._trusts_builtins = any(name.startswith("pg_catalog.") for name in trusted)
         self._seen: _Seen | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
@@ -175,7 +181,7 @@ class Judge:
                 objects |= below
             if _readable(analysed):
                 finding = self._objections.find(
-                    analysed, objects, run, server_major, behind_relations=seen.odd_relations
+                    text, analysed, objects, run, server_major, behind_relations=seen.odd_relations
                 )
         return Verdict(
             seen,

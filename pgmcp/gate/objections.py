@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgmcp.gate import credentials, effects, growth, lookups
+from pgmcp.gate import credentials, effects, growth, lookups, statistics
 from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.calls import Calls, Part, Run, rows_of
 from pgmcp.gate.columns import columns_read
@@ -37,15 +37,20 @@ class Judgement:
 class Objections:
     """Finds objections for one configured database; for any number of threads.
 
-    `trusted` are the `schema.function` names which the operator vouches for.
+    `trusted` are the `schema.function` names which the operator vouches for, `statistics_shown` how
+    much of what others do.
     """
 
-    def __init__(self, trusted: Collection[str] = ()) -> None:
+    def __init__(
+        self, trusted: Collection[str] = (), statistics_shown: statistics.Shown = "own"
+    ) -> None:
+        self._statistics_shown = statistics_shown
         self._trusted = frozenset(trusted)
         self._own: _Own | None = None
 
     def find(
         self,
+        text: str,
         trees: Sequence[str],
         objects: Objects,
         run: Run,
@@ -71,8 +76,13 @@ class Objections:
             self._trusted,
             own.refused_builtins,
             behind_relations=behind_relations,
+            statistics_shown=self._statistics_shown,
         )
         objection = calls.objection([Part(tree) for tree in trees], objects)
+        if objection is None and calls.views:
+            parts = statistics.parts_in_front(text, calls.views)
+            shown = [statistics.objection(tree, calls.views, parts) for tree in trees]
+            objection = next(filter(None, shown), None)
         if objection is None and calls.bodies:
             objection = self._bodies_objection(trees, calls, own, run)
         return Judgement(objection, tuple(calls.bodies))
@@ -88,6 +98,10 @@ class Objections:
         objects = calls.all_objects
         if credential := _credential(inside, objects, own, run):
             return Objection(credentials.objection(credential))
+        if calls.views:
+            texts = [statistics.objection(tree, calls.views, 0) for tree in inside]
+            if objection := next(filter(None, texts), None):
+                return objection
         placed = _placed(trees, bodies)
         elsewhere = [tree for oid, shown in bodies.items() if oid not in placed for tree in shown]
         for tree in [*trees, *elsewhere]:

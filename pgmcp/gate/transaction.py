@@ -67,20 +67,24 @@ class CallerRead:
     fetched: tuple[Step, ...] = ()
 
 
-def gated(text: str, params: Params, fetched: tuple[Step, ...]) -> CallerRead:
-    """A text that has to be a single read, by PostgreSQL's grammar, and how its cursor is read."""
-    prefix = len(sql.GATE)
+def gated(text: str, params: Params, fetched: tuple[Step, ...], shift: int = 0) -> CallerRead:
+    """A text that has to be a single read, by PostgreSQL's grammar, and how its cursor is read.
+
+    `shift`: how many of its characters are not the caller's.
+    """
+    prefix = len(sql.GATE) + shift
     bound = Step(sql.GATE + text, params, prefix=prefix, execute=False, portal=_PORTAL)
     opened = Step("", prefix=prefix, portal=_PORTAL, parse=False)
     return CallerRead(text, (bound,), opened, fetched)
 
 
-def explained(options: str, text: str, params: Params) -> CallerRead:
+def explained(options: str, text: str, params: Params, shift: int = 0) -> CallerRead:
     """EXPLAIN (`options`) a text that has to be a single read by itself."""
     head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"
-    gate = Step(sql.GATE + text, prefix=len(sql.GATE), execute=False)
-    bound = Step(head + text, params, prefix=len(head), execute=False, portal=_PORTAL)
-    opened = Step("", prefix=len(head), describe=True, portal=_PORTAL, parse=False)
+    gate = Step(sql.GATE + text, prefix=len(sql.GATE) + shift, execute=False)
+    prefix = len(head) + shift
+    bound = Step(head + text, params, prefix=prefix, execute=False, portal=_PORTAL)
+    opened = Step("", prefix=prefix, describe=True, portal=_PORTAL, parse=False)
     return CallerRead(text, (gate, bound), opened)
 
 
