@@ -43,7 +43,7 @@ def unread(sections: Mapping[type, str], trees: Mapping[Path, ast.Module]) -> It
 def literal_defaults(names: set[str], trees: Mapping[Path, ast.Module]) -> Iterator[str]:
     """`file: name` of each parameter and field of these names that has a default of its own."""
     for path, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in _nodes(tree):
             for name, default in _defaults(node):
                 if (
                     name in names
@@ -54,8 +54,13 @@ def literal_defaults(names: set[str], trees: Mapping[Path, ast.Module]) -> Itera
 
 
 @cache
+def _nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree))
+
+
+@cache
 def _attributes(tree: ast.Module) -> tuple[ast.Attribute, ...]:
-    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return tuple(node for node in _nodes(tree) if isinstance(node, ast.Attribute))
 
 
 @cache
@@ -66,7 +71,7 @@ def _annotated(tree: ast.Module) -> tuple[tuple[str, frozenset[str]], ...]:
             node.arg if isinstance(node, ast.arg) else _last(node.target),
             frozenset(re.split(r"[\[\]. ]", ast.unparse(node.annotation))),
         )
-        for node in ast.walk(tree)
+        for node in _nodes(tree)
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None
     )
 
@@ -87,7 +92,7 @@ def _names_of(tree: ast.Module, cls: str, section: str) -> set[str]:
 @cache
 def _passed_on(tree: ast.Module) -> tuple[tuple[str, ast.expr], ...]:
     passed: list[tuple[str, ast.expr]] = []
-    for node in ast.walk(tree):
+    for node in _nodes(tree):
         if isinstance(node, ast.Assign):
             passed += ((_last(target), node.value) for target in node.targets)
         elif isinstance(node, ast.For | ast.comprehension):

@@ -155,23 +155,23 @@ def test_a_hash_has_cost_12_and_checks() -> None:
 
 @pytest.mark.parametrize("password", ["wrong", "x" * 73, "a\0b", "", "\udcff"])
 def test_other_passwords_are_only_wrong(password: str) -> None:
-    assert not passwords.matches(password, HASH)
+    assert not passwords.matches(password, HASH, 4)
 
 
 def test_a_long_password_is_not_taken_for_its_first_72_bytes() -> None:
     hashed = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
-    assert passwords.matches("x" * 72, hashed)
-    assert not passwords.matches("x" * 73, hashed)
+    assert passwords.matches("x" * 72, hashed, 4)
+    assert not passwords.matches("x" * 73, hashed, 4)
 
 
 def test_nothing_matches_where_there_is_no_account_or_no_real_hash() -> None:
-    assert not passwords.matches("SecurePassword123!", None)
-    assert not passwords.matches("SecurePassword123!", "$2b$04$" + "~" * 53)
+    assert not passwords.matches("SecurePassword123!", None, 4)
+    assert not passwords.matches("SecurePassword123!", "$2b$04$" + "~" * 53, 4)
 
 
 def test_the_password_behind_the_dummy_hash_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_dummy", lambda _cost: HASH.encode())
-    assert not passwords.matches("SecurePassword123!", None)
+    assert not passwords.matches("SecurePassword123!", None, 4)
 
 
 def test_two_checks_run_at_a_time_some_wait_and_the_rest_are_told_to_come_back() -> None:
@@ -317,6 +317,7 @@ def test_sessions_end_when_a_user_is_deleted_and_made_anew(world: World) -> None
     assert world.gone == [("alice", "user deleted")]
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 def test_sessions_survive_a_new_password_and_a_new_note(world: World) -> None:
     world.edit(
         lambda users: users.with_user(
