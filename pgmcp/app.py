@@ -216,6 +216,9 @@ class App:
             except ToolError as error:
                 _log.warning("%s: %s", database.name, error.message)
                 continue
+            finally:
+                # The role may have no more than one connection (CONNECTION LIMIT).
+                self._service.databases.pools.drop_idle(OPERATOR)
             if powers:
                 could = "; ".join(f"{power.name}: {power.detail}" for power in powers)
                 more = "do more than read" if any(p.writes for p in powers) else "read too much"

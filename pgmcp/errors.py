@@ -281,6 +281,10 @@ class DatabaseUnavailableError(ToolError):
     """PostgreSQL could not be reached, went away, or refused the connection."""
 
 
+class NoConnectionLeftError(DatabaseUnavailableError):
+    """The server has no connection left for this role or database, or none at all."""
+
+
 class ConnectionLostError(DatabaseUnavailableError):
     """An open connection that broke. `answered`: some of the answer had come by then."""
 

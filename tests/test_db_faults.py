@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from pgmcp.calls.call import Call
+from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Host, Secret
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
     DatabaseUnavailableError,
+    NoConnectionLeftError,
     PgmcpError,
     StatementError,
 )
 from pgmcp.gate.databases import DatabaseSet
+from pgmcp.postgres.unavailable import Reason, unavailable
 from tests.databases import eventually, open_databases, settings_for
 from tests.proxy import Proxy, proxy_to
 from tools.postgres import Server
@@ -215,6 +223,117 @@ def test_too_many_connections_is_said_and_passes(postgres: Server, database: str
         second.pools.close(5)
     finally:
         postgres.psql("drop role crowded")
+
+
+def test_the_one_connection_of_a_role_goes_to_who_asks(postgres: Server, database: str) -> None:
+    postgres.psql("create role single login password 'p' connection limit 1", database)
+    settings = {"user": "single", "passwords": (Secret("p"),), "pool_max_conns": 2}
+    databases = open_databases([settings_for(postgres, database, **settings)])
+    try:
+        for owner in ("ann", "bob", "ann"):
+            reader = databases.database(owner, "main", Call(20))
+            assert reader.query("select 1", max_rows=1).rows == [(b"1",)]
+        assert databases.pools.connections == 1
+        with databases.database("ann", "main", Call(20))._pool().lease(Call(20)):
+            with pytest.raises(NoConnectionLeftError, match="53300") as refused:
+                databases.database("bob", "main", Call(20)).fetch("select 1")
+            assert "CONNECTION LIMIT" in refused.value.hint
+        databases.pools.drop_idle("ann")
+        assert databases.pools.connections == 0
+    finally:
+        databases.pools.close(5)
+        postgres.psql("drop role single")
+
+
+def refusal(postgres: Server, database: str, **changes: Any) -> DatabaseUnavailableError:
+    databases = open_databases([settings_for(postgres, database, **changes)])
+    try:
+        with pytest.raises(DatabaseUnavailableError) as refused:
+            run(databases)
+        return refused.value
+    finally:
+        databases.pools.close(5)
+
+
+def test_each_reason_to_be_refused_has_its_own_hint(postgres: Server, database: str) -> None:
+    wrong = {"user": "hinted", "passwords": (Secret("wrong-secret"),)}
+    postgres.psql("create role hinted login password 'p'; create role nobody nologin", database)
+    try:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            nowhere = (Host("127.0.0.1", closed.getsockname()[1]),)
+            refusals = {
+                "The password is wrong": refusal(postgres, database, **wrong),
+                "no database of this name": refusal(postgres, "not_there"),
+                "Nothing answers there": refusal(postgres, database, hosts=nowhere),
+                "sslmode": refusal(postgres, database, ssl=Ssl("require", None, None, None)),
+            }
+        for hint, error in refusals.items():
+            assert hint in error.hint
+            assert "wrong-secret" not in error.for_client()
+    finally:
+        postgres.psql("drop role hinted; drop role nobody", database)
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        (Reason("Kein pg_hba.conf-Eintrag für …", "28000"), "pg_hba.conf lets nobody in"),
+        (Reason("role does not exist", "28000"), "may log in"),
+        (Reason("the database system is starting up", "57P03"), "in a moment"),
+        (Reason("too many clients already", "53300"), "no connection left"),
+        (Reason("permission denied for database", "42501"), "GRANT CONNECT"),
+        (Reason("x", "XX000"), "accepts this user"),
+    ],
+)
+def test_the_hint_goes_by_the_sqlstate(
+    postgres: Server, database: str, reason: Reason, hint: str
+) -> None:
+    settings = settings_for(postgres, database)
+    gone = Reason("10.0.0.1: connection refused")
+    assert hint in unavailable(settings, [gone, reason, gone]).hint
+
+
+def test_a_pooler_without_transactions_is_told_as_what_it_is(postgres: Server) -> None:
+    """PgBouncer's statement mode: it ends the session at the first BEGIN."""
+    with statement_pooler() as port:
+        plain = Ssl("disable", None, None, None)
+        error = refusal(postgres, "any", hosts=(Host("127.0.0.1", port),), ssl=plain)
+    assert "statement mode" in error.hint and "pool_mode" in error.hint
+    assert "again" not in error.hint
+
+
+@contextmanager
+def statement_pooler() -> Iterator[int]:
+    """The protocol as PgBouncer speaks it in statement mode, for one client after the other."""
+    refused = b"SFATAL\0VFATAL\0C08P01\0M" + (
+        b"transaction blocks not allowed in statement pooling mode\0\0"
+    )
+    begin = message(b"R", struct.pack("!i", 0)) + message(b"S", b"server_encoding\0UTF8\0")
+    begin += message(b"S", b"server_version\x0015.1\0") + message(b"Z", b"I")
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(65536)
+                    client.sendall(begin)
+                    client.recv(65536)
+                    client.sendall(message(b"E", refused))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!i", len(body) + 4) + body
 
 
 def _works(databases: DatabaseSet) -> bool:

@@ -23,6 +23,7 @@ from pgmcp.errors import (
     PoolTimeoutError,
 )
 from pgmcp.pool.lease import Age, Grant, Waiter
+from pgmcp.pool.making_room import connect
 from pgmcp.pool.slots import Slots
 from pgmcp.postgres.orphans import OrphanedBackend, all_stuck
 
@@ -187,7 +188,7 @@ class Pool:
             started = self._clock()
             try:
                 with call.waiting:
-                    connection = self._connect(call)
+                    connection = connect(self.database, self._connect, self._slots, call)
             except DatabaseUnavailableError as error:
                 self._remember(error, self._clock() - started)
                 raise

@@ -171,6 +171,13 @@ class Pools:
                 if when < old:
                     del self._closed_owners[owner]
 
+    def drop_idle(self, owner: str) -> None:
+        """Close what is idle of an owner who will not ask again soon."""
+        with self._slots.lock:
+            pools = [pool for key, pool in self._pools.items() if key[0] == owner]
+        for pool in pools:
+            pool.drop_idle()
+
     def close_owners(self, owners: Mapping[str, str]) -> None:
         """Cancel in PostgreSQL what runs for these owners and close their connections, within a
         bound; each has the reason.

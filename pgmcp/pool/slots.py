@@ -90,6 +90,17 @@ class Slots:
         self.taken += 1
         return victim
 
+    def give_up_at(self, database: DatabaseSettings) -> Connection | None:
+        """Give up an idle connection to one of the database's hosts, of the same user if there is
+        one, for closing; None when there is none."""
+        hosts = frozenset(database.hosts)
+        there = [item for item in self.idle.items() if hosts.intersection(item[1].database.hosts)]
+        if not there:
+            return None
+        victim, pool = min(there, key=lambda item: item[1].database.user != database.user)
+        pool.give_up(victim)
+        return victim
+
     def release(
         self, connection: Connection, pool: SlotUser, among: list[OrphanedBackend]
     ) -> OrphanedBackend | None:

@@ -18,7 +18,6 @@ from pgmcp.config.values import Host, Secret
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
-    DatabaseUnavailableError,
     StatementError,
 )
 from pgmcp.postgres.address import (
@@ -30,6 +29,7 @@ from pgmcp.postgres.address import (
 )
 from pgmcp.postgres.messages import READ_ONLY, Step
 from pgmcp.postgres.orphans import Backend
+from pgmcp.postgres.unavailable import Reason, unavailable
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -92,7 +92,7 @@ class Connector:
 
         DatabaseUnavailableError, or CallEndedError when the call ends first.
         """
-        reasons: list[str] = []
+        reasons: list[Reason] = []
         try:
             for wanted in self._wanted():
                 for place, secret in self._places(call, reasons):
@@ -102,20 +102,13 @@ class Connector:
                             self._admit(self.database, connection, call)
                             return connection
                         connection.close()
-                        reasons.append(f"{place.name}: the server is not {wanted}")
+                        reasons.append(Reason(f"{place.name}: the server is not {wanted}"))
         except CallEndedError as error:
             raise CallEndedError(
                 f"{error.message} while connecting to {self.database.label}"
-                + (f" ({reasons[-1]})" if reasons else "")
+                + (f" ({reasons[-1].text})" if reasons else "")
             ) from error
-        raise self._unavailable(reasons)
-
-    def _unavailable(self, reasons: list[str]) -> DatabaseUnavailableError:
-        return DatabaseUnavailableError(
-            f"cannot connect to {self.database.label}: {'; '.join(dict.fromkeys(reasons))}",
-            "Check that PostgreSQL is running there, accepts this user and has connections left,"
-            " then try again.",
-        )
+        raise unavailable(self.database, reasons)
 
     def _wanted(self) -> tuple[str, ...]:
         """What to look for in one pass over the hosts, and then in the next."""
@@ -123,7 +116,7 @@ class Connector:
         return ("standby", "any") if wanted == "prefer-standby" else (wanted,)
 
     def _places(
-        self, call: Call, reasons: list[str]
+        self, call: Call, reasons: list[Reason]
     ) -> Iterator[tuple[ServerAddress, Secret | None]]:
         passwords = self.database.passwords or (None,)
         for number, host in enumerate(self.database.hosts):
@@ -131,18 +124,18 @@ class Connector:
             for place in self._addresses(host, call, reasons):
                 yield place, secret
 
-    def _addresses(self, host: Host, call: Call, reasons: list[str]) -> list[ServerAddress]:
+    def _addresses(self, host: Host, call: Call, reasons: list[Reason]) -> list[ServerAddress]:
         seconds = self.database.connect_timeout_seconds or call.remaining()
         try:
             places = server_addresses(host, min(seconds, call.remaining()))
         except UnreachableError as error:
-            reasons.append(str(error))
+            reasons.append(Reason(str(error)))
             return []
         self._on_resolved(host, [place.address for place in places])
         return places
 
     def _try_place(
-        self, place: ServerAddress, secret: Secret | None, call: Call, reasons: list[str]
+        self, place: ServerAddress, secret: Secret | None, call: Call, reasons: list[Reason]
     ) -> Connection | None:
         """A connection by the first plan of sslmode that works; None, and a reason more, if none.
 
@@ -156,16 +149,17 @@ class Connector:
                 connection.process_list = _ProcessList(self, place, encrypted, secret)
                 return connection
             except UnreachableError as error:
-                reasons.append(f"{place.name}: {error}")
+                reasons.append(Reason(f"{place.name}: {error}", tls=error.tls))
                 if not error.tls:
                     break
             except StatementError as error:
                 server = error.server
-                reasons.append(f"{server.message} (SQLSTATE {server.sqlstate})")
+                said = f"{server.message} (SQLSTATE {server.sqlstate})"
+                reasons.append(Reason(said, server.sqlstate))
                 if server.sqlstate == _NOT_ENCRYPTED_RIGHT and encrypted != plans[-1]:
                     continue
                 if server.sqlstate.startswith("28"):
-                    raise self._unavailable(reasons) from error
+                    raise unavailable(self.database, reasons) from error
                 break
         return None
 
@@ -189,12 +183,16 @@ class Connector:
         """Learn who answers and what the session may do; (in recovery, writes by default)."""
         from pgmcp.postgres.driver import SessionLimits
 
-        outcome = connection.run(
-            (READ_ONLY, _GREETING), call, limit_bytes=_ANSWER_BYTES, last=False
-        )
+        try:
+            outcome = connection.run(
+                (READ_ONLY, _GREETING), call, limit_bytes=_ANSWER_BYTES, last=False
+            )
+        except ConnectionLostError as lost:
+            raise unavailable(self.database, [Reason(lost.message)]) from lost
         if outcome.failure is not None:
             connection.close()
-            raise self._unavailable([outcome.failure.server.message])
+            server = outcome.failure.server
+            raise unavailable(self.database, [Reason(server.message, server.sqlstate)])
         row = [(value or b"").decode() for value in outcome.replies[-1].rows[0]]
         pid, address, server_began, began, statement, lock, in_recovery, read_only = row
         if in_recovery == "t":

@@ -163,6 +163,18 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
                 self.wire.sock.send(messages.TERMINATE)
             self.wire.close()
 
+    def close_and_wait(self, seconds: float) -> None:
+        """As `close`, but hang up second, and wait no longer than this: a server's process hangs up
+        only when its connection counts no more."""
+        if not self.closed:
+            self.closed = True
+            self.wire.until = self._clock() + seconds
+            with contextlib.suppress(WireClosedError, WireTimeoutError, WireInterruptedError):
+                self.wire.send(messages.TERMINATE)
+                while self.wire.receive():
+                    continue
+            self.wire.close()
+
     # -- running -----------------------------------------------------------------------------------
 
     def run(
