@@ -52,6 +52,15 @@ def of_process(options: Mapping[str, str | bool], environ: Mapping[str, str]) ->
     return Invocation(_program(sys.argv[0], sys.orig_argv), tuple(files))
 
 
+def absolute_program() -> tuple[str, ...]:
+    """The words that call this program from any folder, whatever its PATH."""
+    started = Path(sys.argv[0])
+    if _is_module(started):
+        return (sys.executable, "-m", "pgmcp")
+    path = os.path.abspath(started)  # noqa: PTH100 - not resolve(): a link may be what stays
+    return (path,) if os.access(path, os.X_OK) else (sys.executable, path)
+
+
 def program_dir() -> Path:
     """Where the program stands: the folder of its command.
 
