@@ -13,6 +13,8 @@ from pgmcp.auth.passwords import matches
 from pgmcp.auth.users import User, new_user
 from pgmcp.stores.user_file import NO_USERS, UserFile, parse_users
 from tests.admin_commands import Outcome, configuration, run
+from tests.installed import NAME, install
+from tests.terminal import terminal
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
@@ -79,7 +81,7 @@ def test_asks_for_name_password_twice_and_note(tmp_path: Path) -> None:
     typed = f"alice\n{PASSWORD}\n{PASSWORD}\nAlice Smith\n"
     done = command(tmp_path, "add-user", {}, typed)
     assert done.status == 0
-    assert done.err == "Username: Note (optional): "
+    assert done.err == "Username (1 to 64 characters): Note (optional): "
     assert known(tmp_path)["alice"].annotation == "Alice Smith"
 
 
@@ -243,3 +245,35 @@ def test_long_wide_and_hostile_notes_and_names_keep_the_table_aligned(tmp_path: 
     )
     assert lines[6].startswith(f"太郎{' ' * 22}2024-10-30 10:15 ")
     assert lines[6].endswith(" 日本語...")
+
+
+def test_a_terminal_is_asked_again_until_the_answers_are_good(tmp_path: Path) -> None:
+    """A command that ended instead would leave the next password to the shell, and its history."""
+    program = install(tmp_path)
+    program.run("-add-user", "-username", "taken", "-password", "-", typed=f"{PASSWORD}\n\n")
+    with terminal(
+        [str(program.folder / NAME), "-add-user"], program.cwd, program.environ
+    ) as person:
+        person.expect("Username (1 to 64 characters): ")
+        person.type("taken")
+        person.expect("User already exists: taken")
+        person.expect("Username")
+        person.type("alice")
+        rule = "Password (8 characters or more, 72 bytes at most): "
+        for bad, why in (("short", "fewer than 8"), ("é" * 40, "72 bytes"), ("alicealice", "")):
+            person.expect(rule)
+            person.type(bad)
+            if why:
+                person.expect(why)
+        person.expect("Confirm password: ")
+        person.type("another")
+        person.expect("the two passwords differ")
+        for question, answer in ((rule, PASSWORD), ("Confirm password: ", PASSWORD)):
+            person.expect(question)
+            person.type(answer)
+        person.expect("Note (optional): ")
+        person.type("")
+        person.expect("User created successfully: alice")
+        assert person.ended() == 0
+    assert PASSWORD not in person.shown
+    assert "alice" in program.run("-list-users").stdout

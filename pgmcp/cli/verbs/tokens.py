@@ -143,22 +143,14 @@ def _ask_database(command: Command, names: Sequence[str]) -> str | None:
     for number, name in enumerate(names, start=1):
         console.warn(f"  {number}. {name}")
     question = "Database (number or name, blank for the default)"
-    while True:
-        answer = console.ask(question, "-token-database")
-        try:
-            return _chosen(answer, names)
-        except UsageError as error:
-            console.warn(*error.for_operator().split("\n"))
+    return console.ask_until(question, "-token-database", lambda answer: _chosen(answer, names))
 
 
 def _ask_expiry(command: Command) -> datetime | None:
     question = 'Expiry (e.g. "30d", "1y", "2w", "12h" or "never")'
-    while True:
-        answer = command.console.ask(question, "-token-expiry")
-        try:
-            return parse_expiry(answer, command.clock())
-        except UsageError as error:
-            command.console.warn(*error.for_operator().split("\n"))
+    return command.console.ask_until(
+        question, "-token-expiry", lambda answer: parse_expiry(answer, command.clock())
+    )
 
 
 VERBS = (

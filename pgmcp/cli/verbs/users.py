@@ -10,8 +10,15 @@ import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 
-from pgmcp.auth.passwords import hash_password
-from pgmcp.auth.users import User, check_name, check_password, new_user, normalize
+from pgmcp.auth.passwords import MAX_BYTES, hash_password
+from pgmcp.auth.users import (
+    NAME_MAX_CHARACTERS,
+    User,
+    check_name,
+    check_password,
+    new_user,
+    normalize,
+)
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config.auth import Auth
 from pgmcp.errors import COMMAND, UsageError, visible
@@ -24,9 +31,22 @@ _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 
 def add_user(command: Command, auth: Auth) -> int:
     """Make an account."""
     store = FileUserStore(auth.user_file)
-    name = check_name(_username(command))
-    if name in store.listed():
-        raise _taken(name)
+    taken = store.listed()
+
+    def check(answer: str) -> str:
+        name = check_name(answer)
+        if name in taken:
+            raise _taken(name)
+        return name
+
+    given = command.text("username")
+    name = (
+        check(given)
+        if given is not None
+        else command.console.ask_until(
+            f"Username (1 to {NAME_MAX_CHARACTERS} characters)", "-username", check
+        )
+    )
     asked = "username" not in command.options or "password" not in command.options
     password_hash = hash_password(_password(command, auth, name, "Password"))
     note = command.text("user-note")
@@ -144,7 +164,11 @@ def _username(command: Command) -> str:
 
 
 def _password(command: Command, auth: Auth, name: str, question: str) -> str:
-    """A password that may be this user's, from the flag, standard input, or asked for twice."""
+    """A password that may be this user's, from the flag, standard input, or asked for twice.
+
+    At a terminal it is asked for again while it is not good enough: where the command ended
+    instead, the next one would be typed into the shell, and stay in its history.
+    """
     min_length = auth.password_min_length
     given = command.text("password")
     console = command.console
@@ -156,10 +180,15 @@ def _password(command: Command, auth: Auth, name: str, question: str) -> str:
             "-password - reads the password from standard input."
         )
         return check_password(given, name, min_length)
-    password = check_password(console.ask_hidden(question, "-password"), name, min_length)
-    if console.ask_hidden("Confirm password", "-password") != password:
-        raise UsageError("the two passwords differ", "Nothing was changed. Try again.")
-    return password
+
+    def check(answer: str) -> str:
+        password = check_password(answer, name, min_length)
+        if console.ask_hidden("Confirm password", "-password") != password:
+            raise UsageError("the two passwords differ", "Nothing was changed. Try again.")
+        return password
+
+    rule = f"{question} ({min_length} characters or more, {MAX_BYTES} bytes at most)"
+    return console.ask_until(rule, "-password", check, hidden=True)
 
 
 def _taken(name: str) -> UsageError:
