@@ -46,12 +46,16 @@ _log = logging.getLogger("pgmcp.server")
 class App:
     """A server, from its configuration to its end. ConfigError or FileError when it cannot be.
 
-    `handed`: what the init system handed over. `outbound` says what it may connect to, and holds
-    the process to it once it is installed.
+    `handed`: what the init system handed over. `hasher`: the command whose process
+    hashes passwords, where it is not to be this one. `outbound` says what it may connect to, and
+    holds the process to it once it is installed.
     """
 
-    def __init__(self, config: Config, handed: Handed = NOTHING) -> None:
+    def __init__(
+        self, config: Config, handed: Handed = NOTHING, hasher: Sequence[str] = ()
+    ) -> None:
         self._handed = handed
+        self._hasher_command = hasher
         self._pools = Pools(
             config.databases,
             require_safe_role,
@@ -63,6 +67,7 @@ class App:
             self._reachable,
             fixed=[notify] if notify else (),
             names=[config.http.address.host],
+            commands=[hasher] if hasher else (),
         )
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
@@ -117,7 +122,12 @@ class App:
         from pgmcp.server.http_front import HttpFront
 
         front = HttpFront(
-            self._service, self._watcher, self._end, self._observation, self._handed.listeners
+            self._service,
+            self._watcher,
+            self._end,
+            self._observation,
+            self._handed.listeners,
+            self._hasher_command,
         )
         notifier = self._handed.notifier
         if notifier.watchdog_seconds is not None:

@@ -376,6 +376,9 @@ def test_a_login_keeps_a_dearer_hash(tmp_path: Path) -> None:
 @pytest.mark.real_cost
 def test_two_logins_at_once_may_both_hash_the_password_anew(tmp_path: Path) -> None:
     world = World(tmp_path)
+    world.accounts = Logins(
+        world.users, world.sessions, world.limiter, checks=PasswordChecks(running=2)
+    )
     succeeded = world.users.succeeded
 
     def after_another(checked: User, password_hash: str | None = None) -> User | None:

@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 
 from pgmcp.auth.accounts import UserAccounts
+from pgmcp.auth.hashing import Hasher, InProcess
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.passwords import PasswordChecks, hash_password, is_weak, matches
+from pgmcp.auth.passwords import COST, PasswordChecks, is_weak
 from pgmcp.auth.principal import Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
@@ -34,7 +35,10 @@ _log = logging.getLogger("pgmcp.auth")
 
 
 class Logins:
-    """Logging in to the accounts of one server. `limiter` counts failed logins per address."""
+    """Logging in to the accounts of one server. `limiter` counts failed logins per address.
+
+    `checks` lets `hasher` be used by as many threads as it is made for.
+    """
 
     def __init__(
         self,
@@ -44,12 +48,14 @@ class Logins:
         *,
         checks: PasswordChecks | None = None,
         refusals: Refusals | None = None,
+        hasher: Hasher | None = None,
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._limiter = limiter
         self._checks = checks or PasswordChecks()
         self._refusals = refusals or Refusals()
+        self._hasher = hasher or InProcess()
 
     def for_request(self, address: str, principal: Principal) -> RequestLogins:
         """Logging in and out for one request from `address`."""
@@ -92,7 +98,7 @@ class Logins:
             self._refuse_blocked(self._limiter.count(address))
             user = self._users.get(name)
             usable = user.password_hash if user is not None and user.enabled else None
-            right = matches(password, usable, self._users.highest_cost())
+            right = self._hasher.matches(password, usable, self._users.highest_cost())
             answer_at = time.monotonic() + _REFUSAL_SECONDS
             # The slot is still held: while the file is locked, further logins are told that the
             # server is busy, instead of waiting for the file with every worker thread.
@@ -111,11 +117,15 @@ class Logins:
         if not right:
             self._users.failed(user)
             return WRONG
-        better = hash_password(password) if is_weak(user.password_hash) else user.password_hash
+        better = (
+            self._hasher.hash_password(password)
+            if is_weak(user.password_hash)
+            else user.password_hash
+        )
         now = self._users.succeeded(user, better)
         if now is not None and now.enabled and now.password_hash != better:
             # Another login may have hashed the same password anew meanwhile.
-            if not matches(password, now.password_hash):
+            if not self._hasher.matches(password, now.password_hash, COST):
                 return WRONG
             better = now.password_hash
             now = self._users.succeeded(now, better)

@@ -94,7 +94,7 @@ class PasswordChecks:
     A check holds a processor for 0.2 s, and a waiting one holds a worker thread of the server.
     """
 
-    def __init__(self, running: int = 2, waiting: int = 4, wait_seconds: float = 3.0) -> None:
+    def __init__(self, running: int = 1, waiting: int = 4, wait_seconds: float = 3.0) -> None:
         self._free = threading.Semaphore(running)
         self._places = threading.Semaphore(running + waiting)
         self._wait_seconds = wait_seconds

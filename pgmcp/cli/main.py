@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(arguments) in (["-version"], ["--version"]):
         # Scripts ask for it again and again: nothing is loaded to say it.
         return _show_version()
+    if list(arguments) == ["-hash-passwords"]:
+        from pgmcp.auth import hashing
+
+        return hashing.serve_standard_streams()
     from pgmcp.cli import flags, invocation
     from pgmcp.errors import PgmcpError, UsageError
     from pgmcp.logs import log
@@ -48,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler = log.configure(sys.stderr, debug=bool(options.values.get("debug")))
     called = invocation.of_process(options.values, os.environ)
     try:
-        return _run(options, called)
+        return _run(options, called, started_alone=argv is None)
     except PgmcpError as error:
         sys.stderr.write(called.pasteable(error.for_operator()) + "\n")
         return 1
@@ -64,7 +68,7 @@ def _show_version() -> int:
     return 0
 
 
-def _run(options: flags.Options, called: Invocation) -> int:
+def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> int:
     if options.verb is not None:
         return _run_verb(options.verb, options.values, called)
     # Imported here: each way of starting loads only what it needs.
@@ -76,6 +80,7 @@ def _run(options: flags.Options, called: Invocation) -> int:
 
     gc.set_threshold(_GARBAGE_OBJECTS)
     from pgmcp.app import App, Command
+    from pgmcp.auth import hashing
     from pgmcp.cli.invocation import program_dir
     from pgmcp.config import document
     from pgmcp.config.load import load
@@ -95,7 +100,8 @@ def _run(options: flags.Options, called: Invocation) -> int:
             log.apply(config.log, debug=config.debug)
         logging.getLogger("pgmcp.config").info(document.describe(config.file, program_dir()))
         sys.setswitchinterval(_SWITCH_SECONDS)
-        app = App(config, handed)
+        # Inside another program, that one would be started.
+        app = App(config, handed, hashing.own_command() if started_alone else ())
         app.outbound.install()
         if not config.http.enabled:
             stop = threading.Event()

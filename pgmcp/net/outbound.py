@@ -1,7 +1,7 @@
 """What this process may connect to: the configured databases, and the init system's socket.
 
 The rule: everything else is refused where Python makes the call, by an audit hook, whoever asks,
-and no other program is started, which could make it instead.
+and no other program is started, which could make it instead, but for commands named beforehand.
 A name is looked up only when it is configured; the lookup itself is made by the system's resolver,
 which asks its own servers, files and caches and which no hook sees.
 """
@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pgmcp.config.values import Host
@@ -46,12 +46,20 @@ class OutboundRefusedError(PermissionError):
 class Outbound:
     """Says what may be reached. `hosts` are the databases' places at this moment, asked each time;
     `fixed` are paths of sockets that may be reached besides, `names` more names to look up.
+    `commands` may be started, word by word as they are.
     """
 
-    def __init__(self, hosts: Hosts, fixed: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        fixed: Iterable[str] = (),
+        names: Iterable[str] = (),
+        commands: Iterable[Sequence[str]] = (),
+    ) -> None:
         self._hosts = hosts
         self._fixed = frozenset(fixed)
         self._names = frozenset(names)
+        self._commands = frozenset(map(tuple, commands))
         self._resolved: dict[Host, OrderedDict[tuple[str, int], None]] = {}
         self._checks: Mapping[str, Callable[[tuple[Any, ...]], None]] = {
             "socket.connect": lambda args: self._check_address(args[1]),
@@ -63,6 +71,7 @@ class Outbound:
             "socket.getnameinfo": lambda args: _refuse(f"the name of {args[0][0]!r}"),
             # Another program would not be held to this.
             **dict.fromkeys(_PROGRAMS, lambda args: _refuse_program(args[0])),
+            "subprocess.Popen": self._check_command,
         }
 
     def install(self) -> None:
@@ -101,6 +110,12 @@ class Outbound:
             return
         if text not in {host.host for host in self._hosts()}:
             _refuse(f"the name {text!r}")
+
+    def _check_command(self, args: tuple[Any, ...]) -> None:
+        program, words, folder, _ = args
+        named = isinstance(words, list | tuple) and tuple(words) in self._commands
+        if not named or program != words[0] or folder is not None:
+            _refuse_program(program)
 
     def _may_reach_path(self, path: str) -> bool:
         return path in self._fixed or path in {

@@ -6,11 +6,13 @@ The rule: a reload changes what is allowed, and forgets nothing that was counted
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.authenticator import CredentialAuthenticator
 from pgmcp.auth.ended import Ended
+from pgmcp.auth.hashing import Hasher, InHelper, InProcess
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import Logins
 from pgmcp.auth.refusals import Refusals
@@ -29,7 +31,10 @@ _log = logging.getLogger("pgmcp.server")
 
 
 class Authentication:
-    """The credentials of a server and the limits on them. FileError for files that are not good."""
+    """The credentials of a server and the limits on them. FileError for files that are not good.
+
+    `hasher`: the command whose process hashes passwords, where it is not to be this one.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Authentication:
         watcher: Watcher,
         on_ended: Ended,
         observation: Observation,
+        hasher: Sequence[str] = (),
     ) -> None:
         auth = config.http.auth
         self._refused = observation.refused
@@ -61,7 +67,14 @@ class Authentication:
             MemoryLimitStore(), auth.rate_limit_max_attempts, auth.rate_limit_window_seconds
         )
         self.refusals = Refusals()
-        self.logins = Logins(self.users, self.sessions, self._failed_logins, refusals=self.refusals)
+        self._hasher: Hasher = InHelper(hasher) if hasher else InProcess()
+        self.logins = Logins(
+            self.users,
+            self.sessions,
+            self._failed_logins,
+            refusals=self.refusals,
+            hasher=self._hasher,
+        )
         watcher.watch(auth.token_file, observation.reloading("tokens", self.tokens.reload), "auth")
         watcher.watch(auth.user_file, observation.reloading("users", self.users.reload), "auth")
         watcher.every(SWEEP_SECONDS, self.sweep, "auth")
@@ -87,6 +100,11 @@ class Authentication:
         self._failed_logins.change(auth.rate_limit_max_attempts, auth.rate_limit_window_seconds)
         self.sessions.max_per_user = auth.max_sessions_per_user
         self.users.lockout = auth.max_failed_attempts_before_lockout
+
+    def stop(self) -> None:
+        """Say what has not been said, and end what was started."""
+        self.refusals.flush()
+        self._hasher.close()
 
     def sweep(self) -> None:
         """End what has expired, and say what was refused."""

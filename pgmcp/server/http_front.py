@@ -66,11 +66,13 @@ class HttpFront:
         on_ended: Callable[[Mapping[str, str]], None],
         observation: Observation,
         listeners: Sequence[socket.socket] = (),
+        hasher: Sequence[str] = (),
     ) -> None:
         http = service.config.http
         self._watcher = watcher
         self.addresses = tuple(map(_address, listeners)) or (http.address,)
         self._local = all(origin.is_loopback(address.host) for address in self.addresses)
+        self._hasher_command = hasher
         self._inflight = InFlight()
         self._observation = observation
         self._pools = service.databases.pools
@@ -97,7 +99,7 @@ class HttpFront:
             self._inflight.cancel_keys(keys)
             on_ended(keys)
 
-        return Authentication(config, self._watcher, ended, self._observation)
+        return Authentication(config, self._watcher, ended, self._observation, self._hasher_command)
 
     def _share_out(self, config: Config) -> None:
         """As many calls at once as have use for a connection, and some more that need none."""
@@ -133,7 +135,7 @@ class HttpFront:
         _log.info("Stopping")
         stopped = self._server.stop(GRACE_SECONDS, self._inflight.cancel_all)
         if self._authentication is not None:
-            self._authentication.refusals.flush()
+            self._authentication.stop()
         _log.info("Stopped: %d finished, %d cancelled", stopped.finished, stopped.cancelled)
 
     def prepare(self, config: Tls) -> Prepared | None:

@@ -102,9 +102,9 @@ class Running:
             self._ask_http(self._http(message))
 
     def request(
-        self, method: str, parameters: Mapping[str, object] | None = None, user: int = 0
+        self, method: str, parameters: Mapping[str, object] | None = None, user: int | None = 0
     ) -> bytes:
-        """The bytes of a request, a line or an HTTP request, of the user of that number."""
+        """The bytes of a request, a line or an HTTP request, of a user by number or of nobody."""
         message = {"jsonrpc": "2.0", "id": ID.decode(), "method": method}
         if parameters is not None:
             message["params"] = parameters  # type: ignore[assignment]
@@ -115,15 +115,16 @@ class Running:
         """The bytes of a request that runs a statement."""
         return self.request("tools/call", self.contender.query(sql), user)
 
-    def _http(self, body: bytes, user: int = 0) -> bytes:
+    def _http(self, body: bytes, user: int | None = 0) -> bytes:
         users = self.contender.users
+        headers = () if user is None else users[user % len(users)]
         fields = [
             f"POST {self.contender.path} HTTP/1.1",
             f"Host: {HOST}:{self.port}",
             "Content-Type: application/json",
             "Accept: application/json, text/event-stream",
             f"Content-Length: {len(body)}",
-            *users[user % len(users)],
+            *headers,
             *self._session,
         ]
         return "\r\n".join([*fields, "", ""]).encode() + body

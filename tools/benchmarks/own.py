@@ -37,13 +37,9 @@ def flood(bench: Bench) -> Iterator[Figure]:
             with running(contender, bench.folder / "flood.log") as server:
                 call = server.query("SELECT 1")
                 alone = server.measure(call, 1, bench.seconds)
-                login = server.request(
-                    "tools/call",
-                    {
-                        "name": "authenticate_user",
-                        "arguments": {"username": _USER, "password": "wrong"},
-                    },
-                )
+                arguments = {"username": _USER, "password": "wrong"}
+                parameters = {"name": "authenticate_user", "arguments": arguments}
+                login = server.request("tools/call", parameters, None)
                 with background.logins(server.port, login, _LOGINS_A_SECOND, addresses=addresses):
                     before, began = server.process.usage(), time.monotonic()
                     beside = server.measure(call, 1, bench.seconds)

@@ -1,0 +1,161 @@
+"""Where passwords are hashed: in a helper process that has the lowest priority.
+
+The rule: a flood of logins costs others nothing that they notice. One password is hashed at a time,
+and only when nobody else needs the processor. In this process that is not possible: a
+thread of low priority would make others wait whenever it is its turn to run Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO, Protocol
+
+from pgmcp.auth import passwords
+from pgmcp.net.outbound import Outbound
+
+FLAG = "-hash-passwords"
+"""What the program is called with to be the helper. For itself alone, so no help shows it."""
+
+_ANSWER_SECONDS = 30.0
+_IDLE_SECONDS = 60.0
+_LOWEST_PRIORITY = 19
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+_log = logging.getLogger("pgmcp.auth")
+
+
+class Hasher(Protocol):
+    """Hashes and checks passwords, for one thread at a time."""
+
+    def matches(self, password: str, password_hash: str | None, cost: int) -> bool:
+        """As `passwords.matches`."""
+
+    def hash_password(self, password: str) -> str:
+        """As `passwords.hash_password`; FileError."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class InProcess:
+    """Hashes in the thread that asks."""
+
+    def matches(self, password: str, password_hash: str | None, cost: int) -> bool:
+        """As `passwords.matches`."""
+        return passwords.matches(password, password_hash, cost)
+
+    def hash_password(self, password: str) -> str:
+        """As `passwords.hash_password`; FileError."""
+        return passwords.hash_password(password)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class InHelper:
+    """Hashes in a helper process, which `command` starts, once it is needed.
+
+    Where no helper can be started, or it does not answer, this process does the work: logins go on.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._helper: subprocess.Popen[bytes] | None = None
+        self._said_why = False
+
+    def matches(self, password: str, password_hash: str | None, cost: int) -> bool:
+        """As `passwords.matches`."""
+        answer = self._ask([password, password_hash, cost])
+        if isinstance(answer, bool):
+            return answer
+        return passwords.matches(password, password_hash, cost)
+
+    def hash_password(self, password: str) -> str:
+        """As `passwords.hash_password`; FileError."""
+        answer = self._ask([password])
+        return answer if isinstance(answer, str) else passwords.hash_password(password)
+
+    def close(self) -> None:
+        """End the helper. The next question starts another one."""
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            helper.kill()
+            helper.communicate()
+
+    def _ask(self, question: list[str | int | None]) -> object:
+        """The helper's answer, None when there is none."""
+        reason = ""
+        for _ in range(2):  # a helper that has rested for long has ended
+            try:
+                return self._answer(json.dumps(question).encode() + b"\n")
+            except (OSError, ValueError) as error:
+                reason = str(error) or type(error).__name__
+                self.close()
+        if not self._said_why:
+            self._said_why = True
+            _log.warning("passwords are hashed without a helper process: %s", reason)
+        return None
+
+    def _answer(self, question: bytes) -> object:
+        if self._helper is None:
+            self._helper = _start(self._command)
+        into, out = self._helper.stdin, self._helper.stdout
+        assert into is not None
+        assert out is not None
+        into.write(question)
+        if not select.select([out], [], [], _ANSWER_SECONDS)[0]:
+            raise TimeoutError(f"no answer within {_ANSWER_SECONDS:.0f} s")
+        answer: object = json.loads(out.readline())
+        return answer
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # The same session as ours: with a session of its own the helper could get a share of the
+    # processor as a group, which no priority lowers.
+    return subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+    )
+
+
+def own_command() -> Sequence[str]:
+    """The command that starts this program as the helper."""
+    words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    return (sys.executable, *words[1:], FLAG)
+
+
+def serve_standard_streams() -> int:
+    """Be the helper, over standard input and output; the exit status."""
+    with (
+        open(0, "rb", buffering=0, closefd=False) as questions,
+        open(1, "wb", buffering=0, closefd=False) as answers,
+    ):
+        _serve(questions, answers)
+    return 0
+
+
+def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Answer line after line, until there are no more or none for a while."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
+    Outbound(lambda: ()).install()
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(_LOWEST_PRIORITY)
+    while select.select([questions], [], [], _IDLE_SECONDS)[0] and (line := questions.readline()):
+        question = json.loads(line)
+        if len(question) == 1:
+            answer: object = passwords.hash_password(*question)
+        else:
+            answer = passwords.matches(*question)
+        answers.write(json.dumps(answer).encode() + b"\n")

@@ -1,0 +1,100 @@
+"""Passwords are hashed in a process of their own, and also where there can be none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import bcrypt
+import pytest
+
+from pgmcp.auth import hashing, passwords
+from pgmcp.auth.hashing import InHelper
+from pgmcp.net.outbound import Outbound, OutboundRefusedError
+
+pytestmark = pytest.mark.starts_process
+
+COMMAND = (sys.executable, "-m", "pgmcp", hashing.FLAG)
+HASH = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()
+
+
+@pytest.fixture
+def helper() -> Iterator[InHelper]:
+    hasher = InHelper(COMMAND)
+    yield hasher
+    hasher.close()
+
+
+def test_a_process_of_the_lowest_priority_checks_and_hashes(
+    helper: InHelper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(passwords, "matches", None)  # not in this process
+    monkeypatch.setattr(passwords, "hash_password", None)
+    assert helper.matches("s3cret", HASH, 4)
+    assert not helper.matches("other", HASH, 4)
+    assert not helper.matches("s3cret", None, 4)
+    assert not helper.matches("\ud800\0é", HASH, 4)
+    assert bcrypt.checkpw("é".encode(), helper.hash_password("é").encode())
+    process = helper._helper
+    assert process is not None
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+    assert not caplog.records
+
+
+def test_a_helper_that_has_gone_is_started_again(
+    helper: InHelper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert helper.matches("s3cret", HASH, 4)
+    process = helper._helper
+    assert process is not None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    monkeypatch.setattr(passwords, "matches", None)
+    assert helper.matches("s3cret", HASH, 4)
+    assert helper._helper is not process
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("/does/not/exist",),
+        (sys.executable, "-c", "pass"),
+        (sys.executable, "-c", "input(); print('x', flush=True)"),
+        (sys.executable, "-c", "input(); print('[]', flush=True)"),
+    ],
+)
+def test_without_a_helper_logins_go_on_and_the_log_says_so_once(
+    command: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    hasher = InHelper(command)
+    assert hasher.matches("s3cret", HASH, 4)
+    assert not hasher.matches("other", HASH, 4)
+    assert len(caplog.records) <= 1
+    assert "s3cret" not in caplog.text
+    hasher.close()
+
+
+def test_the_helper_gets_no_secret_of_the_environment_and_may_connect_to_nothing() -> None:
+    asked = subprocess.run(
+        [*COMMAND], input=b'["a password"]\n', capture_output=True, check=True, timeout=60
+    )
+    assert asked.stdout.startswith(b'"$2b$12$')
+    assert not [name for name in hashing._ENVIRONMENT if name.startswith("PG")]
+
+
+def test_the_outbound_hook_lets_that_one_command_pass() -> None:
+    outbound = Outbound(lambda: (), commands=[COMMAND])
+    event = "subprocess.Popen"
+    outbound.audit(event, (COMMAND[0], list(COMMAND), None, None))
+    for program, words, folder in (
+        (COMMAND[0], [*COMMAND, "-x"], None),
+        (COMMAND[0], list(COMMAND[:-1]), None),
+        ("/bin/sh", list(COMMAND), None),
+        (COMMAND[0], list(COMMAND), "/tmp"),
+        (COMMAND[0], " ".join(COMMAND), None),
+    ):
+        with pytest.raises(OutboundRefusedError):
+            outbound.audit(event, (program, words, folder, None))
