@@ -10,10 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from tools.benchmarks import background, command, figures, session
+from tools.benchmarks import background, command, figures, page, session
 from tools.benchmarks.client import ClientError, HttpLine, Measured, StdioLines, over_http
 from tools.benchmarks.figures import Figure
 from tools.benchmarks.peers import PEERS
@@ -112,6 +113,26 @@ def test_runs_are_put_together_and_read_again(tmp_path: Path) -> None:
     assert first.versions == {"Python": "3", "B": "1"}
     session.save(first, tmp_path / "results.json")
     assert session.load(tmp_path / "results.json") == first
+
+
+def test_the_page_says_how_it_was_made_and_the_chart_has_every_server(tmp_path: Path) -> None:
+    rates = {"pgmcp": 30.0, "a <server>": 10.0}
+    taken = [
+        Figure(server, case, figures.RATE, value, connections)
+        for server, value in rates.items()
+        for case in figures.STANDARD
+        for connections in (1, 8)
+    ]
+    command_line = "tools/bench --peer toolbox"
+    run = session.Session("a machine", "2026-01-01", "abc", [command_line], {"B": "1.2"}, taken)
+    written, svg, *_ = page.write(run, tmp_path)
+    text = written.read_text()
+    for words in (command_line, "2026-01-01, commit abc", "B 1.2", "| pgmcp / a <server> | 3.00"):
+        assert words in text
+    drawn = ElementTree.parse(svg).getroot()
+    said = [element.text for element in drawn.iter() if element.text]
+    assert said.count("a <server>") == 6
+    assert "8 connections" in said
 
 
 def test_it_measures_a_real_server_beside_its_yardstick(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tools.benchmarks import bare, ours, own, session, special, standard
+from tools.benchmarks import bare, ours, own, page, session, special, standard
 from tools.benchmarks.client import ClientError
 from tools.benchmarks.contender import Contender
 from tools.benchmarks.figures import STANDARD, Figure, tables
@@ -49,6 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     except (ClientError, ServingError, PostgresError, subprocess.CalledProcessError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
+    if options.write_page:
+        for path in page.write(run):
+            print(f"Written: {path}", file=sys.stderr)
     print("\n".join([run.about(), *tables(run.figures)]))
     return 0
 
@@ -108,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what is measured: {', '.join([_STANDARD, *SPECIAL])} ({_STANDARD})",
     )
     add("--results", type=Path, help="put the figures to those of this file, and show them all")
+    add(
+        "--write-page",
+        action="store_true",
+        help=f"write {page.FOLDER.name}/{page.NAME}.md with the chart, of what is shown",
+    )
     add("--against", action="append", default=[], metavar="COMMIT", help="another commit beside it")
     add("--no-stdio", action="store_true", help="leave out what is measured over stdio")
     add("--cache", type=Path, default=_CACHE, help=f"where peers are installed ({_CACHE})")
