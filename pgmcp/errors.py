@@ -15,6 +15,8 @@ COMMAND = "./pgedge-postgres-mcp"
 """How messages spell this program, as the guide does. Where it is called, the command line puts the
 words that call it (`cli.invocation`)."""
 
+_SHOWN_CHARS = 100
+
 
 def visible(text: str) -> str:
     r"""Text with everything that does not print (controls, line ends, bidi marks) as `\uXXXX`."""
@@ -23,6 +25,11 @@ def visible(text: str) -> str:
     return "".join(
         character if character.isprintable() else _escape(ord(character)) for character in text
     )
+
+
+def shortened(text: str) -> str:
+    """What a client sent, as far as an error repeats it."""
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
 
 
 def _escape(code: int) -> str:

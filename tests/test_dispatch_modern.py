@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -109,6 +110,15 @@ def test_a_version_that_is_not_served_is_named_with_those_that_are(version: str)
         status, error = Client(meta=meta).error("tools/list", headers=headers)
         assert (status, error["code"]) == (400, -32022)
         assert error["data"] == {"supported": list(ALL_VERSIONS), "requested": version}
+
+
+def test_what_a_client_names_is_repeated_only_as_far_as_people_read_it() -> None:
+    long = "x" * 100_000
+    version = Client(meta=META | {VERSION_KEY: long}).error("tools/list")[1]
+    tool = LEGACY.error("tools/call", {"name": long})[1]
+    prompt = LEGACY.error("prompts/get", {"name": long})[1]
+    for error in (version, tool, prompt):
+        assert len(json.dumps(error)) < 400 and "x" * 50 in json.dumps(error)
 
 
 def test_an_unknown_version_in_the_header_alone_is_named_too() -> None:

@@ -48,7 +48,12 @@ def test_empty_statements_in_front_become_blanks(text: str, rest: str) -> None:
         ("explain verbose /* x */ table t", {"verbose": "true"}, "table t"),
         (
             "explain (ANALYZE, buffers off, format JSON)\nselect 1",
-            {"analyze": "true", "buffers": "off", "format": "json"},
+            {"analyze": "", "buffers": "off", "format": "json"},
+            "select 1",
+        ),
+        (
+            "explain (serialize, analyze, wal 0) select 1",
+            {"serialize": "", "analyze": "", "wal": "0"},
             "select 1",
         ),
         ("explain (format 'yaml') (select 1)", {"format": "yaml"}, "(select 1)"),
@@ -72,6 +77,7 @@ def test_what_is_no_explain_is_left_alone(text: str) -> None:
 
 def test_options_are_written_only_when_they_can_be_nothing_else() -> None:
     assert sql.explain_options({"analyze": "true", "format": "json"}) == "ANALYZE TRUE, FORMAT JSON"
+    assert sql.explain_options({"analyze": "", "serialize": "text"}) == "ANALYZE, SERIALIZE TEXT"
     for name, value in (("a) select", "1"), ("format", "json) delete"), ("", "x"), ("a", "'")):
         with pytest.raises(StatementRefusedError):
             sql.explain_options({name: value})

@@ -345,6 +345,16 @@ def test_text_that_postgresql_cannot_hold_is_refused(call: Calls, query: str) ->
     assert "Hint" in call.failure(TOOL, query=f"explain {query}")
 
 
+def test_options_of_explain_are_passed_on_as_they_are_written(
+    call: Calls, postgres: Server
+) -> None:
+    known = ["summary", "settings, verbose off", "timing 0, analyze"]
+    known += ["memory", "serialize, analyze"] if postgres.version >= 170000 else []
+    for options in known:
+        assert "QUERY PLAN" in call(TOOL, query=f"explain ({options}) select 1")
+    assert "\n1 row" not in call.failure(TOOL, query="explain (costs 2) select 1")
+
+
 def test_an_unknown_database_is_named(call: Calls) -> None:
     assert "elsewhere" in call.failure(TOOL, query="select 1", database="elsewhere")
 

@@ -19,6 +19,7 @@ from pgmcp.errors import (
     RpcError,
     ToolError,
     ToolExecutionError,
+    shortened,
 )
 from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.client import Client
@@ -34,7 +35,6 @@ Params = dict[str, Any]
 Members = dict[str, Any]
 
 _LIST_TTL_MS = 300_000
-_SHOWN_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _call_tool(registry: Registry, params: Params, context: Context) -> Served:
     name = _string(params, "name")
     tool = registry.tools.get(name)
     if tool is None:
-        raise InvalidParamsError(f"unknown tool: {_short(name)}")
+        raise InvalidParamsError(f"unknown tool: {shortened(name)}")
     era = context.client.era
     try:
         args = build(tool.args, _arguments(params), ignored=ADDED_BY_CLIENTS)
@@ -125,7 +125,7 @@ def _read_resource(registry: Registry, params: Params, context: Context) -> Memb
     uri = _string(params, "uri")
     resource = registry.resources.get(uri)
     if resource is None:
-        raise ResourceNotFoundError(f"unknown resource: {_short(uri)}", {"uri": uri})
+        raise ResourceNotFoundError(f"unknown resource: {shortened(uri)}", {"uri": uri})
     try:
         body = resource.read(context)
     except ToolError as failure:
@@ -143,7 +143,7 @@ def _get_prompt(registry: Registry, params: Params, _: Context) -> Members:
     name = _string(params, "name")
     prompt = registry.prompts.get(name)
     if prompt is None:
-        raise InvalidParamsError(f"unknown prompt: {_short(name)}")
+        raise InvalidParamsError(f"unknown prompt: {shortened(name)}")
     try:
         args = build(prompt.args, _arguments(params), ignored=ADDED_BY_CLIENTS)
         body = prompt.render(args)
@@ -185,7 +185,3 @@ def _refuse_cursor(params: Params) -> None:
     # Every list is one page, so no cursor was ever handed out.
     if params.get("cursor") is not None:
         raise InvalidParamsError("params.cursor: not a cursor of this server")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"

@@ -18,6 +18,7 @@ from pgmcp.errors import (
     MissingMetaError,
     ResourceNotFoundError,
     UnsupportedVersionError,
+    shortened,
 )
 from pgmcp.mcp.era import ALL_VERSIONS, CAPABILITIES_KEY, PREFIX, VERSION_KEY, Headers, meta_of
 from pgmcp.mcp.era import MODERN_VERSIONS as VERSIONS
@@ -96,8 +97,10 @@ def _check_headers(request: Request, method: Method | None, headers: Headers) ->
 
 def _check_version(version: str | None) -> None:
     if version not in VERSIONS:
+        requested = None if version is None else shortened(version)
         raise UnsupportedVersionError(
-            "unsupported protocol version", {"supported": list(ALL_VERSIONS), "requested": version}
+            "unsupported protocol version",
+            {"supported": list(ALL_VERSIONS), "requested": requested},
         )
 
 

@@ -15,7 +15,7 @@ from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
 from pgmcp.config.builtins import Features
 from pgmcp.config.model import Config
-from pgmcp.errors import DatabaseRefusedError
+from pgmcp.errors import DatabaseRefusedError, shortened
 from pgmcp.features import prompts, resources, tools
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
@@ -75,7 +75,7 @@ class Reach:
             )
         if name is not None and name not in names:
             raise DatabaseRefusedError(
-                f"there is no database {name!r} that you may use",
+                f"there is no database {shortened(name)!r} that you may use",
                 f"You may use: {', '.join(names)}",
             )
         self.trail.database = name or names[0]

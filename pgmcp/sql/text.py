@@ -129,7 +129,7 @@ def _option_list(text: str, at: int) -> Explain | None:
         if not name or name in _STARTS_A_SELECT:
             return None
         at = skip_space(text, at)
-        value = "true"
+        value = ""  # as written: what an option alone means is the server's to say
         match = _VALUE.match(text, at)
         if match:
             value = match.group().strip("'").lower()

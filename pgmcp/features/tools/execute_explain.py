@@ -16,7 +16,7 @@ from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result, text
 from pgmcp.rpc.schema import arg
-from pgmcp.sql.text import MAX_TEXT_BYTES, encode, split_explain
+from pgmcp.sql.text import MAX_TEXT_BYTES, encode, split_explain, without_empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Args:
 def run(args: Args, context: Context) -> Result:
     """The heading, the plan, and the findings, with a blank line between them."""
     encode(args.query)  # refuses what is too long or no text, before anything reads it
-    if split_explain(args.query) is not None:
+    if split_explain(without_empty(args.query)) is not None:
         raise ToolError(
             "the query begins with EXPLAIN",
             "Leave it out: this tool adds it, with the options of its arguments.",
@@ -73,7 +73,7 @@ def _answer(database: Database, args: Args) -> tuple[str, str]:
 def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> str:
     # PostgreSQL 18 turns BUFFERS on with ANALYZE, and older ones do not: say which is meant.
     options = f"FORMAT {form}, ANALYZE {analyze}, BUFFERS {args.buffers}"
-    rows = database.explain(options, args.query)
+    rows = database.explain(options, without_empty(args.query))
     if rows.cut_bytes is not None:
         raise ToolError(f"the plan is larger than {rows.cut_bytes:,} bytes")
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgmcp.errors import ToolError
+from pgmcp.errors import ToolError, shortened
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result, text
 from pgmcp.render import tsv
@@ -33,7 +33,7 @@ def run(args: Args, context: Context) -> Result:
     resource = context.resources.get(args.uri)
     if resource is None:
         known = ", ".join(context.resources) or "none"
-        raise ToolError(f'no resource "{args.uri}"', f"There are: {known}")
+        raise ToolError(f'no resource "{shortened(args.uri)}"', f"There are: {known}")
     return text(resource.read(context))
 
 
