@@ -15,8 +15,6 @@ COMMAND = "./pgedge-postgres-mcp"
 """How messages spell this program, as the guide does. Where it is called, the command line puts the
 words that call it (`cli.invocation`)."""
 
-_SHOWN_CHARS = 100
-
 
 def visible(text: str) -> str:
     r"""Text with everything that does not print (controls, line ends, bidi marks) as `\uXXXX`."""
@@ -28,8 +26,8 @@ def visible(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """What a client sent, as far as an error repeats it."""
-    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+    """What a client sent, as far as an error repeats it: 100 characters."""
+    return text if len(text) <= 100 else text[:100] + "…"
 
 
 def _escape(code: int) -> str:
