@@ -303,6 +303,23 @@ def test_an_unknown_name_is_invalid_params(
 
 
 @ERAS
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("query_database", {"query": "select 1", "database": "x" * 20_000}),
+        ("get_schema_info", {"database": "x" * 20_000}),
+        ("get_schema_info", {"x" * 2000: 1}),
+        ("read_resource", {"uri": "x" * 1000}),
+    ],
+)
+def test_a_long_name_is_not_repeated_whole(
+    program: Program, ask: Any, tool: str, arguments: dict[str, Any]
+) -> None:
+    called = result(ask(program, "tools/call", {"name": tool, "arguments": arguments}))
+    assert called["isError"] is True and len(called["content"][0]["text"]) < 400
+
+
+@ERAS
 def test_bad_arguments_are_a_result_that_a_model_can_read(program: Program, ask: Any) -> None:
     called = result(ask(program, "tools/call", {"name": "query_database", "arguments": {"q": 1}}))
     assert called["isError"] is True
