@@ -376,3 +376,33 @@ def test_a_user_file_of_any_size_is_announced_at_once(tmp_path: Path) -> None:
     replace.update(path, lambda data: known.without("user1").without("user2").dump())
     store.reload()
     assert gone == [{"user1": "user deleted", "user2": "user deleted"}]
+
+
+@pytest.mark.parametrize("expires_at", [None, "2027-01-01T00:00:00Z"])
+def test_a_token_as_written_is_read_in_one_match(
+    monkeypatch: pytest.MonkeyPatch, expires_at: str | None
+) -> None:
+    entry = {
+        "id": "token-1",
+        "hash": "ab" * 32,
+        "note": "of a test",
+        "created_at": "2026-01-01T00:00:00Z",
+        "expires_at": expires_at,
+    }
+    (text,) = entries.written("tokens", [("", entry)])
+    monkeypatch.setattr(entries, "_FIELD", None)
+    assert entries.read(text, "tokens") == ("", entry)
+
+
+@pytest.mark.parametrize("word", ["null", "Yes", "on", "n", "False"])
+@pytest.mark.parametrize("key", ["id", "note"])
+def test_words_that_are_no_text_to_yaml_are_none_in_a_whole_token_either(
+    key: str, word: str
+) -> None:
+    lines = {"id": "a", "hash": "ab" * 32, "note": "b", key: word}
+    text = "\n    ".join(f"{name}: {value}" for name, value in lines.items())
+    text += '\n    created_at: "2026-01-01T00:00:00Z"\n    expires_at: null'
+    value = files.parse_yaml(entries.join([text], "tokens"), "").value
+    read = entries.read(text, "tokens")
+    assert isinstance(value, dict)
+    assert read == ("", value["tokens"][0])

@@ -39,6 +39,13 @@ _QUOTED = r""""([ !#-\[\]-~]*)"|'([ -&(-~]*)\'"""
 _FIELD = re.compile(
     rf"([a-z_]+): (?:({_HEX}|{_PLAIN}|{_TIME})|{_QUOTED}|(0|[1-9]\d{{0,8}}))", re.ASCII
 )
+# A token as -add-token writes it, whole: one match instead of one for each line of it.
+_TOKEN = re.compile(
+    rf"id: ({_PLAIN})\n    hash: ({_HEX})\n    note: ({_PLAIN})\n"
+    rf"    created_at: \"({_TIME})\"\n    expires_at: (?:null|\"({_TIME})\")",
+    re.ASCII,
+)
+_TOKEN_KEYS = ("id", "hash", "note", "created_at", "expires_at")
 _WORDS = {"null": None, "true": True, "false": False}
 _OTHER_WORDS = frozenset({"yes", "no", "on", "off", "y", "n", *_WORDS})
 # One line that does not reach beyond itself, unless a quote or a bracket is left open.
@@ -85,6 +92,10 @@ def written(section: Section, entries: Sequence[Entry]) -> list[str]:
 
 def read(text: str, section: Section) -> Entry | None:
     """The name ("" among `tokens`) and the value of one entry; None when the parser must look."""
+    if section == "tokens" and (token := _TOKEN.fullmatch(text)) is not None:
+        values = token.groups()
+        if values[0].lower() not in _OTHER_WORDS and values[2].lower() not in _OTHER_WORDS:
+            return "", dict(zip(_TOKEN_KEYS, values, strict=True))
     lines = text.split(_NEXT_KEY)
     name = ""
     if section == "users":
