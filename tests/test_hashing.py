@@ -13,6 +13,7 @@ import pytest
 
 from pgmcp.auth import hashing, passwords
 from pgmcp.auth.hashing import InHelper
+from pgmcp.errors import LoginError
 from pgmcp.net.outbound import Outbound, OutboundRefusedError
 
 pytestmark = pytest.mark.starts_process
@@ -28,7 +29,7 @@ def helper() -> Iterator[InHelper]:
     hasher.close()
 
 
-def test_a_process_of_the_lowest_priority_checks_and_hashes(
+def test_a_process_of_low_priority_checks_and_hashes(
     helper: InHelper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(passwords, "matches", None)  # not in this process
@@ -40,7 +41,7 @@ def test_a_process_of_the_lowest_priority_checks_and_hashes(
     assert bcrypt.checkpw("é".encode(), helper.hash_password("é").encode())
     process = helper._helper
     assert process is not None
-    assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == 10
     assert not caplog.records
 
 
@@ -75,6 +76,17 @@ def test_without_a_helper_logins_go_on_and_the_log_says_so_once(
     assert len(caplog.records) <= 1
     assert "s3cret" not in caplog.text
     hasher.close()
+
+
+def test_a_helper_that_takes_too_long_is_ended_and_the_login_is_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hashing, "_ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(passwords, "matches", None)
+    hasher = InHelper((sys.executable, "-c", "import time; time.sleep(60)"))
+    with pytest.raises(LoginError, match="busy"):
+        hasher.matches("s3cret", HASH, 4)
+    assert hasher._helper is None
 
 
 def test_the_helper_gets_no_secret_of_the_environment_and_may_connect_to_nothing() -> None:

@@ -1,7 +1,7 @@
-"""Where passwords are hashed: in a helper process that has the lowest priority.
+"""Where passwords are hashed: in a helper process that has a low priority.
 
 The rule: a flood of logins costs others nothing that they notice. One password is hashed at a time,
-and only when nobody else needs the processor. In this process that is not possible: a
+with a tenth of a core while others need all of it. In this process that is not possible: a
 thread of low priority would make others wait whenever it is its turn to run Python.
 """
 
@@ -26,7 +26,7 @@ FLAG = "-hash-passwords"
 
 _ANSWER_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
-_LOWEST_PRIORITY = 19
+_NICENESS = 10  # of Linux: a weight of 110, beside 1024 of the server and of PostgreSQL
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 _log = logging.getLogger("pgmcp.auth")
@@ -63,7 +63,7 @@ class InProcess:
 class InHelper:
     """Hashes in a helper process, which `command` starts, once it is needed.
 
-    Where no helper can be started, or it does not answer, this process does the work: logins go on.
+    Where no helper can be started, this process does the work: logins go on.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -91,11 +91,15 @@ class InHelper:
             helper.communicate()
 
     def _ask(self, question: list[str | int | None]) -> object:
-        """The helper's answer, None when there is none."""
+        """The helper's answer, None when there is no helper; LoginError when it takes too long."""
         reason = ""
         for _ in range(2):  # a helper that has rested for long has ended
             try:
                 return self._answer(json.dumps(question).encode() + b"\n")
+            except TimeoutError:
+                # Not done here instead: the machine is busy, and that would be at others' expense.
+                self.close()
+                raise passwords.busy() from None
             except (OSError, ValueError) as error:
                 reason = str(error) or type(error).__name__
                 self.close()
@@ -151,7 +155,7 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     Outbound(lambda: ()).install()
     with contextlib.suppress(OSError, AttributeError):
-        os.nice(_LOWEST_PRIORITY)
+        os.nice(_NICENESS)
     while select.select([questions], [], [], _IDLE_SECONDS)[0] and (line := questions.readline()):
         question = json.loads(line)
         if len(question) == 1:

@@ -103,10 +103,10 @@ class PasswordChecks:
     def slot(self) -> Iterator[None]:
         """Wait for a turn and hold it for the block; LoginError when there are too many."""
         if not self._places.acquire(blocking=False):
-            raise _busy()
+            raise busy()
         try:
             if not self._free.acquire(timeout=self._wait_seconds):
-                raise _busy()
+                raise busy()
             try:
                 yield
             finally:
@@ -115,5 +115,6 @@ class PasswordChecks:
             self._places.release()
 
 
-def _busy() -> LoginError:
+def busy() -> LoginError:
+    """What a login ends with that cannot be checked now."""
     return LoginError("authentication failed: the server is busy, please try again")
