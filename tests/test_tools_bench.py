@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tools.benchmarks import background, command, figures, page, session
+from tools.benchmarks import background, command, figures, page, profile, relay, session
 from tools.benchmarks.client import ClientError, HttpLine, Measured, StdioLines, over_http
 from tools.benchmarks.figures import Figure
 from tools.benchmarks.peers import PEERS
@@ -133,6 +133,21 @@ def test_the_page_says_how_it_was_made_and_the_chart_has_every_server(tmp_path: 
     said = [element.text for element in drawn.iter() if element.text]
     assert said.count("a <server>") == 6
     assert "8 connections" in said
+
+
+def test_the_relay_counts_messages_however_the_stream_is_cut() -> None:
+    startup = (8).to_bytes(4) + b"\0\3\0\0"
+    stream = startup + b"P" + (6).to_bytes(4) + b"\0\0" + b"S" + (4).to_bytes(4)
+    frames = relay.Frames()
+    types = [kind for at in range(len(stream)) for kind in frames.feed(stream[at : at + 1])]
+    assert types == relay.Frames().feed(stream) == ["startup", "P", "S"]
+
+
+def test_samples_are_shared_out_to_rooms_and_modules() -> None:
+    shares = dict(profile.layers({"pgmcp.gate.judge": 1, "pgmcp.gate.role": 2, "pgmcp.x": 1}, 100))
+    assert shares["time in gate, µs"] == 75
+    assert shares["time in gate.role, µs"] == 50
+    assert shares["time in x, µs"] == 25
 
 
 def test_it_measures_a_real_server_beside_its_yardstick(capsys: pytest.CaptureFixture[str]) -> None:

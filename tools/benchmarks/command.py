@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tools.benchmarks import bare, ours, own, page, session, special, standard
+from tools.benchmarks import bare, ours, own, page, profile, session, special, standard
 from tools.benchmarks.client import ClientError
 from tools.benchmarks.contender import Contender
 from tools.benchmarks.figures import STANDARD, Figure, tables
@@ -28,6 +28,7 @@ from tools.serving import ServingError
 _CACHE = Path("~/.cache/pgmcp-bench")
 _STANDARD = "standard"
 SPECIAL: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
+    "profile": profile.profile,
     "quiet": special.quiet,
     "idle": special.idle,
     "writes": special.writes,
@@ -69,7 +70,7 @@ def _measured(options: argparse.Namespace, arguments: Sequence[str]) -> Session:
         over_http = [contender for contender in contenders if not contender.stdio]
         bench = Bench(folder, postgres, over_http, sources, options.seconds)
         effort = standard.Effort(options.seconds, options.rounds, tuple(options.connections))
-        for case in options.case:
+        for case in ["profile"] if options.profile else options.case:
             print(f"Case {case}", file=sys.stderr, flush=True)
             if case == _STANDARD:
                 run.figures += standard.measure(contenders, STANDARD, effort, folder)
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME,...",
         help=f"what is measured: {', '.join([_STANDARD, *SPECIAL])} ({_STANDARD})",
     )
+    add("--profile", action="store_true", help="where the time of a call goes: --case profile")
     add("--results", type=Path, help="put the figures to those of this file, and show them all")
     add(
         "--write-page",
