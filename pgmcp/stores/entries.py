@@ -92,10 +92,8 @@ def written(section: Section, entries: Sequence[Entry]) -> list[str]:
 
 def read(text: str, section: Section) -> Entry | None:
     """The name ("" among `tokens`) and the value of one entry; None when the parser must look."""
-    if section == "tokens" and (token := _TOKEN.fullmatch(text)) is not None:
-        values = token.groups()
-        if values[0].lower() not in _OTHER_WORDS and values[2].lower() not in _OTHER_WORDS:
-            return "", dict(zip(_TOKEN_KEYS, values, strict=True))
+    if section == "tokens" and (token := _whole_token(text)) is not None:
+        return "", token
     lines = text.split(_NEXT_KEY)
     name = ""
     if section == "users":
