@@ -167,3 +167,14 @@ def _read_by_yaml(text: str, lines: list[str], section: Section) -> Entry | None
     if isinstance(inside, dict) and len(inside) == 1:
         return next(iter(inside.items()))
     return None
+
+
+def _whole_token(text: str) -> dict[str, object] | None:
+    """A token that is written as -add-token writes it, None when it is not."""
+    token = _TOKEN.fullmatch(text)
+    if token is None:
+        return None
+    values = token.groups()
+    if values[0].lower() in _OTHER_WORDS or values[2].lower() in _OTHER_WORDS:
+        return None
+    return dict(zip(_TOKEN_KEYS, values, strict=True))
