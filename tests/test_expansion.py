@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate.expansion import MAX_DEPTH, objection
+from pgmcp.gate import expansion
+from pgmcp.gate.expansion import MAX_DEPTH, MAX_LEXEMES, objection
+from pgmcp.sql.lexer import Lexeme, lexemes
 from tests.databases import open_databases, settings_for
 from tests.ordinary_statements import ORDINARY, nested
 from tools.postgres import Server
@@ -62,6 +66,7 @@ EXPLOSIVE = {
     + " and ".join(["a is null"] * 5_000),
     "brackets": "select " + "(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1),
     "length": "select " + "1+" * 100_001 + "1",
+    "words": "select " + "a " * 130_000,
     "comments side by side": "select 1 " + "/**/" * 5_000,
     "comments in one another": "select 1 " + "/*" * 10_000,
     "comments behind operators": "select 1 " + "+/**/" * 5_000 + "1",
@@ -96,6 +101,8 @@ def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
         f"select '{'+/=' * 2_000} {'+----' * 2_000}'",
         "select " + "1 + " * 50_000 + "1",
         "select 1 " + "/**/" * 1000,
+        "select '" + "+" * 20_000 + "', $q$" + "+" * 20_000 + '$q$, "' + "+" * 20_000 + '"',
+        "values " + ", ".join(["(1, 'a', 2)"] * 14_000),
     ],
     ids=(
         "spaced",
@@ -105,10 +112,25 @@ def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
         "signs in a string",
         "sum",
         "few",
+        "runs of signs in quotes",
+        "rows",
     ),
 )
 def test_ordinary_comments_are_not_read_too_often(text: str) -> None:
     assert objection(text) is None
+
+
+def test_a_text_of_too_many_words_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Lexeme] = []
+
+    def counted(text: str, *, backslashes: bool = False) -> Iterator[Lexeme]:
+        for lexeme in lexemes(text, backslashes=backslashes):
+            read.append(lexeme)
+            yield lexeme
+
+    monkeypatch.setattr(expansion, "lexemes", counted)
+    assert objection("select " + "'\\', a " * 160_000) is not None
+    assert len(read) <= MAX_LEXEMES + 1
 
 
 @pytest.mark.parametrize("number", range(len(ORDINARY)))

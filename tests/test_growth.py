@@ -182,6 +182,11 @@ def test_ordinary_uses_of_the_same_functions_run(judged: Database) -> None:
     for text in (
         "select position('needle' in string_agg(relname, ',')) from pg_class",
         "select replace(string_agg(relname, ','), ',', '; ') from pg_class",
+        "select "
+        + ", ".join(
+            f"position(min(relname)::text || '{n}' in string_agg(relname, ','))" for n in range(6)
+        )
+        + ", position(max(relname) in string_agg(relname, ',')) from pg_class",
         "select (array_agg(oid))[1], array_agg(oid) && array[1::oid, 2] from pg_class",
         "select 1 from pg_index where indkey::int2[] && array(select relnatts from pg_class)",
         "select array(select g from generate_series(1, 100) g limit 100) && "

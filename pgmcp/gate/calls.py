@@ -16,10 +16,10 @@ from pgmcp.gate import (
     expansion,
     growth,
     inlining,
-    kept,
     lookups,
     origins,
     statistics,
+    table_expressions,
 )
 from pgmcp.gate.bodies import Details, SqlBody
 from pgmcp.gate.effects import Function, Objection, Objects
@@ -193,7 +193,7 @@ class Calls:
         of_users = called.of_users().functions
         if not of_users:
             return Objects()
-        folded = kept.foldable(trees, of_users)
+        folded = table_expressions.foldable(trees, of_users)
         runs = {
             function.oid
             for function in _functions(Objects(functions=of_users), self._run)[0]

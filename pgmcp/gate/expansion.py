@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from pgmcp.sql.lexer import lexemes
 
-MAX_LEXEMES = 200_000
+MAX_LEXEMES = 120_000
 """More never pass: the tree of so many parts is larger than the judge reads."""
 MAX_DEPTH = 200
 MAX_SOURCES = 1000
@@ -36,6 +36,7 @@ MAX_READ_AGAIN = 50_000_000
 _COLUMNS = 200  # of a table, which is not seen from here
 _MAX_COLUMNS = 1664  # MaxTupleAttributeNumber
 _MAX_CUBE, _MAX_SETS = 12, 4096  # PostgreSQL refuses more, but counts after it has copied
+_LOOK_AFTER = 50  # lexemes
 _COMPARED_COLUMNS = 10  # with each name: most tables are left after their first letters
 
 _SIGNS = re.compile(r"[~!@#^&|`?+\-*/%<>=]{100,}+")  # op_chars of scan.l
@@ -92,23 +93,44 @@ class _Frame:
 
 def objection(text: str) -> str | None:
     """Why a statement is too much for PostgreSQL's analysis, and what to do; None if it is not."""
-    runs = (run[0] for run in _SIGNS.finditer(text))
-    if sum((run.count("/*") + run.count("+")) * len(run) for run in runs) > MAX_READ_AGAIN:
+    if _read_again(text) > MAX_READ_AGAIN and _read_again(_without_quotes(text)) > MAX_READ_AGAIN:
         return (
             "PostgreSQL would read its comments or its + signs too often, which stand side by side "
             "with nothing between them. Leave them out, or put a space behind each"
         )
-    readings = (False, True) if "\\" in text else (False,)  # standard_conforming_strings
-    return next((said for one in readings if (said := _objection(text, one)) is not None), None)
+    for backslashes in (False, True) if "\\" in text else (False,):  # standard_conforming_strings
+        if (problem := _objection(text, backslashes)) is not None:
+            return problem
+    return None
+
+
+def _read_again(text: str) -> int:
+    """How many characters PostgreSQL reads again in runs of operators' signs."""
+    runs = (run[0] for run in _SIGNS.finditer(text))
+    return sum((run.count("/*") + run.count("+")) * len(run) for run in runs)
+
+
+def _without_quotes(text: str) -> str:
+    """The text with a space in the place of each string and each quoted name."""
+    pieces, at = [], 0
+    for kind, start, end, _ in lexemes(text):
+        if kind in ("string", "dollar", "name"):
+            pieces.append(text[at:start])
+            at = end
+    return " ".join([*pieces, text[at:]])
 
 
 def _objection(text: str, backslashes: bool, columns: int = _COLUMNS) -> str | None:
     estimate = _Estimate(columns)
-    for number, (kind, start, end, _) in enumerate(lexemes(text, backslashes=backslashes)):
-        if number == MAX_LEXEMES:
+    for number, (kind, start, end, _) in enumerate(lexemes(text, backslashes=backslashes), 1):
+        if number > MAX_LEXEMES:
             return f"it has more than {MAX_LEXEMES:,} words and signs. Send a shorter one"
-        said = text[start:end].lower() if kind in ("word", "symbol") else kind
-        if (problem := estimate.read(said, is_word=kind == "word")) is not None:
+        if kind == "word" or kind == "symbol":
+            estimate.read(text[start:end].lower(), is_word=kind == "word")
+        else:
+            estimate.read_value(kind)
+        # The counts only grow, and a few lexemes more do no harm.
+        if number % _LOOK_AFTER == 0 and (problem := estimate.problem()) is not None:
             return problem
     if (problem := estimate.end()) is None and estimate.widest > columns:
         # The text itself makes rows that are wider than was assumed of tables.
@@ -124,13 +146,20 @@ class _Estimate:
         """The most items that a list in the text has, but for those of IN and of arrays."""
         self._columns = columns
         self._stack = [_Frame()]
+        self._deepest = 1
         self._last = ["", "", ""]
         self._sources = 0
         self._table_columns = 0
         self._comparisons = 0
+        self._nested_star = False
 
-    def read(self, said: str, *, is_word: bool) -> str | None:
-        """Count a word in lower case or a sign, or the kind of anything else; the objection."""
+    def read_value(self, kind: str) -> None:
+        """Count a constant, a parameter or a quoted name."""
+        self._stack[-1].operand += 1
+        self._last = [self._last[1], self._last[2], kind]
+
+    def read(self, said: str, *, is_word: bool) -> None:
+        """Count a word in lower case, or a sign."""
         frame = self._stack[-1]
         plain = is_word and self._last[-1] in (".", "as")  # behind these, any word is a name
         frame.operand += 1
@@ -143,14 +172,12 @@ class _Estimate:
         elif said in (")", "]") or (said == "end" and frame.opened_by == "case" and not plain):
             frame = self._close()
         elif said == "*":
-            if (problem := self._star(frame)) is not None:
-                return problem
+            self._star(frame)
         elif said == ",":
             self._comma(frame)
         elif is_word and not plain:
             self._word(frame, said)
-        self._last = [*self._last[1:], said]
-        return self._problem(frame)
+        self._last = [self._last[1], self._last[2], said]
 
     def end(self) -> str | None:
         """The objection to the whole text."""
@@ -158,10 +185,16 @@ class _Estimate:
             self._close()
         self._end_query(self._stack[0])
         self._stack[0].end_operand()
-        return self._problem(self._stack[0])
+        return self.problem()
 
-    def _problem(self, frame: _Frame) -> str | None:
-        if len(self._stack) > MAX_DEPTH:
+    def problem(self) -> str | None:
+        """The objection to what was read until now."""
+        frame = self._stack[-1]
+        if self._nested_star:
+            return (
+                "a `(…).*` stands inside another one. Select the inner one's columns in a subquery"
+            )
+        if self._deepest > MAX_DEPTH:
             return (
                 f"brackets and CASE stand more than {MAX_DEPTH} deep in one another. "
                 "Move inner parts to subqueries in WITH"
@@ -196,6 +229,7 @@ class _Estimate:
         if before == "in":
             frame.before_in = frame.operand - 2  # without IN and the bracket
         self._stack.append(inner)
+        self._deepest = max(self._deepest, len(self._stack))
 
     def _close(self) -> _Frame:
         """End a bracket and count it in the operand around it, which is returned."""
@@ -234,13 +268,9 @@ class _Estimate:
             self._comparisons += query.sources * query.words * _COMPARED_COLUMNS
             frame.query = _Query()
 
-    def _star(self, frame: _Frame) -> str | None:
+    def _star(self, frame: _Frame) -> None:
         if self._last[-1] == ".":
-            if frame.operand_has_star:
-                return (
-                    "a `(…).*` stands inside another one. Select the inner one's columns in a "
-                    "subquery"
-                )
+            self._nested_star |= frame.operand_has_star
             if self._last[-2] in (")", "]") or self._last[-3] == ".":
                 frame.operand *= self._columns
             else:
@@ -248,7 +278,6 @@ class _Estimate:
             frame.operand_has_star = True
         elif self._last[-1] in ("select", "distinct", "all", ","):
             self._table_columns += self._columns
-        return None
 
     def _comma(self, frame: _Frame) -> None:
         frame.end_operand()

@@ -27,6 +27,7 @@ from pgmcp.gate.sizes import (
 MAX_STEPS = 10_000_000_000
 """A few seconds' to a minute's work in all the calls of a statement that no time-out ends."""
 _COLLECTED_NUMERIC = 30_000  # what rows bring to a number
+_USUAL_BYTES = 100  # of a column's value, whose bytes no caller has chosen
 _LARGE_BYTES = 1_000_000
 _LINEAR_STEPS = 10
 """For each byte of a large value that a call reads."""
@@ -72,8 +73,13 @@ def _steps(sizes: Sizes, node: Node, multiplying: Mapping[int, tuple[int, int]])
         return _linear_steps(total(arguments).bytes)
     if oid in known.NUMERIC:
         return _numeric_bytes(arguments[first]) * _numeric_bytes(arguments[second])
-    product = arguments[first].at_most * arguments[second].at_most
+    product = _factor(arguments[first]) * _factor(arguments[second])
     return product * known.STEP_WEIGHTS.get(oid, 1) + _linear_steps(total(arguments).bytes)
+
+
+def _factor(size: Size) -> int:
+    rows = COLLECTED_BYTES if size.collected else _USUAL_BYTES if size.stored else 0
+    return size.bytes + rows
 
 
 def _linear_steps(size: int) -> int:
