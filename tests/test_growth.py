@@ -40,6 +40,7 @@ STEPS_MULTIPLY = [
     f"select to_jsonb({_WORDS}) @> to_jsonb({_WORDS}), to_jsonb({_WORDS}) - {_WORDS}",
     "select plainto_tsquery('simple', repeat('a ', 100000))",
     "select phraseto_tsquery(repeat('a ', 100000))",
+    "select (repeat('a & ', 100000) || 'a')::tsquery",
     "select length(normalize(repeat(U&'\\0301\\0323', 100000)))",
     "select path(p) <-> path(p) from (select polygon(100000, '<(0,0),1>'::circle) p) t",
     "select p ~= p from (select polygon(100000, '<(0,0),1>'::circle) p) t",
@@ -201,6 +202,7 @@ def test_ordinary_uses_of_the_same_functions_run(judged: Database) -> None:
         "select btrim(repeat(' ', 1000) || 'x'), position('b' in repeat('a', 1000000))",
         "select to_tsvector('english', description) @@ plainto_tsquery('english', 'the access')"
         " from pg_description limit 5",
+        "select ('a & ' || relname)::tsquery from pg_class",
         "select normalize('a'), concat_ws(', ', relname, relkind), format('%-20s', relname)"
         " from pg_class",
         "with recursive p (path, n) as (select array[1], 1 union all select path || n, n + 1 from p"

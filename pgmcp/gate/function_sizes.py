@@ -85,6 +85,8 @@ STEP_WEIGHTS: Mapping[int, int] = dict.fromkeys((370, 973, 729), 100)
 """What a step costs that is no comparison of two bytes: the distance of two paths."""
 
 NUMERIC_TYPE = 1700
+TSQUERY_TYPE = 3615
+"""A cast of text to it takes the square of the text's size in steps."""
 LONG_NUMERICS = frozenset({1376, 1732, 1733, 1738, 1739, 2169})
 """exp, power, ^ and factorial: they make numbers of many digits of small ones."""
 

@@ -89,6 +89,8 @@ def _may_grow(tree: str, functions: frozenset[int], types: frozenset[int]) -> bo
         return True
     if tree.count(CAST) > _FEW_COPIES:
         return True
+    if CAST in tree and known.TSQUERY_TYPE in types:
+        return True
     if functions & known.XPATH.keys() or _TABLE_OF_PATHS in tree:
         return True
     if functions & known.NUMERIC and (

@@ -15,6 +15,7 @@ from pgmcp.gate import function_sizes as known
 from pgmcp.gate.constants import function_of
 from pgmcp.gate.nodes import Node
 from pgmcp.gate.sizes import (
+    CAST,
     COLLECTED_BYTES,
     LARGEST_BYTES,
     LARGEST_NUMERIC,
@@ -64,6 +65,8 @@ def objection(sizes: Sizes, multiplying: Mapping[int, tuple[int, int]] = known.S
 
 
 def _steps(sizes: Sizes, node: Node, multiplying: Mapping[int, tuple[int, int]]) -> int:
+    if node.tag == CAST and node.number("resulttype") == known.TSQUERY_TYPE:
+        return _factor(total(sizes.inside(node))) ** 2
     oid = function_of(node)
     if not oid:
         return 0
