@@ -106,6 +106,8 @@ GROWS = [
     "select length('" + "x" * 100 + "'" + "::text::bytea::text" * 15 + ")",
     "select string_to_array(x, null) from (select repeat('x', 100000000) x offset 0) t",
     "select string_to_array(repeat('x', n::int), null) from (values (100000000)) v (n)",
+    "select string_agg(repeat('x', 1000000), '') from generate_series(1, 900)",
+    "select string_agg(x, '') from (select repeat('x', 1000000) x from generate_series(1, 900)) t",
 ]
 
 

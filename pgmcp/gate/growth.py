@@ -30,6 +30,7 @@ _BYTES_PER_CHARACTER = 4  # at most
 # Types whose values are filled up to their declared length: character(n), bit(n).
 _FILLED = {1042: _BYTES_PER_CHARACTER, 1560: 1}
 _DECLARED = (("funccoltypes", "funccoltypmods"), ("coltypes", "coltypmods"), ("typid", "typmod"))
+_MANY_ROWS, _LARGE_BYTES = 10_000, 10_000  # of which string_agg and its like make one value
 _FEW_COPIES = 8  # through text: what so few can make of one megabyte, other limits bound
 
 _SUBQUERY = re.compile(r":(?:subquery|ctequery)\s+\{")
@@ -118,6 +119,9 @@ def _bytes_objection(sizes: Sizes) -> str | None:
 
 def _memory(sizes: Sizes, node: Node) -> int:
     """The bytes that a call needs, for its value and while it makes it."""
+    if (node.number("aggfnoid") or node.number("winfnoid")) in known.COLLECTING:
+        each = total(sizes.inside(node)).bytes
+        return each * _MANY_ROWS if each > _LARGE_BYTES else 0
     size, oid = sizes.of(node), function_of(node)
     grown = size.bytes if oid in known.GROWING or node.tag == "ARRAYCOERCEEXPR" else 0
     if oid in known.WORK:
