@@ -85,10 +85,25 @@ class ClientConnection:
         """What the client showed and OpenSSL verified (ssl.SSLSocket.getpeercert), if anything."""
         return self._socket.getpeercert() if isinstance(self._socket, ssl.SSLSocket) else None
 
+    def comes_soon(self, seconds: float) -> bool:
+        """Whether there is something to read, waiting so long for it in this thread."""
+        if not hasattr(select, "poll"):
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
     def fill(
-        self, deadline: float, *, idle: bool = False, size_bytes: int = READ_BYTES
+        self,
+        deadline: float,
+        *,
+        idle: bool = False,
+        wait_first: bool = False,
+        size_bytes: int = READ_BYTES,
     ) -> Steps[bool]:
         """Read what is there into the buffer, waiting until something is; False at the end.
+
+        `wait_first`: nothing is there yet, as far as is known.
 
         Up to `size_bytes` are read. DeadlineError at the deadline, ClientLostError when the
         connection broke. A client that always has more ready lets others go first now and then.
@@ -96,6 +111,8 @@ class ClientConnection:
         self._reads += 1
         if self._reads % _READS_PER_TURN == 0:
             yield None
+        if wait_first and not self._secure:  # bytes that TLS has read already wake nobody
+            yield Wait(deadline, idle=idle)
         data = yield from self._until(deadline, lambda: self._socket.recv(size_bytes), idle=idle)
         self.buffer += data
         return bool(data)

@@ -7,7 +7,6 @@ rest of a body would be taken for the next request.
 from __future__ import annotations
 
 import logging
-import secrets
 import ssl
 import time
 from collections.abc import Callable
@@ -36,7 +35,6 @@ from pgmcp.transport.response import HttpResponse, refusal, render, render_event
 
 log = logging.getLogger("pgmcp.http")
 
-_REQUESTS_PER_TURN = 16
 _DROPPED_HEAD_BYTES = 64 * 1024
 _DROPPED_BODY_BYTES = 16 * 1024 * 1024
 """What is taken after an answer that ends the connection, from a client that still sends."""
@@ -57,11 +55,17 @@ class Serving(Protocol):
     def tls_context(self) -> ssl.SSLContext | None:
         """The context for a new connection, None for plain HTTP."""
 
+    def next_request_id(self) -> str:
+        """An id that no other request of this server has."""
+
     def date(self) -> str:
         """Now, as the Date field has it."""
 
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
+
+    def linger(self, connection: ClientConnection) -> bool:
+        """Wait a moment for more from a client that was just answered; whether it has come."""
 
     def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
@@ -140,11 +144,13 @@ class RequestHandler(BaseHTTPRequestHandler):
             context = self._server.tls_context()
             if context is not None and not (yield from self._shake_hands(context)):
                 return
-            served = 0
-            while (yield from self._serve_one(first=served == 0)):
-                served += 1
+            connection, server = self._connection, self._server
+            first, wait_first = True, False
+            while (yield from self._serve_one(first, wait_first)):
+                first = False
+                wait_first = not connection.buffer and not server.linger(connection)
                 # A client that always has the next request ready must not keep its thread.
-                if served % _REQUESTS_PER_TURN == 0 or self._server.busy():
+                if not wait_first and server.busy():
                     yield None
         except ClientLostError as error:
             log.debug("%s: connection lost: %s", self.peer, error)
@@ -162,27 +168,33 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._certificate = client_certificate(self._connection.peer_certificate)
         return True
 
-    def _serve_one(self, first: bool) -> Steps[bool]:
-        """One request and its answer; whether the connection can take another."""
+    def _serve_one(self, first: bool, wait_first: bool) -> Steps[bool]:
+        """One request and its answer; whether the connection can take another. See `read_head`."""
         kept = Hold(self._server.answer_memory)
         try:
-            return (yield from self._exchange(first, kept))
+            return (yield from self._exchange(first, wait_first, kept))
         finally:
             kept.close()
             self._give_place_back()
 
-    def _exchange(self, first: bool, kept: Hold) -> Steps[bool]:
+    def _exchange(self, first: bool, wait_first: bool, kept: Hold) -> Steps[bool]:
         """The same; `kept` is what the answer keeps."""
         server = self._server
         head: Head | None = None
         admission: Admission | None = None
         close = True
-        self._request_id = secrets.token_hex(6)
+        self._request_id = server.next_request_id()
         self._cors = ()
         self._events = self._message_id = None
         endpoint = server.endpoint
         try:
-            head = yield from read_head(self._connection, server.limits, server.clock, first=first)
+            head = yield from read_head(
+                self._connection,
+                server.limits,
+                server.clock,
+                first=first,
+                wait_first=wait_first,
+            )
             if head is None:
                 return False
             self._began = server.clock()

@@ -7,7 +7,9 @@ client. A thread for each connection made the slowest of 256 callers wait for se
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
+import secrets
 import socket
 import ssl
 import threading
@@ -125,6 +127,8 @@ class HttpServer(ThreadingHTTPServer):
         self._accepting_again_at: float | None = None
         self._evictions = EvictionReport(clock)
         self._date = (0, "")
+        self._id_prefix = secrets.token_hex(3)  # tells the runs of a server apart in a log
+        self._request_numbers = itertools.count(1)
         self._rounds = 0
         self._answered = (-1, -1)
         self._over = threading.Event()
@@ -308,6 +312,10 @@ class HttpServer(ThreadingHTTPServer):
         self.generation += 1
         self._close(self._parking.take_idle())
 
+    def next_request_id(self) -> str:
+        """An id that no other request of this server has; it is no secret."""
+        return f"{self._id_prefix}{next(self._request_numbers) & 0xFFFFFF:06x}"
+
     def date(self) -> str:
         """Now, as the Date field has it."""
         now = int(time.time())
@@ -320,6 +328,10 @@ class HttpServer(ThreadingHTTPServer):
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
         return self._workers.waiting()
+
+    def linger(self, connection: ClientConnection) -> bool:
+        """Wait a moment for more from a client that was just answered; whether it has come."""
+        return self._workers.linger(connection.comes_soon)
 
     def watch(self, connection: ClientConnection, call: Call) -> Watching:
         """Cancel `call` if the client hangs up inside a `with` block."""

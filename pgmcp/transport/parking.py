@@ -7,7 +7,6 @@ deadline or by force, takes it out once.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from pgmcp.transport.connection import Wait
+from pgmcp.transport.readiness import readiness
 
 T = TypeVar("T")
 
@@ -27,51 +27,52 @@ class Parking(Generic[T]):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._selector = selectors.DefaultSelector()
+        self._readiness = readiness()
         self._waits: dict[int, tuple[T, Wait]] = {}
+        self._listeners: dict[int, socket.socket] = {}
         self._waits_lock = threading.Lock()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
-        # epoll and kqueue notice what is registered while they wait; poll and select do not.
-        self._must_wake = type(self._selector).__name__ not in ("EpollSelector", "KqueueSelector")
+        self._readiness.keep(self._wake_in.fileno())
 
     def __len__(self) -> int:
         return len(self._waits)
 
     def park(self, descriptor: int, item: T, wait: Wait) -> None:
         """Keep `item` until its descriptor is ready or its deadline has passed."""
-        event = selectors.EVENT_WRITE if wait.write else selectors.EVENT_READ
         with self._waits_lock:
             self._waits[descriptor] = (item, wait)
-            self._selector.register(descriptor, event)
-        if self._must_wake:
+            self._readiness.arm(descriptor, write=wait.write)
+        if self._readiness.must_wake:
             self.wake()
 
     def listen(self, listener: socket.socket) -> None:
         """Have `select` report this listening socket when a client waits there."""
-        self._selector.register(listener, selectors.EVENT_READ, listener)
+        self._listeners[listener.fileno()] = listener
+        self._readiness.keep(listener.fileno())
 
     def ignore(self, listener: socket.socket) -> None:
         """Do not report it any more. May be repeated."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(listener)
+        if self._listeners.pop(listener.fileno(), None) is not None:
+            self._readiness.drop(listener.fileno())
 
     def select(self, timeout_seconds: float) -> tuple[list[T], list[socket.socket]]:
         """The items whose descriptors are ready, out of the parking, and the ready listeners."""
-        events = self._selector.select(timeout_seconds)
+        ready = self._readiness.wait(timeout_seconds)
         items: list[T] = []
         listeners: list[socket.socket] = []
         with self._waits_lock:
-            for key, _ in events:
-                if key.data is not None:
-                    listeners.append(key.data)
-                elif key.fileobj is self._wake_in:
+            for descriptor in ready:
+                # It may have been taken, or closed, since it was ready.
+                parked = self._waits.pop(descriptor, None)
+                if parked is not None:
+                    items.append(parked[0])
+                elif descriptor in self._listeners:
+                    listeners.append(self._listeners[descriptor])
+                elif descriptor == self._wake_in.fileno():
                     with contextlib.suppress(BlockingIOError):
                         self._wake_in.recv(4096)
-                elif key.fd in self._waits:
-                    items.append(self._take(key.fd))
         return items, listeners
 
     def expired(self) -> list[T]:
@@ -119,10 +120,10 @@ class Parking(Generic[T]):
 
     def close(self) -> None:
         """Close the selector. Nothing is parked any more by then."""
-        self._selector.close()
+        self._readiness.close()
         self._wake_in.close()
         self._wake_out.close()
 
     def _take(self, descriptor: int) -> T:
-        self._selector.unregister(descriptor)
+        self._readiness.drop(descriptor)
         return self._waits.pop(descriptor)[0]

@@ -23,11 +23,17 @@ _BODY_READ_BYTES = 64 * 1024
 
 
 def read_head(
-    connection: ClientConnection, limits: HttpLimits, clock: Callable[[], float], *, first: bool
+    connection: ClientConnection,
+    limits: HttpLimits,
+    clock: Callable[[], float],
+    *,
+    first: bool,
+    wait_first: bool,
 ) -> Steps[Head | None]:
     """The next request's head, None when the client has nothing more to say; HttpError.
 
-    `first`: nothing was asked on this connection before.
+    `first`: nothing was asked on this connection before. `wait_first`: nothing has come yet, as far
+    as is known.
     """
     buffer, searched, skipped = connection.buffer, 0, 0
     begun = first or bool(buffer)
@@ -42,12 +48,14 @@ def read_head(
             return head
         searched = len(buffer)
         try:
-            if not (yield from connection.fill(deadline, idle=not buffer)):
+            idle, wait_first = not buffer, wait_first and not buffer
+            if not (yield from connection.fill(deadline, idle=idle, wait_first=wait_first)):
                 return None
         except DeadlineError:
             if not buffer:
                 return None
             raise HttpError(408, "the request head took too long") from None
+        wait_first = False
         if not begun:
             begun, deadline = True, clock() + limits.head_seconds
 
