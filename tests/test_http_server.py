@@ -8,6 +8,7 @@ import os
 import resource
 import select
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -292,6 +293,37 @@ def test_hundreds_of_slow_clients_cost_their_slots_and_no_thread() -> None:
         until(lambda: served.server.open_connections == 200)
         assert ask(served, HEALTH).status == 200
         assert served.server.threads < 100
+
+
+def test_the_limit_of_connections_may_change_while_it_serves() -> None:
+    with serving(HttpLimits(connections=4)) as served, ExitStack() as stack:
+        served.server.allow_connections(400)
+        for _ in range(300):
+            stack.enter_context(connected(served))
+        until(lambda: served.server.open_connections == 300)
+        assert ask(served, HEALTH).status == 200
+        assert served.server.threads < 32
+        until(lambda: served.server.open_connections == 300)
+        served.server.allow_connections(300)
+        sock, reader = stack.enter_context(connected(served))
+        sock.sendall(HEALTH)
+        assert reader.reply().status == 200
+        until(lambda: served.server.open_connections == 300)
+
+
+def test_a_process_may_open_as_many_files_as_its_connections_need() -> None:
+    program = (
+        "import resource, sys\n"
+        "from pgmcp.transport.descriptors import allow_descriptors\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, min(hard, 900)))\n"
+        "print(allow_descriptors(300), allow_descriptors(100), allow_descriptors(5000))\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["300", "300", "900", "900"]
 
 
 def test_at_the_limit_idle_connections_make_room() -> None:

@@ -147,3 +147,12 @@ def test_an_error_without_a_known_id_has_no_id_member() -> None:
     }
     assert jsonrpc.error(0, ParseError("x"))["id"] == 0
     assert jsonrpc.result("a", {}) == {"jsonrpc": "2.0", "id": "a", "result": {}}
+
+
+def test_a_constant_result_is_encoded_once_and_as_any_other() -> None:
+    members = {"tools": [{"name": "a\u2028b", "n": 1}, {}], "empty": []}
+    constant = jsonrpc.Constant(members)
+    for request_id in ('x"]}', 7, "result"):
+        sent = jsonrpc.encode_long(jsonrpc.result(request_id, constant))
+        assert sent == jsonrpc.encode(jsonrpc.result(request_id, members))
+    assert constant.encoded() is constant.encoded()

@@ -54,6 +54,7 @@ class CredentialAuthenticator:
         self._refusals = refusals or Refusals()
         self._seen: set[tuple[str, str]] = set()
         self._seen_lock = threading.Lock()
+        self._principals: dict[int, tuple[ApiToken | Session, Principal]] = {}
 
     def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None = None
@@ -102,6 +103,16 @@ class CredentialAuthenticator:
         return principal
 
     def _principal(self, credential: ApiToken | Session) -> Principal:
+        """The principal of a credential that was found, made once for each."""
+        known = self._principals.get(id(credential))
+        if known is None:
+            if len(self._principals) >= _MAX_SEEN:
+                self._principals.clear()
+            # With the credential in it, so that its id is no other's.
+            known = self._principals[id(credential)] = (credential, self._made(credential))
+        return known[1]
+
+    def _made(self, credential: ApiToken | Session) -> Principal:
         if isinstance(credential, Session):
             username = credential.username
             return Principal("session", username, credential.key, self._for_user(username))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pgmcp.config.auth import Auth
 from pgmcp.config.key import key, section
-from pgmcp.config.kinds import ADDRESS, BOOLEAN, HOST_NAMES, NETWORKS, ORIGINS
+from pgmcp.config.kinds import ADDRESS, BOOLEAN, HOST_NAMES, NETWORKS, ORIGINS, whole
 from pgmcp.config.layers import Layer, Settings, fill
 from pgmcp.config.tls import Tls
 from pgmcp.config.values import Address
@@ -56,6 +56,13 @@ class Http:
         "The origins whose pages may call from a browser and read the answers (CORS), such as "
         "https://app.example.com. Pages of the server's own origin need not be listed.",
         env="PGEDGE_HTTP_ALLOWED_ORIGINS",
+    )
+    max_connections: int = key(
+        512,
+        whole(16, 100_000),
+        "The most clients that are connected at once. At the limit others make room for a new one: "
+        "those that have not authenticated first, then those of the address (or IPv6 /64) that has "
+        "the most.",
     )
     tls: Tls = section(Tls)
     auth: Auth = section(Auth)

@@ -24,6 +24,7 @@ from pgmcp.storage.regular_file import open_regular
 __all__ = [
     "ROOT",
     "apply",
+    "carry",
     "configure",
     "dropped",
     "during",
@@ -125,6 +126,11 @@ class _During:
 def during(request_id: str) -> _During:
     """Have the lines that this thread logs inside a `with` block carry a request's id."""
     return _During(request_id)
+
+
+def carry(request_id: str) -> None:
+    """Have the lines that this thread logs from now on carry a request's id, "" for none."""
+    REQUEST.set(request_id)
 
 
 def fields(**values: Any) -> dict[str, Any]:

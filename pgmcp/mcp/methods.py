@@ -63,7 +63,7 @@ class Method:
 
 def _list_tools(registry: Registry, params: Params, context: Context) -> Members:
     _refuse_cursor(params)
-    return {"tools": registry.tools_for(context.client.era)}
+    return registry.listed("tools", context.client.era)
 
 
 def _call_tool(registry: Registry, params: Params, context: Context) -> Served:
@@ -111,9 +111,9 @@ def _input_required(outcome: InputRequired, client: Client) -> Members:
     return {"resultType": "input_required", "inputRequests": forms}
 
 
-def _list_resources(registry: Registry, params: Params, _: Context) -> Members:
+def _list_resources(registry: Registry, params: Params, context: Context) -> Members:
     _refuse_cursor(params)
-    return {"resources": registry.resource_list}
+    return registry.listed("resources", context.client.era)
 
 
 def _list_templates(_: Registry, params: Params, __: Context) -> Members:
@@ -134,9 +134,9 @@ def _read_resource(registry: Registry, params: Params, context: Context) -> Memb
     return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": body}]}
 
 
-def _list_prompts(registry: Registry, params: Params, _: Context) -> Members:
+def _list_prompts(registry: Registry, params: Params, context: Context) -> Members:
     _refuse_cursor(params)
-    return {"prompts": registry.prompt_list}
+    return registry.listed("prompts", context.client.era)
 
 
 def _get_prompt(registry: Registry, params: Params, _: Context) -> Members:

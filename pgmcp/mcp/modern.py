@@ -25,7 +25,7 @@ from pgmcp.mcp.era import MODERN_VERSIONS as VERSIONS
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.methods import SHARED, Later, Members, Method, Served
 from pgmcp.mcp.server import Server
-from pgmcp.rpc.jsonrpc import Request
+from pgmcp.rpc.jsonrpc import Constant, Request
 
 _SERVER_INFO = PREFIX + "serverInfo"
 _DISCOVER_TTL_MS = 300_000
@@ -61,6 +61,15 @@ def _discovery(server: Server) -> Members:
 
 
 def _complete(server: Server, members: Members, ttl_ms: int | None) -> Members:
+    if isinstance(members, Constant):
+        # Of one server: its registry, which keeps the lists, is no other's.
+        if (whole := members.kept.get("complete")) is None:
+            whole = members.kept["complete"] = Constant(_wrapped(server, members, ttl_ms))
+        return whole
+    return _wrapped(server, members, ttl_ms)
+
+
+def _wrapped(server: Server, members: Members, ttl_ms: int | None) -> Members:
     # Private: what a caller may see depends on who it is.
     caching = {} if ttl_ms is None else {"ttlMs": ttl_ms, "cacheScope": "private"}
     meta = {"_meta": {_SERVER_INFO: server.info()}}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Prompt, Resource, Tool
+from pgmcp.rpc.jsonrpc import Constant
 from pgmcp.rpc.schema import json_schema
 
 T = TypeVar("T")
@@ -39,6 +40,17 @@ class Registry:
         self._legacy_tool_list = [_for_legacy(entry) for entry in self.tool_list]
         self.resource_list = [_resource(resource) for resource in self.resources.values()]
         self.prompt_list = [_prompt(prompt) for prompt in self.prompts.values()]
+
+        self._lists = {
+            "tools": Constant({"tools": self.tool_list}),
+            "legacy tools": Constant({"tools": self._legacy_tool_list}),
+            "resources": Constant({"resources": self.resource_list}),
+            "prompts": Constant({"prompts": self.prompt_list}),
+        }
+
+    def listed(self, kind: Literal["tools", "resources", "prompts"], era: Era) -> Constant:
+        """The members of a list's result, the same for each caller of an era."""
+        return self._lists["legacy tools" if (kind, era) == ("tools", "legacy") else kind]
 
     def tools_for(self, era: Era) -> list[JsonObject]:
         """The listed tools as clients of an era may see them."""

@@ -30,7 +30,10 @@ def render(rows: Rows) -> str:
 
     Without columns the header line is empty, which no column's name can be, and so is each row.
     """
-    header = line(column.name for column in rows.columns)
+    names = [column.name for column in rows.columns]
+    joined = "".join(names)
+    plain = joined.isprintable() and "\\" not in joined  # which leaves nothing to escape
+    header = "\t".join(names) if plain else line(names)
     return header + "\n" + _text(rows.rows) if rows.rows else header
 
 

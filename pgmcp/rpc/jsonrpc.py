@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,25 @@ class Response:
 
 Message = Request | Notification | Response
 
+
+class Constant(dict[str, Any]):
+    """An object that is sent again and again and never changed, so that it is encoded once."""
+
+    __slots__ = ("_encoded", "kept")
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        super().__init__(members)
+        self._encoded: bytes | None = None
+        self.kept: dict[str, Constant] = {}
+        """What was made of it, by what for."""
+
+    def encoded(self) -> bytes:
+        """Its JSON."""
+        if self._encoded is None:
+            self._encoded = encode(dict(self))
+        return self._encoded
+
+
 _SCALAR_MEMBER = (
     rb'\s*+"(?!method")[^"\\]{0,64}+"\s*+:\s*+(?:"[^"\\]{0,256}+"|[^"{}\[\],\s]++)\s*+,'
 )
@@ -69,15 +88,15 @@ def parse(data: bytes | bytearray, scan: Scan | None = None) -> Message:
         raise InvalidRequestError("batches are not supported: send one message at a time")
     if not isinstance(value, dict):
         raise InvalidRequestError("a message must be a JSON object")
-    request_id = value.get("id")
-    known_id = request_id if _is_id(request_id) and not _has_half_pair(request_id) else None
     try:
-        _check_depth(value)
+        # What is nested has as many brackets, wherever else there are some.
+        if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+            _check_depth(value)
         if has_half_pair:  # neither PostgreSQL nor a log can take it
             raise InvalidRequestError("a string holds half of a UTF-16 surrogate pair")
         return _message(value)
     except InvalidRequestError as error:
-        error.request_id = known_id
+        error.request_id = _known_id(value.get("id"))
         raise
 
 
@@ -115,7 +134,7 @@ def encode(value: Any) -> bytes:
     """
     text = _ENCODER.encode(value)
     # JSON allows these three inside a string, but some line readers end a line there.
-    for char in "\x85\u2028\u2029":
+    for char in "" if text.isascii() else "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     try:
         return text.encode("utf-8")
@@ -125,7 +144,11 @@ def encode(value: Any) -> bytes:
 
 def encode_long(value: Any) -> bytes | bytearray:
     """As `encode`, for what may hold long strings: with no copy beside the result, and in steps
-    between which other threads run."""
+    between which other threads run. A result that is `Constant` is encoded once."""
+    constant = value.get("result") if isinstance(value, dict) else None
+    if isinstance(constant, Constant):
+        head = encode({**value, "result": 0})  # which is its last member
+        return b"%b%b}" % (head[:-2], constant.encoded())
     around, strings = long_text.take_out(value)
     data = long_text.write(encode(around), strings) if strings else None
     return encode(value) if data is None else data
@@ -204,6 +227,11 @@ def _is_id(value: Any) -> bool:
     return value.bit_length() <= 3 * MAX_ID_CHARACTERS
 
 
+def _known_id(request_id: Any) -> str | int | None:
+    """An id as it can be sent back, None for what is none."""
+    return request_id if _is_id(request_id) and not _has_half_pair(request_id) else None
+
+
 def _has_half_pair(value: Any) -> bool:
     try:
         _ENCODER.encode(value).encode("utf-8")
@@ -233,7 +261,7 @@ def _message(value: dict[str, Any]) -> Message:
         raise InvalidRequestError(
             f'"id" must be a string or an integer, of at most {MAX_ID_CHARACTERS} characters'
         )
-    answered = _present(value, ("result", "error"))
+    answered = "result" in value or "error" in value
     if "method" not in value and answered:
         return Response(value.get("id"))
     method = value.get("method")
@@ -250,7 +278,3 @@ def _message(value: dict[str, Any]) -> Message:
 def _answers_nothing(value: dict[str, Any]) -> bool:
     """An error response to something unreadable has no id, or null."""
     return value["id"] is None and "error" in value and "method" not in value
-
-
-def _present(value: dict[str, Any], keys: Sequence[str]) -> bool:
-    return any(key in value for key in keys)

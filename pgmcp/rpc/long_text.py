@@ -122,8 +122,25 @@ def take_out(value: Any) -> tuple[Any, list[str]]:
 
     Only small containers are looked into: a list of tools holds no long strings.
     """
+    if not _holds_long(value):
+        return value, []
     taken: list[str] = []
     return _without(value, taken, _LEVELS), taken
+
+
+def _holds_long(value: Any) -> bool:
+    """Whether there is a long string where `take_out` looks."""
+    items = [value]
+    for _ in range(_LEVELS + 1):
+        inner: list[Any] = []
+        for item in items:
+            if isinstance(item, str):
+                if len(item) >= LONG_CHARS:
+                    return True
+            elif isinstance(item, dict | list) and len(item) <= _LOOKED_INTO:
+                inner += item.values() if isinstance(item, dict) else item
+        items = inner
+    return False
 
 
 def _without(item: Any, taken: list[str], levels: int) -> Any:
@@ -160,7 +177,7 @@ def write(around: bytes, strings: list[str]) -> bytearray | None:
 
 def _written(piece: str) -> bytes:
     text: str = encode_basestring(piece)[1:-1]
-    for char in "\x85\u2028\u2029":
+    for char in "" if text.isascii() else "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     try:
         return text.encode("utf-8")

@@ -103,7 +103,12 @@ def build(cls: type[T], value: Any, path: str = "arguments", *, ignored: Collect
     for key in value:
         if key not in known and key not in ignored:
             raise ArgumentError(f"{path}: {_unknown(key, known)}")
-    return cls(**{item.name: _member(item, value.get(item.name), path) for item in fields})
+    members = {}
+    for item in fields:
+        sent = value.get(item.name)
+        absent = sent is None and item.default is not MISSING
+        members[item.name] = item.default if absent else _member(item, sent, path)
+    return cls(**members)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class HttpFront:
         endpoint = self._endpoint(service, self.metrics_page(service.config))
         self._server = HttpServer(http.address, endpoint, tls=tls, listeners=listeners)
         self._server.answer_memory.size_bytes = _answers_bytes(service.config)
+        self._server.allow_connections(http.max_connections)
         self._share_out(service.config)
         if not listeners:  # port 0 has become a real one
             self.addresses = (Address(http.address.host, self._server.port),)
@@ -171,6 +172,7 @@ class HttpFront:
         if self._authentication is not None:
             self._authentication.change(service.config.http.auth)
         self._server.endpoint = self._endpoint(service, metrics)
+        self._server.allow_connections(service.config.http.max_connections)
         self._server.answer_memory.size_bytes = _answers_bytes(service.config)
         self._share_out(service.config)
         if self._certificate is not None and prepared is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgmcp.errors import OverloadedError
-from pgmcp.logs.log import during
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import Steps
 from pgmcp.transport.endpoint import Asked, Endpoint
@@ -42,9 +41,8 @@ def answer_in_turn(
     """
     running = yield from _wait(calls, asked, resume)
     try:
-        with during(asked.call.request_id):
-            endpoint.reopen(asked, subject())  # the credential may have ended meanwhile
-            return endpoint.answer(asked)
+        endpoint.reopen(asked, subject())  # the credential may have ended meanwhile
+        return endpoint.answer(asked)
     finally:
         if running:
             calls.end(asked.call)

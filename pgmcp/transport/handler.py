@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, PgmcpError
-from pgmcp.logs.log import during, fields
+from pgmcp.logs.log import carry, fields
 from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.answering import answer_at_once, answer_in_turn
@@ -105,7 +105,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         """Whose turns it takes of the threads: the address, until somebody has been let in."""
         self._place: str | None = None
         self.known = False  # whether its latest request brought a valid credential
-        self._request_id = "-"
+        self._request_id = ""
         self._began = 0.0
         self._certificate: ClientCertificate | None = None
         self.generation = server.generation
@@ -116,6 +116,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Take a turn: go on until there is something to wait for, then let the server wait."""
+        carry(self._request_id)
         try:
             wait = next(self._conversation)
         except StopIteration:
@@ -131,6 +132,8 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.drop()
         else:
             self._server.rest(self, wait)
+        finally:
+            carry("")
 
     def drop(self) -> None:
         """Close the connection, and give back what its request holds; not while it has a turn."""
@@ -185,6 +188,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         close = True
         self._request_id = server.next_request_id()
         self._cors = ()
+        carry(self._request_id)
         self._events = self._message_id = None
         endpoint = server.endpoint
         try:
@@ -203,8 +207,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             if "origin" in head.headers:
                 self._cors = endpoint.cors_headers(head)
             length = body_length(head)
-            with during(self._request_id):
-                response = self._open(endpoint, head)
+            response = self._open(endpoint, head)
             if isinstance(response, Admission):
                 admission = response
                 self.known = admission.principal is not None
@@ -237,9 +240,8 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._connection, admission.head, body, held, server.limits, server.clock
             )
             try:
-                with during(self._request_id):
-                    message = message_of(body, server.limits)
-                    asked = endpoint.read(admission, message, self._request_id, kept.resize)
+                message = message_of(body, server.limits)
+                asked = endpoint.read(admission, message, self._request_id, kept.resize)
                 if isinstance(asked, HttpResponse):
                     return asked
                 return (yield from self._answer_asked(endpoint, asked))
@@ -258,8 +260,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         with asked.tracking:
             # In either era: without a resumable stream nobody can fetch the answer any more.
             with server.watch(self._connection, asked.call):
-                with during(self._request_id):
-                    response = answer_at_once(endpoint, server.calls, asked)
+                response = answer_at_once(endpoint, server.calls, asked)
                 if response is None:
                     response = yield from answer_in_turn(
                         endpoint, server.calls, asked, self._resume, self._subject
@@ -324,7 +325,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _render_event_head(self) -> bytes:
         return render_event_head(
-            request_id=self._request_id, date=self._server.date(), headers=self._cors
+            request_id=self._request_id or "-", date=self._server.date(), headers=self._cors
         )
 
     def _render(
@@ -332,7 +333,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     ) -> tuple[bytes | bytearray, ...]:
         return render(
             response,
-            request_id=self._request_id,
+            request_id=self._request_id or "-",
             date=self._server.date(),
             close=close,
             head_only=head_only,

@@ -26,6 +26,7 @@ from pgmcp.net.addresses import address_key
 from pgmcp.transport.budget import Budget
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import ClientConnection, Wait
+from pgmcp.transport.descriptors import allow_descriptors
 from pgmcp.transport.endpoint import Endpoint
 from pgmcp.transport.eviction import EvictionReport, eviction_rank
 from pgmcp.transport.handler import RequestHandler
@@ -33,6 +34,7 @@ from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.response import refusal, render
+from pgmcp.transport.watching import Watching
 from pgmcp.transport.workers import STALL_SECONDS, WorkerPool
 
 log = logging.getLogger("pgmcp.http")
@@ -41,6 +43,8 @@ TICK_SECONDS = 0.1
 """How often deadlines and hang-ups are looked at."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPTS_PER_ROUND = 128
+_OTHER_DESCRIPTORS = 256
+"""What connections to databases, files and the rest take at most, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +53,6 @@ class Stopped:
 
     finished: int
     cancelled: int
-
-
-class Watching:
-    """A `with` block in which the list of watched calls has this one, by its connection."""
-
-    __slots__ = ("_call", "_connection", "_watched")
-
-    def __init__(
-        self, watched: dict[ClientConnection, Call], connection: ClientConnection, call: Call
-    ) -> None:
-        self._watched = watched
-        self._connection = connection
-        self._call = call
-
-    def __enter__(self) -> None:
-        self._watched[self._connection] = self._call
-
-    def __exit__(self, *_: object) -> None:
-        del self._watched[self._connection]
 
 
 class HttpServer(ThreadingHTTPServer):
@@ -97,6 +82,8 @@ class HttpServer(ThreadingHTTPServer):
         self.answer_memory = Budget(self.limits.answers_bytes)
         self.stopping = False
         self.generation = 0
+        self._most_connections = 0
+        self.allow_connections(self.limits.connections)
         self._tls = tls
         self._listeners = list(listeners) or listen(address, self.limits.backlog)
         for listener in self._listeners:
@@ -151,6 +138,18 @@ class HttpServer(ThreadingHTTPServer):
     def threads(self) -> int:
         """How many threads serve, at rest or at work."""
         return len(self._workers)
+
+    def allow_connections(self, count: int) -> None:
+        """Have that many clients connected at once from now on; none is closed for it."""
+        self._most_connections = count
+        allowed = allow_descriptors(count + _OTHER_DESCRIPTORS)
+        if allowed < count + _OTHER_DESCRIPTORS:
+            log.warning(
+                "This process may have %d open files, too few for %d connections: raise its limit "
+                "(ulimit -n, LimitNOFILE=) or lower http.max_connections",
+                allowed,
+                count,
+            )
 
     def share_out(self, *, running: int, share: int) -> None:
         """Have that many calls run at once from now on, and that many of one owner."""
@@ -227,9 +226,9 @@ class HttpServer(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Park a new connection. At the limit another makes room for it."""
         sock: socket.socket = request
-        if len(self._handlers) >= self.limits.connections:
+        if len(self._handlers) >= self._most_connections:
             self._make_room(address_key(str(client_address[0])))
-        if len(self._handlers) >= self.limits.connections:
+        if len(self._handlers) >= self._most_connections:
             self._evictions.refused += 1
             self._turn_away(sock)
             return
@@ -252,7 +251,7 @@ class HttpServer(ThreadingHTTPServer):
             log.warning(
                 "The limit of %d connections is reached: connections are closed to make room, "
                 "those that have not authenticated first",
-                self.limits.connections,
+                self._most_connections,
             )
 
     def _turn_away(self, sock: socket.socket) -> None:
