@@ -225,6 +225,11 @@ def test_a_part_of_with_stands_in_front_of_a_read(text: str, begins: str, ends: 
     assert parts_in_front(withheld.text, VIEWS) == (withheld.shift > 0)
 
 
+def test_a_long_text_is_not_looked_through() -> None:
+    text = "select query from pg_stat_activity where " + "1 = 1 and " * 50_000 + "true"
+    assert withhold(text, VIEWS) == (text, 0)
+
+
 def test_only_the_very_parts_count_as_such() -> None:
     both = withhold("table pg_stat_activity, pg_stat_statements", VIEWS).text
     assert parts_in_front(both, VIEWS) == 2

@@ -30,6 +30,7 @@ WITHOUT_TEXT = OF_BUILTINS - {SHOW_ACTIVITY, SHOW_TEXT}
 OF_EXTENSION = frozenset({(STATEMENTS, STATEMENTS), (STATEMENTS, f"{STATEMENTS}_info")})
 """The like of an extension: its name, and the function's."""
 _TEXT = "query"
+_MAX_CHARACTERS = 20_000
 HINTS = {
     "none": "An administrator can allow it with `statistics: own` for this database.",
     "own": f"Read it through the views, such as {ACTIVITY}. An administrator can allow more with"
@@ -120,8 +121,11 @@ def withhold(text: str, views: Sequence[StatisticsView]) -> Withheld:
     """A caller's text with the views that it names shown without the text of other callers.
 
     A schema's name before such a view is blanked, so that the part of WITH is meant. Other text
-    than a read is left as it is: the gate refuses it.
+    than a read is left as it is: the gate refuses it. So is one that is too long to be looked through
+    on every call: the judge refuses it.
     """
+    if len(text) > _MAX_CHARACTERS:
+        return Withheld(text)
     pieces = list(lexemes(text))
     shown = {view.name: view for view in views if view.text_attribute}
     said = [_said(text, piece) for piece in pieces]
