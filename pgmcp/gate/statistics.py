@@ -121,8 +121,8 @@ def withhold(text: str, views: Sequence[StatisticsView]) -> Withheld:
     """A caller's text with the views that it names shown without the text of other callers.
 
     A schema's name before such a view is blanked, so that the part of WITH is meant. Other text
-    than a read is left as it is: the gate refuses it. So is one that is too long to be looked through
-    on every call: the judge refuses it.
+    than a read is left as it is: the gate refuses it. So is one that is too long to look through on
+    every call: the judge refuses it.
     """
     if len(text) > _MAX_CHARACTERS:
         return Withheld(text)
