@@ -112,7 +112,12 @@ def test_every_environment_variable_is_read(start: Load, key: Key) -> None:
     for name in (key.env, key.libpq_env):
         if name is None or name in ("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"):
             continue
-        value = {"port": "1", "http.address": ":1", "sslmode": "disable"}.get(key.path)
+        value = {
+            "port": "1",
+            "http.address": ":1",
+            "http.allowed_origins": "https://a.example",
+            "sslmode": "disable",
+        }.get(key.path)
         value = value or ("true" if not key.kind.metavar else "1")
         cert = {"PGEDGE_TLS_CERT_FILE": "c", "PGEDGE_TLS_KEY_FILE": "k"}
         environ = (cert if "TLS" in name else {}) | {name: value}
