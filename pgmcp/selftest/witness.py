@@ -99,7 +99,7 @@ OURS = frozenset(
 SESSION_SQL = """
 SELECT pg_catalog.concat_ws(' ', current_user, session_user,
   pg_catalog.pg_my_temp_schema(),
-  (SELECT count(*) FROM pg_catalog.pg_prepared_statements),
+  (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql),
   (SELECT count(*) FROM pg_catalog.pg_cursors WHERE name <> ''),
   (SELECT count(*) FROM pg_catalog.pg_listening_channels()),
   (SELECT count(*) FROM pg_catalog.pg_locks
@@ -109,7 +109,8 @@ SELECT pg_catalog.concat_ws(' ', current_user, session_user,
    WHERE source = 'session'
      AND name NOT IN ('statement_timeout', 'lock_timeout', 'cursor_tuple_fraction')))
 """
-"""For the connection that makes the attempts: the session as the next call finds it."""
+"""For the connection that makes the attempts: the session as the next call finds it. What pgmcp
+prepares, which is over the protocol and not in SQL, may stay."""
 
 
 class Witness:
