@@ -16,15 +16,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools import sample
+from tools import demo_port, sample
 from tools.postgres import PostgresError, Server, free_port
 
 CLONE = Path(__file__).resolve().parent.parent
+TODAY = date(2026, 3, 31)
 
 
 class Demo:
@@ -138,13 +140,62 @@ def test_the_demo_says_so_when_the_server_ends(demo: Demo) -> None:
     assert "ERROR: pgmcp ended" in demo.printed
 
 
-def test_a_port_that_is_taken_is_named_with_what_to_do(state: Path) -> None:
+def test_a_port_that_was_asked_for_and_is_taken_is_named_with_what_to_do(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         demo = Demo(state, port)
         assert demo.wait() == 1
     assert f"port {port} of 127.0.0.1" in demo.printed
-    assert "tools/demo --port" in demo.printed
+    assert "Leave out --port" in demo.printed
+    assert not state.exists()
+
+
+def test_without_a_port_the_next_free_one_is_taken_and_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        usual = taken.getsockname()[1]
+        monkeypatch.setattr(demo_port, "_USUAL", usual)
+        *kept, flag, port = demo_port.choose(["--state", "x"])
+        assert kept == ["--state", "x"]
+        assert flag == "--port"
+        assert int(port) > usual
+        assert capsys.readouterr().out == f"Port {usual} of 127.0.0.1 is taken: using {port}\n"
+        monkeypatch.setattr(demo_port, "_TRIED", 1)
+        with pytest.raises(demo_port.PortError, match="tools/demo --port"):
+            demo_port.choose([])
+
+
+def test_the_port_is_chosen_before_the_environment_is_made(tmp_path: Path) -> None:
+    for path in ("demo", "demo_port.py", "environment.py", "__init__.py"):
+        (tmp_path / "tools").mkdir(exist_ok=True)
+        shutil.copy(CLONE / "tools" / path, tmp_path / "tools" / path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, tmp_path / "tools" / "demo", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"ERROR: port {port} of 127.0.0.1")
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("day", [date(2026, 3, 31), date(2028, 2, 29), date(2027, 1, 1)])
+def test_the_sample_ends_at_the_day_that_is_given(
+    postgres: Server, database: str, day: date
+) -> None:
+    postgres.psql(sample.script_for(day), database)
+    for column, table in (("placed_at", "orders"), ("happened_at", "events")):
+        last = f"SELECT max({column})::date FROM {table}"
+        assert postgres.psql(f"SET timezone = 'UTC'; {last}", database) == str(day)
+    last_month = (
+        "SELECT count(*) > 50 FROM orders WHERE date_trunc('month', placed_at, 'UTC') = "
+        f"date_trunc('month', date '{day}' - interval '1 month')"
+    )
+    assert postgres.psql(f"SET timezone = 'UTC'; {last_month}", database) == "t"
 
 
 def test_the_sample_is_the_same_each_time_and_has_comments_everywhere(
@@ -152,7 +203,7 @@ def test_the_sample_is_the_same_each_time_and_has_comments_everywhere(
 ) -> None:
     postgres.psql((CLONE / "tools" / "sample.sql").read_text(encoding="utf-8"), database)
     fingerprint = "SELECT md5(string_agg(o::text, '' ORDER BY id)) FROM orders AS o"
-    assert postgres.psql(fingerprint, database) == "869531de14a9b1cbdad1af0c4cd2bd7a"
+    assert postgres.psql(fingerprint, database) == "eccdd2029f1bdb3f9414442a31c50944"
     without = """
         SELECT c.oid::regclass, a.attname FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum >= 0
@@ -165,8 +216,8 @@ def test_the_sample_is_the_same_each_time_and_has_comments_everywhere(
 
 
 def test_the_role_may_read_the_sample_and_nothing_else(private_postgres: Server) -> None:
-    assert sample.load(private_postgres)
-    assert not sample.load(private_postgres)
+    assert sample.load(private_postgres, TODAY)
+    assert not sample.load(private_postgres, TODAY)
     sample.grant(private_postgres, "first")
     sample.grant(private_postgres, "it's")
 

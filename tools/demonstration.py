@@ -5,7 +5,6 @@ The rule: what it makes is in `.demo`, a second start uses it again, and nothing
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -14,16 +13,17 @@ import os
 import secrets
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tools import sample
+from tools import demo_port, sample
 from tools.binaries import available
 from tools.child import spawn
+from tools.demo_port import PortError
 from tools.postgres import PostgresError, Server, can_hold_data, server_user, start
 from tools.serving import (
     RefusedError,
@@ -49,22 +49,15 @@ class DemoError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demo; 0 after Ctrl-C or SIGTERM, 1 when something it needs failed."""
-    parser = argparse.ArgumentParser(
-        prog="tools/demo", description="Serve a sample database over MCP on this machine."
-    )
-    parser.add_argument("--port", type=int, default=8080, help="of 127.0.0.1 (8080)")
-    parser.add_argument(
-        "--state", type=Path, default=ROOT / ".demo", help="where it keeps its files (.demo)"
-    )
-    options = parser.parse_args(arguments)
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _interrupt)
     try:
+        options = demo_port.parser().parse_args(demo_port.choose(list(arguments)))
         _demonstrate(options.state.resolve(), options.port)
     except KeyboardInterrupt:
         print("Stopped: nothing is left running.")
         return 0
-    except (DemoError, PostgresError, ServingError) as error:
+    except (DemoError, PortError, PostgresError, ServingError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     return 0
@@ -75,7 +68,6 @@ def _interrupt(*_: object) -> None:
 
 
 def _demonstrate(state: Path, port: int) -> None:
-    _check_port(port)
     # As root, PostgreSQL runs as somebody else, who must be able to go through this folder.
     state.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
     with _alone(state), contextlib.ExitStack() as stack:
@@ -100,18 +92,6 @@ def _quietly(stop: Callable[[], None]) -> None:
     stop()
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise DemoError(
-                f"port {port} of 127.0.0.1 cannot be used: {error}.\n"
-                "Choose another: tools/demo --port 8081"
-            ) from error
-
-
 @contextlib.contextmanager
 def _alone(state: Path) -> Iterator[None]:
     with (state / "lock").open("w") as lock:
@@ -120,7 +100,7 @@ def _alone(state: Path) -> Iterator[None]:
         except OSError as error:
             raise DemoError(
                 f"a demo is running already with the files in {state}.\n"
-                "Stop it, or give this one a place of its own: tools/demo --state FOLDER --port N"
+                "Stop it, or give this one a place of its own: tools/demo --state FOLDER"
             ) from error
         yield
 
@@ -152,7 +132,10 @@ def _claim(folder: Path) -> None:
 def _prepare(state: Path, postgres: Server, port: int) -> Path:
     """Load the sample, make the role, write the configuration; its path."""
     print("Loading the sample database", end="", flush=True)
-    print("" if sample.load(postgres) else ": it is there already", flush=True)
+    print(
+        "" if sample.load(postgres, datetime.now(UTC).date()) else ": it is there already",
+        flush=True,
+    )
     password_file = state / "role-password"
     if not password_file.exists():
         _write(password_file, secrets.token_urlsafe(24) + "\n")

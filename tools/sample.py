@@ -1,11 +1,13 @@
 """The demo's database and the role that pgmcp gets for it: SELECT, and nothing else.
 
-The rule: a database is either whole and of this version of sample.sql, or it is made again.
+The rule: a database is either whole, of this version of sample.sql and of this day, or it is made
+again.
 """
 
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 from tools.postgres import Server
@@ -13,11 +15,19 @@ from tools.postgres import Server
 DATABASE = "shop"
 ROLE = "pgmcp_demo"
 _SCRIPT = Path(__file__).with_name("sample.sql")
+_TODAY = "SELECT date '2025-06-30'"
 
 
-def load(server: Server) -> bool:
-    """Make the sample database; False when it was there already."""
+def script_for(today: date) -> str:
+    """The SQL that makes the sample; its data end at `today`."""
     script = _SCRIPT.read_text(encoding="utf-8")
+    assert script.count(_TODAY) == 1
+    return script.replace(_TODAY, f"SELECT date '{today}'")
+
+
+def load(server: Server, today: date) -> bool:
+    """Make the sample database, whose data end at `today`; False when it was there already."""
+    script = script_for(today)
     made_from = "sample.sql " + hashlib.sha256(script.encode()).hexdigest()[:16]
     comment = (
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database "

@@ -1,11 +1,14 @@
--- The demo's database: a shop, its stock and its support desk. The same rows each time.
--- Runs in one transaction; "today" is 30 June 2025.
+-- The demo's database: a shop, its stock and its support desk. The same rows for the same day.
+-- Runs in one transaction. tools/sample.py puts another day into pg_temp.today().
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL timezone = 'UTC';
 
 CREATE SCHEMA support;
+
+-- The day on which the data end.
+CREATE FUNCTION pg_temp.today() RETURNS date LANGUAGE sql IMMUTABLE AS $$ SELECT date '2025-06-30' $$;
 
 -- A number from 0 to `below` - 1 that depends on nothing but its arguments.
 CREATE FUNCTION pg_temp.pick(seed text, n bigint, below int) RETURNS int
@@ -57,10 +60,10 @@ SELECT lower(first || '.' || last) || n,
        n % 4 <> 0,
        (CASE n % 5 WHEN 0 THEN '{en,de}' WHEN 1 THEN '{fr}' WHEN 2 THEN '{en,es,pt}' ELSE '{en}' END)::text[],
        jsonb_build_object('theme', (ARRAY['light', 'dark'])[1 + n % 2], 'page_size', 25 * (1 + n % 3)),
-       CASE WHEN n % 11 <> 0 THEN timestamptz '2025-06-30 09:00' - pg_temp.pick('login', n, 5000000) * interval '1.000123 s' END,
+       CASE WHEN n % 11 <> 0 THEN (pg_temp.today() + time '09:00')::timestamptz - pg_temp.pick('login', n, 5000000) * interval '1.000123 s' END,
        ('10.' || n % 4 || '.0.' || n)::inet,
-       timestamptz '2021-01-01' + pg_temp.pick('made', n, 1400) * interval '1 day',
-       CASE WHEN n % 12 = 0 THEN timestamptz '2025-05-01' - n * interval '1 day' END
+       (pg_temp.today() - 1641)::timestamptz + pg_temp.pick('made', n, 1400) * interval '1 day',
+       CASE WHEN n % 12 = 0 THEN (pg_temp.today() - 60)::timestamptz - n * interval '1 day' END
 FROM generate_series(1, 120) AS n,
      LATERAL (SELECT (ARRAY['Ada', 'Björn', 'Chloé', 'Dmitri', 'Edith', 'Farid', 'Grace', 'Hiro', 'Inês', 'Jamal'])[1 + pg_temp.pick('first', n, 10)] AS first,
                      (ARRAY['Archer', 'Baker', 'Cho', 'Diaz', 'Evans', 'Fischer', 'García', 'Hughes', 'Ito', 'Jones', 'Khan', 'Lopez'])[1 + pg_temp.pick('last', n, 12)] AS last) AS name;
@@ -98,7 +101,7 @@ SELECT (ARRAY['Northwind', 'Blue Ridge', 'Kestrel', 'Old Mill', 'Harbour', 'Lume
        pg_temp.pick('limit', n, 200) * 250.00,
        CASE WHEN n % 9 <> 0 THEN ROW(n || ' Main Street', (ARRAY['Berlin', 'Lyon', 'Leeds', 'Austin', 'Turku'])[1 + n % 5], lpad((n * 37 % 99999)::text, 5, '0'))::address END,
        CASE n % 6 WHEN 0 THEN E'Prefers\temail.\nCall before 10:00.' WHEN 1 THEN '' END,
-       date '2019-01-01' + pg_temp.pick('joined', n, 2300),
+       pg_temp.today() - 2372 + pg_temp.pick('joined', n, 2300),
        CASE WHEN n % 7 = 0 THEN n / 7 END
 FROM generate_series(1, 400) AS n;
 
@@ -178,7 +181,7 @@ COMMENT ON COLUMN price_history.valid IS 'From the first day to the day before t
 COMMENT ON COLUMN price_history.price IS 'Price in euros, without tax.';
 
 INSERT INTO price_history
-SELECT p.id, daterange(date '2023-01-01' + 180 * k, CASE WHEN k < 2 THEN date '2023-01-01' + 180 * (k + 1) END),
+SELECT p.id, daterange(pg_temp.today() - 911 + 180 * k, CASE WHEN k < 2 THEN pg_temp.today() - 911 + 180 * (k + 1) END),
        round(p.price * (0.85 + 0.075 * k), 2)
 FROM products p, generate_series(0, 2) AS k;
 
@@ -220,7 +223,7 @@ COMMENT ON COLUMN stock.reserved IS 'Pieces promised to orders.';
 COMMENT ON COLUMN stock.counted_at IS 'Last count, in the warehouse''s local time.';
 INSERT INTO stock
 SELECT w.code, p.id, pg_temp.pick(w.code, p.id, 90), pg_temp.pick(w.code || 'r', p.id, 5),
-       timestamp '2025-06-01' + pg_temp.pick(w.code || 'c', p.id, 2500000) * interval '1 s'
+       (pg_temp.today() - 29)::timestamp + pg_temp.pick(w.code || 'c', p.id, 2500000) * interval '1 s'
 FROM warehouses w, products p WHERE pg_temp.pick(w.code || 'has', p.id, 4) > 0;
 
 -- What was bought ---------------------------------------------------------------------------------
@@ -253,11 +256,11 @@ INSERT INTO orders (reference, customer_id, taken_by, status, placed_at, shipped
 SELECT md5('order' || n)::uuid, 1 + pg_temp.pick('buyer', n, 380),
        CASE WHEN n % 3 = 0 THEN 1 + pg_temp.pick('seller', n, 120) END,
        status, placed_at,
-       CASE WHEN status IN ('shipped', 'delivered', 'returned') THEN placed_at + (2 + pg_temp.pick('ship', n, 90)) * interval '1 hour' END,
+       CASE WHEN status IN ('shipped', 'delivered', 'returned') THEN least(placed_at + (2 + pg_temp.pick('ship', n, 90)) * interval '1 hour', (pg_temp.today() + time '18:00')::timestamptz) END,
        CASE WHEN n % 6 = 0 THEN 0.05 WHEN n % 25 = 0 THEN 0.125 ELSE 0 END,
        CASE WHEN n % 40 = 0 THEN 'Happy birthday! 🎂' END
 FROM generate_series(1, 2400) AS n,
-     LATERAL (SELECT timestamptz '2025-06-30 18:00' - pg_temp.pick('placed', n, 47000000) * interval '1 s' AS placed_at,
+     LATERAL (SELECT (pg_temp.today() + time '18:00')::timestamptz - pg_temp.pick('placed', n, 47000000) * interval '1 s' AS placed_at,
                      (ARRAY['delivered', 'delivered', 'delivered', 'delivered', 'shipped', 'paid', 'pending', 'cancelled', 'returned']::order_status[])[1 + pg_temp.pick('status', n, 9)] AS status) AS made;
 
 CREATE TABLE order_items (
@@ -305,7 +308,7 @@ COMMENT ON COLUMN invoices.seal IS 'First bytes of the SHA-256 of the printed in
 INSERT INTO invoices
 SELECT 'R' || to_char(o.placed_at, 'YYYY') || '-' || lpad(row_number() OVER (PARTITION BY date_trunc('year', o.placed_at) ORDER BY o.id)::text, 5, '0'),
        o.id, sum(i.total) * (1 - o.discount) * 1.19, o.placed_at::date, o.placed_at::date + 30,
-       CASE WHEN o.status <> 'pending' AND o.id % 13 <> 0 THEN o.placed_at + (o.id % 40) * interval '1 day' END,
+       CASE WHEN o.status <> 'pending' AND o.id % 13 <> 0 THEN least(o.placed_at + (o.id % 40) * interval '1 day', (pg_temp.today() + time '18:00')::timestamptz) END,
        substring(sha256(convert_to(o.reference::text, 'UTF8')) FROM 1 FOR 8)
 FROM orders o JOIN order_items i ON i.order_id = o.id
 WHERE o.status <> 'cancelled'
@@ -361,14 +364,21 @@ CREATE TABLE events (
   payload     jsonb NOT NULL DEFAULT '{}',
   PRIMARY KEY (id, happened_at)
 ) PARTITION BY RANGE (happened_at);
-CREATE TABLE events_2025_04 PARTITION OF events FOR VALUES FROM ('2025-04-01') TO ('2025-05-01');
-CREATE TABLE events_2025_05 PARTITION OF events FOR VALUES FROM ('2025-05-01') TO ('2025-06-01');
-CREATE TABLE events_2025_06 PARTITION OF events FOR VALUES FROM ('2025-06-01') TO ('2025-07-01');
+-- A partition for each month that has events.
+DO $$
+DECLARE
+  month date := date_trunc('month', pg_temp.today() - 90);
+BEGIN
+  WHILE month <= pg_temp.today() LOOP
+    EXECUTE format('CREATE TABLE %I PARTITION OF events FOR VALUES FROM (%L) TO (%L)',
+                   to_char(month, '"events_"YYYY_MM'), month, month + interval '1 month');
+    EXECUTE format('COMMENT ON TABLE %I IS %L',
+                   to_char(month, '"events_"YYYY_MM'), to_char(month, '"Events of "FMMonth YYYY.'));
+    month := month + interval '1 month';
+  END LOOP;
+END $$;
 CREATE INDEX events_kind ON events (kind, happened_at);
 COMMENT ON TABLE events IS 'What employees did in the back office, a partition for each month.';
-COMMENT ON TABLE events_2025_04 IS 'Events of April 2025.';
-COMMENT ON TABLE events_2025_05 IS 'Events of May 2025.';
-COMMENT ON TABLE events_2025_06 IS 'Events of June 2025.';
 COMMENT ON COLUMN events.id IS 'Number of the event.';
 COMMENT ON COLUMN events.happened_at IS 'When, to the microsecond.';
 COMMENT ON COLUMN events.kind IS 'login, logout, view, edit or export.';
@@ -378,7 +388,7 @@ COMMENT ON COLUMN events.client IS 'Network address of the browser.';
 COMMENT ON COLUMN events.payload IS 'What the kind of event needs: page, fields, duration in milliseconds.';
 
 INSERT INTO events (happened_at, kind, user_id, session, client, payload)
-SELECT timestamptz '2025-04-01' + (n * 1571.000391) * interval '1 second',
+SELECT (pg_temp.today() - 90)::timestamptz + (n * 1571.000391) * interval '1 second',
        kind, 1 + pg_temp.pick('actor', n, 120), md5('session' || n / 7)::uuid, ('10.1.' || n % 250 || '.' || n % 199)::inet,
        jsonb_build_object('page', '/orders/' || 10001 + pg_temp.pick('page', n, 2400), 'ms', pg_temp.pick('ms', n, 900))
          || CASE WHEN kind = 'edit' THEN '{"fields": ["status", "notes"], "was": null}'::jsonb ELSE '{}' END
