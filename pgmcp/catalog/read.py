@@ -125,6 +125,28 @@ def schemas(fetch: Fetch) -> tuple[tuple[str, ...], dict[str, str]]:
     return _list(path), {_text(name): _text(comment) for name, comment in rest}
 
 
+def references(
+    fetch: Fetch, listed: Iterable[Listed]
+) -> tuple[tuple[tuple[str, str], ForeignKey], ...]:
+    """The foreign keys between these relations, each behind the name of the referring one, in the
+    relations' order and then that of the keys' names."""
+    names = {str(each.oid).encode(): (each.schema, each.name) for each in listed}
+    order = {name: number for number, name in enumerate(names.values())}
+    keys = []
+    for source, target, name, column, ref_column, columns, ref_columns in fetch(
+        catalog_sql.REFERENCES, ()
+    ).rows:
+        if source in names and target in names:
+            key = ForeignKey(
+                _text(name),
+                _list(columns) or (intern(_text(column)),),
+                *names[target],
+                _list(ref_columns) or (intern(_text(ref_column)),),
+            )
+            keys.append((names[source], key))
+    return tuple(sorted(keys, key=lambda pair: (order[pair[0]], pair[1].name)))
+
+
 def column_counts(fetch: Fetch, listed: Sequence[Listed]) -> list[Listed]:
     """The same, with the number of the columns that the role may read."""
     rows = fetch(catalog_sql.COLUMN_COUNTS, (_oids(listed),)).rows

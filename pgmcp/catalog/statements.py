@@ -211,6 +211,20 @@ JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 WHERE x.indrelid = ANY ($1::oid[]) AND x.indisvalid
 ORDER BY 1, 3"""
 
+# The column of a key that has one is joined, which takes a tenth of the time of a list.
+REFERENCES = f"""
+SELECT con.conrelid, con.confrelid, con.conname, a.attname, b.attname,
+       CASE WHEN k.many THEN {_names("con.conrelid", "con.conkey")} END,
+       CASE WHEN k.many THEN {_names("con.confrelid", "con.confkey")} END
+FROM pg_catalog.pg_constraint con
+CROSS JOIN LATERAL (SELECT pg_catalog.cardinality(con.conkey) > 1 AS many) k
+JOIN pg_catalog.pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = con.conkey[1]
+JOIN pg_catalog.pg_attribute b ON b.attrelid = con.confrelid AND b.attnum = con.confkey[1]
+WHERE con.contype = 'f'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint up
+                  WHERE up.oid = con.conparentid AND up.conrelid = con.conrelid)"""
+"""Every foreign key, of tables that the role may not read too."""
+
 # Texts, booleans and enums only, and no long values: these are for telling what a column is about.
 # The names narrow the view down before it is joined; the OIDs say which of them are meant.
 COMMON_VALUES = """

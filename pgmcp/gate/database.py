@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
 from pgmcp.catalog import read as catalog_read
-from pgmcp.catalog.cache import CatalogueCache
 from pgmcp.catalog.catalogue import Catalogue
+from pgmcp.catalog.tables import CatalogueTables, TablesCache
 from pgmcp.config import databases
 from pgmcp.errors import (
     CallEndedError,
@@ -76,7 +76,7 @@ class ReadOnlyDatabase:
         settings: databases.DatabaseSettings,
         pool: Callable[[], Pool],
         judge: Judge,
-        catalogues: CatalogueCache,
+        catalogues: TablesCache,
         call: Call,
         trail: Trail,
     ) -> None:
@@ -157,9 +157,9 @@ class ReadOnlyDatabase:
         """The tables this principal may see, as they are now."""
         return catalog_read.read(self.fetch)
 
-    def of_catalogue(self, make: Callable[[Catalogue], T]) -> T:
-        """What `make` makes of the catalogue, kept until the catalogue changes."""
-        return self._catalogues.get(make, self.fetch)
+    def tables(self) -> CatalogueTables:
+        """The same tables by name, each described when it is looked at; kept until they change."""
+        return self._catalogues.get(self.fetch)
 
     def _noted(self, rows: Rows) -> Rows:
         self._trail.answered(len(rows.rows))

@@ -18,7 +18,7 @@ from pgmcp.errors import ToolError
 from pgmcp.pool.pools import Pools, Source
 
 if TYPE_CHECKING:
-    from pgmcp.catalog.cache import CatalogueCache
+    from pgmcp.catalog.tables import TablesCache
     from pgmcp.gate.database import ReadOnlyDatabase
     from pgmcp.gate.judge import Judge
     from pgmcp.postgres.driver import Connection
@@ -39,11 +39,11 @@ class _Learnt:
         return Judge(settings.trusted_functions, settings.statistics)
 
     @cached_property
-    def catalogues(self) -> CatalogueCache:
+    def catalogues(self) -> TablesCache:
         """The tables, as they were when last asked for."""
-        from pgmcp.catalog.cache import CatalogueCache
+        from pgmcp.catalog.tables import TablesCache
 
-        return CatalogueCache()
+        return TablesCache()
 
 
 @dataclass(frozen=True, slots=True)

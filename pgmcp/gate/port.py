@@ -5,10 +5,10 @@ One protocol; no I/O. `gate.database` implements it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from pgmcp.catalog.catalogue import Catalogue
+from pgmcp.catalog.tables import CatalogueTables
 from pgmcp.postgres.rows import Rows
 
 T = TypeVar("T")
@@ -52,5 +52,5 @@ class Database(Protocol):
     def catalogue(self) -> Catalogue:
         """The tables this principal may see, as they are now."""
 
-    def of_catalogue(self, make: Callable[[Catalogue], T]) -> T:
-        """What `make` makes of the catalogue, kept until the catalogue changes."""
+    def tables(self) -> CatalogueTables:
+        """The same tables by name, each described when it is looked at; kept until they change."""

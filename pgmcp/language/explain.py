@@ -41,7 +41,7 @@ def explain_declined(declined: Declined, lexicon: Lexicon) -> str:
         lines.append("The likely tables:")
         lines.extend(_definition(lexicon.relations[ref], lexicon) for ref in tables)
     else:
-        names = islice((str(ref) for ref in lexicon.relations), 30)
+        names = islice((".".join(name) for name in lexicon.listed), 30)
         lines.append("The tables here: " + (", ".join(names) or "none"))
     lines.append("Ask again in other words, or send the SQL.")
     return "\n".join(lines)
@@ -64,15 +64,18 @@ def _likely(declined: Declined, lexicon: Lexicon) -> tuple[TableRef, ...]:
 
 
 def _close_tables(word: str, lexicon: Lexicon) -> list[tuple[TableRef, str]]:
-    names: dict[str, TableRef] = {}
-    for (first, *rest), (_, refs) in lexicon.tables.items():
-        if not rest:
-            names.setdefault(first, refs[0])
+    wanted = stem(word.lower())
+    names = list(lexicon.tables.words())
     if len(names) > 5_000:
-        initial = stem(word.lower())[:1]
-        names = {name: ref for name, ref in names.items() if name[:1] == initial}
-    close = difflib.get_close_matches(stem(word.lower()), names, n=2, cutoff=0.75)
-    return [(names[name], name) for name in close]
+        # As alike as is asked for below, two words cannot differ more in length.
+        names = [
+            name
+            for name in names
+            if name[:1] == wanted[:1] and 0.6 * len(wanted) <= len(name) <= 1.67 * len(wanted)
+        ]
+    close = difflib.get_close_matches(wanted, names, n=2, cutoff=0.75)
+    named = [(lexicon.tables.get((name,)), name) for name in close]
+    return [(entry[1][0], name) for entry, name in named if entry is not None]
 
 
 def _closest(declined: Declined, lexicon: Lexicon) -> list[str]:

@@ -6,10 +6,10 @@ answer says which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pgmcp.catalog.catalogue import Catalogue, Relation
+from pgmcp.catalog.catalogue import Relation
 from pgmcp.language import naming
 from pgmcp.language.question import Hop, Path, TableRef
 from pgmcp.language.stemming import stems
@@ -20,11 +20,10 @@ _SEARCHED = 2000  # steps before a graph counts as too dense to be sure of anyth
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """`hops`: the steps out of each table. `bridges`: tables that hold two keys and little else."""
+    """`hops`: the steps out of a table. `is_bridge`: whether it holds two keys and little else."""
 
-    hops: Mapping[TableRef, tuple[Hop, ...]]
-    bridges: frozenset[TableRef]
-    nouns: Mapping[TableRef, tuple[str, ...]]
+    hops: Callable[[TableRef], tuple[Hop, ...]]
+    is_bridge: Callable[[TableRef], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +32,6 @@ class JoinPaths:
 
     path: Path | None = None
     candidates: tuple[Path, ...] = ()
-
-
-def graph_of(catalogue: Catalogue) -> Graph:
-    """The graph of a catalogue. Keys to tables that are not in it are left out."""
-    relations = {
-        TableRef(relation.schema, relation.name): relation for relation in catalogue.relations
-    }
-    hops: dict[TableRef, list[Hop]] = {}
-    bridges = set()
-    nouns = {ref: noun(ref.table) for ref in relations}
-    for source, relation in relations.items():
-        if relation.partition_of is not None:
-            continue
-        for key in relation.foreign_keys:
-            target = TableRef(key.ref_schema, key.ref_table)
-            if target not in relations:
-                continue
-            role = role_of(key.columns)
-            pairs = tuple(zip(key.columns, key.ref_columns, strict=True))
-            back = tuple((there, here) for here, there in pairs)
-            hops.setdefault(source, []).append(Hop(key.name, source, target, pairs, False, role))
-            hops.setdefault(target, []).append(Hop(key.name, target, source, back, True, role))
-        if _is_bridge(relation):
-            bridges.add(source)
-    return Graph({ref: tuple(out) for ref, out in hops.items()}, frozenset(bridges), nouns)
 
 
 def noun(table: str) -> tuple[str, ...]:
@@ -75,7 +49,8 @@ def role_of(columns: tuple[str, ...]) -> tuple[str, ...]:
     return kept or parts
 
 
-def _is_bridge(relation: Relation) -> bool:
+def is_bridge(relation: Relation) -> bool:
+    """Whether a table only says which rows of two others belong together, and since when."""
     if len(relation.foreign_keys) != 2:
         return False
     keys = {column for key in relation.foreign_keys for column in key.columns}
@@ -91,12 +66,12 @@ def _is_bridge(relation: Relation) -> bool:
 
 def join_paths(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -> JoinPaths:
     """The path from `start` to `goal`; `plural`: the goal was named in the plural."""
-    direct = tuple((hop,) for hop in graph.hops.get(start, ()) if hop.target == goal)
+    direct = tuple((hop,) for hop in graph.hops(start) if hop.target == goal)
     bridged = tuple(
         (first, second)
-        for first in graph.hops.get(start, ())
-        if first.to_many and first.target in graph.bridges
-        for second in graph.hops.get(first.target, ())
+        for first in graph.hops(start)
+        if first.to_many and graph.is_bridge(first.target)
+        for second in graph.hops(first.target)
         if not second.to_many and second.target == goal and second.key != first.key
     )
     if direct:
@@ -104,8 +79,8 @@ def join_paths(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -
             return JoinPaths(None, direct + bridged)
         if len(direct) == 1 and start != goal:
             return JoinPaths(direct[0])
-        plain = [path for path in direct if _is_plain(graph, path[0], plural)]
-        if len(plain) == 1 and _has_rival(graph, plain[0][0], direct):
+        plain = [path for path in direct if _is_plain(path[0], plural)]
+        if len(plain) == 1 and _has_rival(plain[0][0], direct):
             plain = []
         if len(plain) == 1 and start != goal:
             return JoinPaths(plain[0])
@@ -120,18 +95,18 @@ def join_paths(graph: Graph, start: TableRef, goal: TableRef, *, plural: bool) -
     return JoinPaths(None, tuple(paths or ()))
 
 
-def _is_plain(graph: Graph, hop: Hop, plural: bool) -> bool:
+def _is_plain(hop: Hop, plural: bool) -> bool:
     """Whether a key says no more than that the tables belong together: `orders.customer_id`."""
     if hop.to_many:
-        return _names(hop.role, graph.nouns[hop.source])
-    return not plural and _names(hop.role, graph.nouns[hop.target])
+        return _names(hop.role, noun(hop.source.table))
+    return not plural and _names(hop.role, noun(hop.target.table))
 
 
-def _has_rival(graph: Graph, plain: Hop, direct: tuple[Path, ...]) -> bool:
+def _has_rival(plain: Hop, direct: tuple[Path, ...]) -> bool:
     """Whether another key says the same with a word more: `language_id`, `dubbed_language_id`."""
     if not plain.to_many:
         return False
-    target = graph.nouns[plain.source]
+    target = noun(plain.source.table)
     return any(
         path[0].to_many and path[0] != plain and path[0].role[-len(target) :] == target
         for path in direct
@@ -145,7 +120,7 @@ def _names(role: tuple[str, ...], table: tuple[str, ...]) -> bool:
 def _search(graph: Graph, start: TableRef, goal: TableRef) -> list[Path] | None:
     """All paths of up to MAX_HOPS steps that do not go up to a table and down again; None: many."""
     paths: list[Path] = []
-    open_paths: list[Path] = [(hop,) for hop in graph.hops.get(start, ()) if hop.target != start]
+    open_paths: list[Path] = [(hop,) for hop in graph.hops(start) if hop.target != start]
     steps = 0
     while open_paths:
         path = open_paths.pop()
@@ -162,7 +137,7 @@ def _search(graph: Graph, start: TableRef, goal: TableRef) -> list[Path] | None:
         # Up and down again ("orders with the same customer") relates siblings: nobody says it.
         open_paths.extend(
             (*path, hop)
-            for hop in graph.hops.get(last.target, ())
+            for hop in graph.hops(last.target)
             if hop.target not in seen and (last.to_many or not hop.to_many)
         )
     return paths

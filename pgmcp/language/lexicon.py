@@ -1,88 +1,102 @@
 """The catalogue's own words: which table, column or value a phrase can mean.
 
 The rule: a phrase's candidates are those of its best rank only, and all of them; choosing between
-equals is not done here. Built once per catalogue; a table's columns when it is first spoken of.
+equals is not done here. A table's columns are looked at when it is first spoken of.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from pgmcp.catalog.catalogue import Catalogue, Column, Relation
+from pgmcp.catalog.catalogue import Catalogue, Column, Listed, Relation
+from pgmcp.catalog.tables import CatalogueTables, Name
 from pgmcp.language import naming, words
-from pgmcp.language.joins import Graph, graph_of, noun
+from pgmcp.language.index import ALIAS, NAME, PART, Key, TableIndex, best, comment_key, spelt_out
+from pgmcp.language.joins import Graph, is_bridge, noun
 from pgmcp.language.question import ColumnRef, TableRef
 from pgmcp.language.stemming import split_name, stem, stems
 
-Key = tuple[str, ...]
 _T = TypeVar("_T")
-NAME, ALIAS, PART = 0, 1, 2
-"""Ranks: the name itself; a comment, an abbreviation spelt out; the last word of a longer name."""
 
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
-_PHRASE_END = re.compile(r"[.,;:(\n]| - | – ")
+_MAX_EXPECTED = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """What the words of one catalogue mean."""
+    """What the words of one catalogue mean: `tables` by their names, `relations` in detail."""
 
-    catalogue: Catalogue
-    relations: Mapping[TableRef, Relation]
-    tables: Mapping[Key, tuple[int, tuple[TableRef, ...]]]
-    schemas: frozenset[str]
-    graph: Graph
-    _columns: dict[TableRef, Mapping[Key, tuple[int, tuple[str, ...]]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    _known: dict[TableRef, dict[str, tuple[str, ...]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    _askable: dict[TableRef, tuple[ColumnRef, ...]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    relations: CatalogueTables
+    tables: TableIndex
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> Lexicon:
-        """The lexicon of a catalogue: 3 s for 20,000 tables, so keep it with the catalogue."""
-        relations = {
-            TableRef(relation.schema, relation.name): relation for relation in catalogue.relations
-        }
-        entries: dict[Key, list[tuple[int, TableRef]]] = {}
-        for ref, relation in relations.items():
-            if relation.partition_of is None:
-                for key, rank in _table_keys(ref, relation).items():
-                    entries.setdefault(key, []).append((rank, ref))
-        return cls(
-            catalogue,
-            relations,
-            {key: _best(ranked) for key, ranked in entries.items()},
-            frozenset(ref.schema for ref in relations) | frozenset(catalogue.schema_comments),
-            graph_of(catalogue),
+    def of(cls, catalogue: Catalogue | CatalogueTables) -> Lexicon:
+        """The lexicon of a catalogue, or of tables of which each is described when it is needed."""
+        tables = CatalogueTables(catalogue) if isinstance(catalogue, Catalogue) else catalogue
+        return cls(tables, tables.derived(TableIndex))
+
+    @property
+    def listed(self) -> Mapping[Name, Listed | Relation]:
+        """Every table by schema and name, without its columns."""
+        return self.relations.list.listed
+
+    @property
+    def schemas(self) -> frozenset[str]:
+        """The schemas that have tables."""
+        return self.tables.schemas
+
+    @property
+    def graph(self) -> Graph:
+        """The foreign keys between the tables."""
+        return Graph(self.tables.hops, self._is_bridge)
+
+    def _is_bridge(self, table: TableRef) -> bool:
+        return self.tables.key_count(table) == 2 and self._once(
+            table, "bridge", lambda: is_bridge(self.relations[table])
         )
+
+    def expect(self, tables: Iterable[TableRef]) -> None:
+        """Have these described in one go, with what a question about them may lead to: what they
+        refer to, what may be a bridge to them, and what is on its other side."""
+        hops = [hop for table in tables for hop in self.tables.hops(table)]
+        bridges = [
+            hop.target for hop in hops if hop.to_many and self.tables.key_count(hop.target) == 2
+        ]
+        near = [hop.target for hop in hops if not hop.to_many]
+        far = [hop.target for table in bridges for hop in self.tables.hops(table)]
+        wanted = dict.fromkeys([*tables, *near, *bridges, *far])
+        self.relations.expect(itertools.islice(wanted, _MAX_EXPECTED))
+
+    def _once(self, table: TableRef, what: str, make: Callable[[], _T]) -> _T:
+        """What `make` makes of a table, kept as long as what is known of the table."""
+        memo = self.relations.memo
+        if (what, table) not in memo:
+            memo[what, table] = make()
+        result: _T = memo[what, table]
+        return result
 
     def columns(self, table: TableRef) -> Mapping[Key, tuple[int, tuple[str, ...]]]:
         """The phrases that mean columns of a table."""
-        known = self._columns.get(table)
-        if known is None:
-            entries: dict[Key, list[tuple[int, str]]] = {}
-            relation = self.relations[table]
-            for column in relation.columns:
-                for key, rank in _column_keys(relation, column).items():
-                    comment = _comment_key(column.comment, 4)
-                    if rank == NAME or key == comment or not self._names_table(key):
-                        entries.setdefault(key, []).append((rank, column.name))
-            known = {key: _best(ranked) for key, ranked in entries.items()}
-            self._columns[table] = known
-        return known
+        return self._once(table, "columns", lambda: self._columns(table))
+
+    def _columns(self, table: TableRef) -> Mapping[Key, tuple[int, tuple[str, ...]]]:
+        entries: dict[Key, list[tuple[int, str]]] = {}
+        relation = self.relations[table]
+        for column in relation.columns:
+            for key, rank in _column_keys(relation, column).items():
+                comment = comment_key(column.comment, 4)
+                if rank == NAME or key == comment or not self._names_table(key):
+                    entries.setdefault(key, []).append((rank, column.name))
+        return {key: best(ranked) for key, ranked in entries.items()}
 
     def _names_table(self, key: Key) -> bool:
         """Whether a word is a table's name, so that it is not a fragment of a column's."""
-        return self.tables.get(key, (PART, ()))[0] == NAME
+        named = self.tables.get(key)
+        return named is not None and named[0] == NAME
 
     def column(self, table: TableRef, name: str) -> Column:
         """A column's value in the catalogue."""
@@ -129,9 +143,7 @@ class Lexicon:
 
     def known_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
         """The values of columns that the catalogue itself holds."""
-        if table not in self._known:
-            self._known[table] = self._read_values(table)
-        return self._known[table]
+        return self._once(table, "values", lambda: self._read_values(table))
 
     def _read_values(self, table: TableRef) -> dict[str, tuple[str, ...]]:
         relation = self.relations[table]
@@ -146,9 +158,7 @@ class Lexicon:
 
     def value_columns(self, table: TableRef) -> tuple[ColumnRef, ...]:
         """The columns whose values a question may name though the catalogue does not hold them."""
-        if table not in self._askable:
-            self._askable[table] = tuple(self._unknown_values(table))
-        return self._askable[table]
+        return self._once(table, "askable", lambda: tuple(self._unknown_values(table)))
 
     def _unknown_values(self, table: TableRef) -> Iterator[ColumnRef]:
         relation = self.relations[table]
@@ -189,19 +199,6 @@ def _is_hidden(column: Column) -> bool:
     return column.type == "bytea" or (secret and column.category in "SU")
 
 
-def _table_keys(ref: TableRef, relation: Relation) -> dict[Key, int]:
-    keys: dict[Key, int] = {}
-    bare, full, schema = noun(ref.table), stems(ref.table), stems(ref.schema)
-    for key in (bare, full, (stem("".join(split_name(ref.table))),), schema + bare, schema + full):
-        keys.setdefault(key, NAME)
-    for key in (_comment_key(relation.comment, 3), spelt_out(bare)):
-        if key:
-            keys.setdefault(key, ALIAS)
-    if len(bare) > 1:
-        keys.setdefault(bare[-1:], PART)
-    return keys
-
-
 def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
     """The phrases that can mean a column, each with its rank."""
     full = stems(column.name)
@@ -209,8 +206,8 @@ def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
     refers = any(column.name in key.columns for key in relation.foreign_keys)
     own = noun(relation.name)
     bare = full[len(own) :] if len(full) > len(own) and full[: len(own)] == own else full
-    for key in (bare, stripped(full), stripped(bare), _comment_key(column.comment, 4)):
-        if key and key != own and not (refers and key != _comment_key(column.comment, 4)):
+    for key in (bare, stripped(full), stripped(bare), comment_key(column.comment, 4)):
+        if key and key != own and not (refers and key != comment_key(column.comment, 4)):
             keys.setdefault(key, ALIAS)
     for key in list(keys):
         for alias in _aliases(key, column.category, stripped(full) if key != full else ()):
@@ -263,25 +260,3 @@ _UNIT_STEMS = frozenset(
 
 
 _ENDINGS = naming.FACT_PARTS | naming.KIND_PARTS | _UNIT_STEMS
-
-
-def _comment_key(comment: str | None, longest: int) -> Key:
-    """A comment that is no more than another name: `customers`, `sales price (net)`."""
-    if not comment:
-        return ()
-    key = stems(_PHRASE_END.split(comment, maxsplit=1)[0])
-    return key if len(key) <= longest else ()
-
-
-def spelt_out(key: Key) -> Key:
-    """A name with its abbreviations as words, () where it has none."""
-    if not any(part in naming.ABBREVIATIONS for part in key):
-        return ()
-    return stems(" ".join(naming.ABBREVIATIONS.get(part, part) for part in key))
-
-
-def _best(ranked: list[tuple[int, _T]]) -> tuple[int, tuple[_T, ...]]:
-    rank = min(rank_of_value for rank_of_value, _ in ranked)
-    return rank, tuple(
-        dict.fromkeys(value for rank_of_value, value in ranked if rank_of_value == rank)
-    )

@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from pgmcp.language import words
+from pgmcp.language.index import spelt_out
 from pgmcp.language.joins import describe, join_paths
-from pgmcp.language.lexicon import Lexicon, spelt_out
+from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import ColumnRef, Hop, Path, TableRef
 from pgmcp.language.reading import (
     _LONGEST,
@@ -56,24 +57,24 @@ def tables(reading: Reading, i: int) -> Parses[TableRef]:
 
 
 def _lookup(lexicon: Lexicon, key: tuple[str, ...]) -> Iterator[tuple[int, tuple[TableRef, ...]]]:
-    if key in lexicon.tables:
-        yield lexicon.tables[key]
-    elif len(key) > 1 and ("".join(key),) in lexicon.tables:
-        yield lexicon.tables[("".join(key),)]
+    named = lexicon.tables.get(key)
+    joined = lexicon.tables.get(("".join(key),)) if len(key) > 1 else None
+    if named or joined:
+        yield from [each for each in (named, joined) if each][:1]
     elif len(key) == 1:
         # Plurals of other languages: "Kunden" of "Kunde".
         for ending in ("n", "en", "e", "er"):
             bare = (key[0].removesuffix(ending),)
-            if bare != key and len(bare[0]) > 3 and bare in lexicon.tables:
-                rank, refs = lexicon.tables[bare]
+            if bare != key and len(bare[0]) > 3 and (named := lexicon.tables.get(bare)):
+                rank, refs = named
                 yield rank + 1, refs
 
 
 def _by_path(reading: Reading, refs: tuple[TableRef, ...]) -> tuple[TableRef, ...]:
     """Of tables of one name, the one that the bare name finds."""
     if len({ref.table for ref in refs}) == 1:
-        relations = reading.lexicon.relations
-        visible = tuple(ref for ref in refs if relations[ref].on_search_path)
+        listed = reading.lexicon.listed
+        visible = tuple(ref for ref in refs if listed[ref].on_search_path)
         if len(visible) == 1:
             return visible
     return refs
@@ -84,10 +85,10 @@ def _in_schema(reading: Reading, parses: Parses[TableRef]) -> Parses[TableRef]:
     more: Parses[TableRef] = []
     for ref, end, cost in parses:
         for named, start, after, plain in _schema_after(reading, end):
-            for other in reading.lexicon.relations:
-                if other.schema == named and other.table == ref.table:
-                    value = not plain and _is_value(reading, start, other)
-                    more.append((other, after, cost + (CLAUSE if value else 0)))
+            other = TableRef(named, ref.table)
+            if other in reading.lexicon.listed:
+                value = not plain and _is_value(reading, start, other)
+                more.append((other, after, cost + (CLAUSE if value else 0)))
     return list(dict.fromkeys([*more, *parses]))
 
 
@@ -157,12 +158,12 @@ def related(reading: Reading, i: int, table: TableRef) -> Parses[Path]:
     for key, _, end in _spans(reading, i):
         roles = [
             hop
-            for hop in graph.hops.get(table, ())
+            for hop in graph.hops(table)
             if not hop.to_many and key in (hop.role, spelt_out(hop.role))
         ]
         comments = [
             hop
-            for hop in graph.hops.get(table, ())
+            for hop in graph.hops(table)
             if not hop.to_many and _comment_says(reading.lexicon, table, hop.on[0][0], key)
         ]
         parses.extend(
@@ -187,7 +188,7 @@ def related(reading: Reading, i: int, table: TableRef) -> Parses[Path]:
 
 def _shared(reading: Reading, hop: Hop) -> bool:
     """Whether other keys lead to the same table, so that its plural means any of them."""
-    hops = reading.lexicon.graph.hops[hop.source]
+    hops = reading.lexicon.graph.hops(hop.source)
     return sum(other.target == hop.target for other in hops) > 1
 
 

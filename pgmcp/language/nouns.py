@@ -16,7 +16,7 @@ from pgmcp.language.apposition import apposition
 from pgmcp.language.conditions import OPERATORS, comparison, moment, own_date, presence
 from pgmcp.language.dates import period, yearless
 from pgmcp.language.exceptions import difference, joined, misplaced_dates
-from pgmcp.language.lexicon import NAME
+from pgmcp.language.index import NAME
 from pgmcp.language.match import CLAUSE, begins_with_schema, is_count, number, related, tables
 from pgmcp.language.phrase import Phrase, also, contradicts, mixed, nested, to_many
 from pgmcp.language.places import excepted, own_column, placed, related_values
@@ -111,7 +111,7 @@ def _preceded(
 
 def _close(reading: Reading, path: Path) -> bool:
     """Whether a path is one key, or a bridge: a chain of chains is not what anybody has in mind."""
-    return len(path) == 1 or (len(path) == 2 and path[0].target in reading.lexicon.graph.bridges)
+    return len(path) == 1 or (len(path) == 2 and reading.lexicon.graph.is_bridge(path[0].target))
 
 
 @remembered

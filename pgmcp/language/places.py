@@ -17,7 +17,7 @@ def related_values(reading: Reading, p: int, table: TableRef) -> list[tuple[Path
     matches: list[tuple[Path, Condition, int]] = []
     for path in near(reading, table):
         target = path[-1].target
-        same = [hop for hop in graph.hops.get(table, ()) if hop.target == target]
+        same = [hop for hop in graph.hops(table) if hop.target == target]
         if len(same) > 1:
             continue
         for (column, value), end, _ in values(reading, p, target):
@@ -29,13 +29,13 @@ def near(reading: Reading, table: TableRef) -> list[Path]:
     """The tables one key away, towards the one side or across a bridge."""
     graph = reading.lexicon.graph
     paths: list[Path] = []
-    for hop in graph.hops.get(table, ()):
+    for hop in graph.hops(table):
         if not hop.to_many:
             paths.append((hop,))
-        elif hop.target in graph.bridges:
+        elif graph.is_bridge(hop.target):
             paths.extend(
                 (hop, other)
-                for other in graph.hops.get(hop.target, ())
+                for other in graph.hops(hop.target)
                 if other.key != hop.key and not other.to_many
             )
     return paths

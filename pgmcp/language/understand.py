@@ -42,6 +42,7 @@ def understand(
     if len(tokens) > MAX_TOKENS:
         return Declined(f"it is longer than {MAX_TOKENS} words")
     reading = Reading(tokens, lexicon, today, values or {})
+    lexicon.expect(_tables_named(reading))
     try:
         parses = requests(reading)
     except TooLongError:

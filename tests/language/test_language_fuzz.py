@@ -45,7 +45,7 @@ def some(column: ColumnRef) -> tuple[str, ...]:
 def test_random_questions_become_valid_sql_or_are_declined(postgres: Server, database: str) -> None:
     rng = random.Random(postgres.version)  # other questions on each version
     with load_schema(postgres, database, "schema_shop.sql") as shop:
-        names = vocabulary(shop.lexicon.catalogue)
+        names = vocabulary(shop.database.catalogue())
         known = [case.text.split() for case in load(FOLDER / "questions_shop.txt").cases]
         today = load(FOLDER / "questions_shop.txt").today
         statements = set()

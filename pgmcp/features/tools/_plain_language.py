@@ -39,7 +39,7 @@ def meant_as_prose(
 ) -> bool:
     """Whether a text that PostgreSQL did not run as SQL is a question in plain language."""
     sqlstate = error.server.sqlstate if isinstance(error, StatementError) else None
-    return facade.is_prose(text, sqlstate, lambda: database.of_catalogue(Lexicon.of))
+    return facade.is_prose(text, sqlstate, lambda: Lexicon.of(database.tables()))
 
 
 def refuse_change(text: str, error: ToolError | None = None) -> None:
@@ -64,7 +64,7 @@ def translate(text: str, database: Database, context: Context) -> Translation:
             f"the question is longer than {facade.MAX_QUESTION_CHARS:,} characters",
             "Ask for less at once, or write SQL, which may be longer.",
         )
-    lexicon = database.of_catalogue(Lexicon.of)
+    lexicon = Lexicon.of(database.tables())
 
     def read_values(sql: str) -> tuple[str, ...]:
         # As a caller's statement and not as one of ours: the column may be a view's.
