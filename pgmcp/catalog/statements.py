@@ -55,7 +55,10 @@ FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN (SELECT pg_catalog.current_schemas(false) AS schemas) path"""
 
-EVERYTHING = f"""{_LISTED}{_FROM}
+# Joined, since here the comments of all are wanted.
+EVERYTHING = f"""{_LISTED.replace(comment("c.oid", "pg_class"), "m.description")}{_FROM}
+LEFT JOIN pg_catalog.pg_description m ON m.objoid = c.oid AND m.objsubid = 0
+     AND m.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
 WHERE {_SELECTABLE}
 ORDER BY n.nspname, c.relname"""
 """Every relation that the role may select from, but for the system's."""

@@ -106,7 +106,7 @@ def _last_words(table: str, comment: str | None) -> set[str]:
 
 
 def _is_abbreviated(word: str) -> bool:
-    return stem(word) in naming.ABBREVIATIONS
+    return (stem(word) if word[-1] == "s" else word) in naming.ABBREVIATIONS
 
 
 def table_keys(ref: TableRef, comment: str | None) -> dict[Key, int]:
