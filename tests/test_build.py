@@ -23,6 +23,7 @@ from types import ModuleType
 import pytest
 
 from pgmcp.cli import flags
+from pgmcp.reference import pages
 from tests.one_file import (
     CLONE,
     NAME,
@@ -216,6 +217,15 @@ def test_no_start_compiles_what_the_build_has_compiled(built: Path) -> None:
         [sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True
     )
     assert ended.stderr == "True []\n"
+
+
+def test_the_file_prints_the_manual_in_an_empty_folder(built: Path, folder: Path) -> None:
+    program = folder / NAME
+    shutil.copy(built / NAME, program)
+    for topic in pages.TOPICS:
+        ended = Place(program).run("-help", topic)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout == pages.for_terminal(pages.read(topic))
 
 
 def test_it_is_executable_by_itself(built: Path) -> None:

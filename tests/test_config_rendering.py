@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pgmcp.cli import flags
 from pgmcp.config import reference, template
 from pgmcp.config.databases import KEYS as DATABASE_KEYS
@@ -9,29 +11,33 @@ from pgmcp.config.model import KEYS
 
 
 def test_every_key_is_in_the_written_file_and_in_the_table() -> None:
-    text, table = template.render(), reference.render_table_markdown()
+    text, listed = template.render(), reference.render_keys_markdown()
     for key in KEYS + DATABASE_KEYS:
         name = key.example or key.path.rpartition(".")[2]
         assert f"{name}: " in text
-        assert f"{key.path}` |" in table
+        assert f"{key.path}` (" in listed
         assert key.description.split(",")[0].split()[0] in text
 
 
-def test_every_variable_and_flag_is_in_the_table_and_in_the_help() -> None:
-    table, text = reference.render_table_markdown(), " ".join(flags.usage().split())
+def test_every_variable_and_flag_is_in_the_manual_and_in_the_help() -> None:
+    listed, text = reference.render_keys_markdown(), " ".join(flags.usage().split())
     for key in KEYS + DATABASE_KEYS:
         if key.env:
-            assert f"`{key.env}`" in table
+            assert f"`{key.env}`" in listed
         if key.flag:
-            assert f"`-{key.flag}`" in table
+            assert f"`-{key.flag}`" in listed
             assert f" -{key.flag} " in text
             assert key.env is None or key.env in text
 
 
-def test_the_table_has_as_many_cells_in_each_row() -> None:
-    rows = reference.render_table_markdown().splitlines()
-    assert len(rows) == len(KEYS) + len(DATABASE_KEYS) + 2
-    assert {row.count(" | ") for row in rows} == {5}
+def test_every_section_has_its_heading_once_and_each_key_below_it() -> None:
+    listed = reference.render_keys_markdown()
+    headings = [line for line in listed.splitlines() if line.startswith("### ")]
+    assert len(headings) == len(set(headings))
+    assert "### `databases[]`" in headings
+    assert listed.count("\n- `") == len(KEYS) + len(DATABASE_KEYS)
+    below = listed.partition("### `http.tls`\n")[2].partition("### ")[0]
+    assert re.findall(r"^- `([^`]+)\.", below, re.MULTILINE) == ["http.tls"] * below.count("- `")
 
 
 def test_no_two_keys_share_a_path_a_variable_or_a_flag() -> None:

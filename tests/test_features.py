@@ -24,7 +24,7 @@ from pgmcp.mcp.feature import Prompt, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.schema import build
 from tests.json_schema import check_schema
-from tools import docs
+from tools import manual
 
 TESTS = Path(__file__).parent
 SNAPSHOTS = TESTS / "snapshots"
@@ -79,7 +79,7 @@ def test_a_file_in_the_folder_is_listed_and_documented(folder: Path) -> None:
     assert [tool.name for tool in listed] == ["early", "aardvark", "tally"]
     shown = Registry(listed).tools_for("modern")
     assert [entry["name"] for entry in shown] == ["early", "aardvark", "tally"]
-    assert all(f"`{tool.name}`" in docs.render_tools(listed) for tool in listed)
+    assert all(f"`{tool.name}`" in manual.render_tools(listed) for tool in listed)
 
 
 @pytest.mark.parametrize("mended", ["give it TOOL = Tool(…)", "the same name"])

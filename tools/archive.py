@@ -40,11 +40,12 @@ class Native:
 class Contents:
     """What goes in, apart from the code that starts it.
 
-    `sources` are Python files by path (`pgmcp/app.py`), `papers` licences by path,
-    `versions` the version of each distribution.
+    `sources` are Python files by path (`pgmcp/app.py`), `pages` those of the manual, `papers`
+    licences by path, `versions` the version of each distribution.
     """
 
     sources: dict[str, bytes] = field(default_factory=dict)
+    pages: dict[str, bytes] = field(default_factory=dict)
     papers: dict[str, bytes] = field(default_factory=dict)
     natives: list[Native] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
@@ -61,6 +62,8 @@ def gather(root: Path, license_file: Path, wheels: Sequence[Wheel]) -> Contents:
     contents = Contents()
     for path in sorted(root.rglob("*.py")):
         contents.sources[path.relative_to(root.parent).as_posix()] = path.read_bytes()
+    for path in sorted((root / "reference").glob("*.md")):
+        contents.pages[path.relative_to(root.parent).as_posix()] = path.read_bytes()
     for name in ("bundle_importer.py", "bundle_native.py"):
         contents.sources[name] = (_BUNDLE / name).read_bytes()
     contents.papers["LICENSE"] = license_file.read_bytes()
@@ -120,7 +123,11 @@ def build(contents: Contents, compiled: Sequence[Compiled], epoch: int) -> bytes
         }
         for path in sorted(contents.papers):
             writer.add(f"lib/{path}", contents.papers[path])
-        common = [f"version {name} {contents.versions[name]}" for name in sorted(contents.versions)]
+        pages = {name: writer.add(f"lib/{name}", contents.pages[name]) for name in contents.pages}
+        common = [f"page {name} {start} {size}" for name, (start, size) in pages.items()]
+        common += [
+            f"version {name} {contents.versions[name]}" for name in sorted(contents.versions)
+        ]
         for native in contents.natives:
             place = writer.add(f"native/{native.platform}/{native.file_name}", native.content)
             digest = hashlib.sha256(native.content).hexdigest()

@@ -1,4 +1,4 @@
-"""The parts of our pages that the code knows better: flags, tools, keys; rooms and their imports.
+"""The parts of our pages that the code knows better: flags, features, keys; rooms and imports.
 
 The rule: what stands between `<!-- generated: NAME -->` and `<!-- end -->` is made here and
 compared by tools/check, so it cannot say what the program does not do.
@@ -7,21 +7,20 @@ compared by tools/check, so it cannot say what the program does not do.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pgmcp.cli.flags import usage
-from pgmcp.config.reference import render_table_markdown
-from pgmcp.features import prompts, resources, tools
-from pgmcp.mcp.feature import Prompt, Resource, Tool
+from pgmcp.config.reference import render_keys_markdown
+from pgmcp.reference.pages import TOPICS
+from tools import manual, prose
 from tools.rooms import render_diagram, render_rooms, wrong_places
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_MANUAL = "pgmcp/reference"
 _WITH_PLACES = ("pgmcp/README.md", ".github/CONTRIBUTING.md")
 _BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -31,36 +30,25 @@ def render_help() -> str:
     return f"```text\n{usage().rstrip()}\n```"
 
 
-def render_tools(listed: Sequence[Tool] = tools.ALL) -> str:
-    """A table of the tools that are listed to clients, in their order."""
-    rows = [
-        (tool.name, tool.description, _arguments(tool.args)) for tool in listed if not tool.hidden
-    ]
-    return _table(("Tool", "What it does", "Arguments"), rows)
-
-
-def render_resources(listed: Sequence[Resource] = resources.ALL) -> str:
-    """A table of the resources, in the order in which clients see them."""
-    rows = [(resource.uri, resource.description, resource.mime_type) for resource in listed]
-    return _table(("Resource", "What it describes", "Type"), rows)
-
-
-def render_prompts(listed: Sequence[Prompt] = prompts.ALL) -> str:
-    """A table of the prompts, in the order in which clients see them."""
-    rows = [(prompt.name, prompt.description, _arguments(prompt.args)) for prompt in listed]
-    return _table(("Prompt", "What it is for", "Arguments"), rows)
+def render_pages() -> str:
+    """A table of the manual's pages."""
+    lines = ["| Page | What it is about |", "|---|---|"]
+    lines += [f"| [{topic}]({_MANUAL}/{topic}.md) | {about} |" for topic, about in TOPICS.items()]
+    return "\n".join(lines)
 
 
 Blocks = Mapping[str, Callable[[], str]]
 
 PAGES: Mapping[str, Blocks] = {
-    "README.md": {
-        "help": render_help,
-        "tools": render_tools,
-        "resources": render_resources,
-        "prompts": render_prompts,
-        "configuration": render_table_markdown,
-    },
+    "README.md": {"client-starts": manual.render_client_starts, "pages": render_pages},
+    f"{_MANUAL}/clients.md": {"clients": manual.render_clients},
+    f"{_MANUAL}/configuration.md": {"configuration": render_keys_markdown},
+    f"{_MANUAL}/flags.md": {"help": render_help},
+    f"{_MANUAL}/limits.md": {"limits": manual.render_limits},
+    f"{_MANUAL}/metrics.md": {"metrics": manual.render_metrics},
+    f"{_MANUAL}/prompts.md": {"prompts": manual.render_prompts},
+    f"{_MANUAL}/resources.md": {"resources": manual.render_resources},
+    f"{_MANUAL}/tools.md": {"tools": manual.render_tools},
     "pgmcp/README.md": {"rooms": render_rooms, "diagram": render_diagram},
 }
 """The pages, each with the blocks that it holds."""
@@ -88,6 +76,7 @@ def all_problems() -> Iterator[str]:
     """What is wrong with our pages, one line each."""
     for page, blocks in PAGES.items():
         yield from problems(page, (ROOT / page).read_text(encoding="utf-8"), blocks)
+    yield from prose.problems(ROOT)
     for page in _WITH_PLACES:
         text = (ROOT / page).read_text(encoding="utf-8")
         yield from (f"{page}: {problem}" for problem in wrong_places(text))
@@ -107,26 +96,6 @@ def main(arguments: Sequence[str]) -> int:
     for line in lines:
         print(line)
     return 1 if lines else 0
-
-
-def _table(titles: Sequence[str], features: Sequence[tuple[str, str, str]]) -> str:
-    """A row for each feature: its name, the first sentence of its description, and the rest."""
-    lines = [f"| {' | '.join(titles)} |", "|---|---|---|"]
-    lines += [
-        f"| `{name}` | {_first_sentence(description)} | {rest} |"
-        for name, description, rest in features
-    ]
-    return "\n".join(lines)
-
-
-def _arguments(args: type[Any]) -> str:
-    return ", ".join(f"`{field.name}`" for field in dataclasses.fields(args)) or "none"
-
-
-def _first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence, on one line, safe in a table."""
-    line = " ".join(text.split()).replace("|", "\\|")
-    return re.split(r"(?<=[.!?]) (?=[A-Z])", line, maxsplit=1)[0]
 
 
 if __name__ == "__main__":

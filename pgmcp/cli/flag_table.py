@@ -43,7 +43,7 @@ Table = Mapping[str, Row]
 _CONFIG = Row("config", PROGRAM, "The configuration file.", "FILE")
 _BUILT_IN = (
     Row("version", PROGRAM, "Show the version.", verb=True),
-    Row("help", PROGRAM, "Show this text; -h does too.", verb=True),
+    Row("help", PROGRAM, "Show this text, or a page of the manual; -h does too.", verb=True),
 )
 
 

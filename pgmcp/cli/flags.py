@@ -16,6 +16,9 @@ from typing import NoReturn
 from pgmcp.cli.flag_table import Row, Table, all_flags, flags_for
 from pgmcp.config.document import suggestion
 from pgmcp.errors import UsageError
+from pgmcp.reference.pages import TOPICS
+
+_TOPIC = "help topic"  # no flag: the blank keeps it from being one
 
 _BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
@@ -27,7 +30,7 @@ class Options:
     """A command line that was understood. `verb` is None to serve.
 
     `values` has only what was given, by the flag's name: text, or a bool for a boolean flag.
-    A verb with a value, `remove-token`, has it here too.
+    A verb with a value, `remove-token`, has it here too, and so has `help` where a word follows it.
     """
 
     verb: str | None
@@ -38,15 +41,21 @@ def parse(argv: Sequence[str]) -> Options:
     """What a command line, without the program's name, asks for.
 
     Raises UsageError for an unknown or incomplete flag, a stray word, and flags that do not go
-    together. A flag given twice counts as given last; -help ends the reading, as in Go.
+    together. A flag given twice counts as given last; -help ends the reading, as in Go, with the
+    word behind it, which names a page of the manual.
     """
     words = list(argv)
     names = [word.lstrip("-").partition("=")[0] for word in words if word.startswith("-")]
     table = flags_for(names)
     given = vars(_parser(table).parse_args(list(_normalise(words, table))))
-    values = {name: value for name, value in given.items() if value or not table[name].verb}
+    values = {
+        name: value
+        for name, value in given.items()
+        if name in table and (value or not table[name].verb)
+    }
     if "help" in values:
-        return Options("help", {})
+        topic = given.get(_TOPIC)
+        return Options("help", {"help": topic} if topic else {})
     verb = _verb(values, given, table)
     _refuse_flags_of_others(verb, values, table)
     return Options(verb, values)
@@ -70,6 +79,8 @@ def usage() -> str:
         for row in rows:
             if row.group == group:
                 lines += _usage_lines(row)
+    lines += ["", "The manual, a page for each word behind -help, as in -help configuration:"]
+    lines += [f"  {topic:<24}{about}" for topic, about in TOPICS.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -101,6 +112,9 @@ def _normalise(argv: Sequence[str], table: Table) -> Iterator[str]:
             raise UsageError(f"missing value: -{flag.name}", f"Write -{flag.name} {flag.metavar}.")
         yield f"-{flag.name}=={value}"
         if flag.name == "help" and _BOOLEANS.get(value):
+            topic = next(words, "")
+            if topic and not topic.startswith("-"):
+                yield f"-{_TOPIC}=={topic}"
             return
 
 
@@ -159,6 +173,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(table: Table) -> argparse.ArgumentParser:
     parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument(f"-{_TOPIC}", dest=_TOPIC, type=_text)
     for flag in table.values():
         parser.add_argument(
             f"-{flag.name}", dest=flag.name, type=_text if flag.metavar else _boolean

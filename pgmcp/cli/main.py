@@ -45,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error.for_operator()}\n\n{flags.usage()}")
         return 2
     if options.verb == "help":
-        sys.stdout.write(flags.usage())
-        return 0
+        from pgmcp.cli import help as help_
+
+        return help_.show(str(options.values.get("help", "")))
     if options.verb == "version":
         return _show_version()
     handler = log.configure(sys.stderr, debug=bool(options.values.get("debug")))

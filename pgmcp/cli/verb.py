@@ -1,7 +1,7 @@
 """What a flag and a verb are, and what a verb is given.
 
 The rule: a verb is a value in its module in `pgmcp.cli.verbs`; reading the command line, -help and
-the README are made from it.
+the manual are made from it.
 """
 
 from __future__ import annotations

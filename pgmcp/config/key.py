@@ -1,7 +1,7 @@
 """What a configuration key is, and how a field of a section's dataclass declares its key.
 
 The rule: a key is declared once, by the field that holds its value. Loading, the defaults of the
-dataclass, -help, the file that -init writes and the table in the README are all made from it.
+dataclass, -help, the file that -init writes and the manual's list are all made from it.
 """
 
 from __future__ import annotations

@@ -1,35 +1,57 @@
-"""The README's table of configuration keys, in Markdown.
+"""The manual's list of configuration keys, in Markdown.
 
-The rule: made from the tables of keys alone; the README holds this text, and a test compares it.
+The rule: made from the tables of keys alone; a page holds this text, and a check compares it.
 """
 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 
 from pgmcp.config import databases
 from pgmcp.config.key import Key
 from pgmcp.config.model import KEYS
 
-_HEAD = ["Key", "Kind", "Default", "Environment", "Flag", "Meaning"]
+_DATABASE = "databases[]"
+_COLUMNS = 96
 
 
-def render_table_markdown() -> str:
-    """One row for each key, the keys of a database's entry as `databases[].KEY`."""
-    rows = [_HEAD, ["---"] * len(_HEAD)]
-    rows += [list(_cells(key, key.path)) for key in KEYS]
-    rows += [list(_cells(key, f"databases[].{key.path}")) for key in databases.KEYS]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def render_keys_markdown() -> str:
+    """Every key below the heading of its section; a database's entry is `databases[].KEY`."""
+    listed = [(key.path, key) for key in KEYS]
+    listed += [(f"{_DATABASE}.{key.path}", key) for key in databases.KEYS]
+    sections: dict[str, list[str]] = {}
+    for path, key in listed:
+        sections.setdefault(path.rpartition(".")[0], []).append(_entry(path, key))
+    return "\n".join(
+        f"### {f'`{name}`' if name else 'At the top level'}\n\n{''.join(entries)}"
+        for name, entries in sections.items()
+    )
 
 
-def _cells(key: Key, path: str) -> Iterator[str]:
-    yield f"`{path}`"
+def _entry(path: str, key: Key) -> str:
+    meaning = textwrap.fill(
+        key.description,
+        _COLUMNS,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return f"- `{path}` ({'; '.join(_facts(key))})\n{meaning}\n"
+
+
+def _facts(key: Key) -> Iterator[str]:
     yield key.kind.name
-    yield key.default_note or _default(key)
-    yield ", else ".join(f"`{name}`" for name in (key.env, key.libpq_env) if name)
-    yield f"`-{key.flag}`" if key.flag else ""
-    yield key.description.replace("|", "\\|")
+    default = key.default_note or _default(key)
+    if default:
+        yield f"default: {default}"
+    for name in (key.env, key.libpq_env):
+        if name:
+            yield f"`{name}`"
+    if key.flag:
+        yield f"`-{key.flag}`"
 
 
 def _default(key: Key) -> str:

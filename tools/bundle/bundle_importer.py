@@ -8,6 +8,7 @@ a length name any of them. `index/TAG` has a line for each thing that Python TAG
 
     module|package NAME CODE_OFFSET CODE_BYTES SOURCE_OFFSET SOURCE_BYTES
     methods OFFSET BYTES
+    page PATH OFFSET BYTES
     native NAME PLATFORM FILE OFFSET BYTES SHA256
     library NAME_OF_NATIVE PLATFORM FILE OFFSET BYTES SHA256
     version DISTRIBUTION VERSION
@@ -88,6 +89,7 @@ class Importer:
         self._libraries: dict[str, list[list[str]]] = {}
         self._versions: dict[str, str] = {}
         self._methods: tuple[int, int] | None = None
+        self._pages: dict[str, tuple[int, int]] = {}
         for line in index.splitlines():
             kind, name, *rest = line.split(" ")
             if kind == "native":
@@ -96,6 +98,8 @@ class Importer:
                 self._libraries.setdefault(name, []).append(rest)
             elif kind == "version":
                 self._versions[name] = rest[0]
+            elif kind == "page":
+                self._pages[name] = (int(rest[0]), int(rest[1]))
             elif kind == "methods":
                 self._methods = (int(name), int(rest[0]))
             else:
@@ -204,6 +208,13 @@ class Importer:
         """The module's text, for tracebacks."""
         _, _, _, offset, size = self._modules[name]
         return self._read(offset, size).decode()
+
+    def get_data(self, path: str) -> bytes:
+        """A page of the manual, by its path beside the modules; OSError for any other."""
+        place = self._pages.get(path.removeprefix(f"{self._archive}/lib/").replace(os.sep, "/"))
+        if place is None:
+            raise FileNotFoundError(path)
+        return self._read(*place)
 
     def is_package(self, name: str) -> bool:
         """Whether the module is a package."""
