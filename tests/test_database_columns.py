@@ -67,7 +67,7 @@ def open_database(postgres: Server, database: str) -> Iterator[Open]:
 
 def tree_of(session: Connection, text: str) -> str:
     """The tree that the judge gets to see where there are views or policies."""
-    return trees.rewritten(replies_to(session, trees.rewriting(text, session.server_major)))
+    return trees.rewritten(replies_to(session, trees.rewriting(text, session.server_major))[1])
 
 
 def bound_tree_of(session: Connection, text: str) -> str:

@@ -111,5 +111,5 @@ def test_the_drawing_shows_what_is_unknown_to_it_too() -> None:
     )
 
 
-def test_the_json_of_explain_is_a_list_of_one() -> None:
-    assert plan.parse(json.dumps([{"Plan": {}}])) == {"Plan": {}}
+def test_the_json_of_explain_is_a_list_of_plans() -> None:
+    assert plan.parse(json.dumps([{"Plan": {}}])) == [{"Plan": {}}]

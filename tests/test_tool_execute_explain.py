@@ -23,6 +23,8 @@ analyze;
 alter table lied_about set (autovacuum_enabled = off);
 insert into lied_about select * from big;
 create sequence runs;
+create table ruled (id int);
+create rule also as on insert to ruled do also delete from small;
 """
 
 
@@ -132,6 +134,22 @@ def test_a_part_that_never_ran_stands_out(call: Calls) -> None:
 def test_only_queries_are_explained(call: Calls, postgres: Server, query: str) -> None:
     call.failure(TOOL, query=query, analyze=True)
     assert postgres.psql("select count(*) from small", call.database) == "2000"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "yaml", "xml"])
+def test_a_write_is_explained_as_long_as_it_is_not_run(
+    call: Calls, postgres: Server, form: str
+) -> None:
+    for query in ("delete from small", "with x as (delete from small returning 1) table x"):
+        assert "Delete" in call(TOOL, query=query, format=form)
+        assert "without ANALYZE" in call.failure(TOOL, query=query, analyze=True, format=form)
+    assert postgres.psql("select count(*) from small", call.database) == "2000"
+
+
+def test_the_drawing_of_a_write_is_postgresqls_own(call: Calls, postgres: Server) -> None:
+    for query in ("delete from small", "insert into ruled select 1", "update ruled r set id = 2"):
+        own = postgres.psql(f"explain {query}", call.database)
+        assert own in call(TOOL, query=query)
 
 
 def test_an_explain_before_the_query_is_explained_away(call: Calls) -> None:

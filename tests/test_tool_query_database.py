@@ -355,6 +355,26 @@ def test_options_of_explain_are_passed_on_as_they_are_written(
     assert "\n1 row" not in call.failure(TOOL, query="explain (costs 2) select 1")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "explain insert into numbers values (1)",
+        "EXPLAIN (costs off) update numbers set n = 2",
+        "/* why */ explain verbose delete from numbers;",
+        "explain with x as (delete from numbers returning *) select * from x",
+    ],
+)
+def test_explain_shows_the_plan_of_a_write(call: Calls, postgres: Server, query: str) -> None:
+    assert "QUERY PLAN" in call(TOOL, query=query)
+    assert postgres.psql("select n from numbers", call.database) == "7"
+
+
+def test_a_generic_plan_is_said_to_need_values(call: Calls, postgres: Server) -> None:
+    if postgres.version >= 160000:
+        query = "explain (generic_plan) select n from numbers where n = $1"
+        assert "GENERIC_PLAN" in call.failure(TOOL, query=query)
+
+
 def test_an_unknown_database_is_named(call: Calls) -> None:
     assert "elsewhere" in call.failure(TOOL, query="select 1", database="elsewhere")
 

@@ -29,9 +29,10 @@ _IN_THE_HEADLINE = frozenset(
 _TARGETS = ("Relation Name", "CTE Name", "Function Name", "Tuplestore Name", "Alias")
 
 
-def parse(text: bytes | str) -> Node:
-    """The one member of the JSON array that EXPLAIN (FORMAT JSON) gives: `Plan`, times and all."""
-    explained: Node = json.loads(text)[0]
+def parse(text: bytes | str) -> list[Node]:
+    """The members of the JSON array that EXPLAIN (FORMAT JSON) gives, each with its `Plan`, times
+    and all: several where a rule puts statements beside a write."""
+    explained: list[Node] = json.loads(text)
     return explained
 
 
@@ -92,6 +93,8 @@ def _kind(node: Node) -> str:
         kind = _AGGREGATES.get(node.get("Strategy", ""), "") + kind
         partial = node.get("Partial Mode", "Simple")
         kind = kind if partial == "Simple" else f"{partial} {kind}"
+    elif kind == "ModifyTable":
+        kind = node["Operation"]
     elif kind == "SetOp":
         hashed = "Hash" if node.get("Strategy") == "Hashed" else ""
         kind = f"{hashed}SetOp {node.get('Command', '')}".rstrip()

@@ -63,6 +63,7 @@ class Calls:
         refused: Mapping[int, str],
         *,
         behind_relations: bool,
+        writes: bool = False,
         statistics_shown: statistics.Shown = "own",
     ) -> None:
         self.views: tuple[StatisticsView, ...] = ()
@@ -76,6 +77,7 @@ class Calls:
         self._trusted = trusted
         self._refused = refused
         self._behind_relations = behind_relations
+        self._writes = writes
         self._statistics_shown = statistics_shown
         self._parts: list[Part] = []
         self._paths: dict[int, set[str | None]] = {}  # of functions that parts name
@@ -89,7 +91,7 @@ class Calls:
             self._add(parts)
             fresh |= self._named(parts) | self._results
             if self._behind_relations and fresh.relations - self.all_objects.relations:
-                behind = _behind_relations(fresh, self._run)
+                behind = _behind_relations(fresh, self._run, writes=self._writes)
                 if behind.programs:
                     return Objection(f"reading {behind.programs[0]} runs a program on the server")
                 fresh |= behind.objects | self._planned(behind.planned)
@@ -335,9 +337,10 @@ def _functions(objects: Objects, run: Run) -> tuple[list[Function], list[tuple[s
     return functions, [(row[-2], row[-1]) for row in rows if not row[0]]
 
 
-def _behind_relations(objects: Objects, run: Run) -> _Behind:
+def _behind_relations(objects: Objects, run: Run, *, writes: bool) -> _Behind:
     oids = tuple(lookups.array_literal(sorted(g)) for g in (objects.relations, objects.types))
-    rows = rows_of(run([Step(lookups.BEHIND_RELATIONS_SQL, oids, describe=True)]))
+    asked = Step(lookups.BEHIND_RELATIONS_SQL, (*oids, "t" if writes else "f"), describe=True)
+    rows = rows_of(run([asked]))
     called = Objects(functions=frozenset(int(oid) for oid, *_ in rows if oid))
     for *_, executed in rows:
         called |= effects.objects_in(executed)

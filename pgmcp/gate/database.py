@@ -36,6 +36,7 @@ from pgmcp.gate.transaction import (
     explained,
     gated,
     own,
+    planned,
 )
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
@@ -62,6 +63,8 @@ _PROTOCOL_VIOLATION = "08P01"
 _GATE_REFUSALS = frozenset({_SYNTAX_ERROR, "0A000", "42P11"})
 
 _OPENING_STEPS = 2
+_GENERIC = "GENERIC_PLAN"
+_ANALYZE = "analy"  # a part of each spelling of the option that runs the statement
 
 
 class ReadOnlyDatabase:
@@ -136,12 +139,21 @@ class ReadOnlyDatabase:
         return self._noted(rows)
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
-        """EXPLAIN (`options`) a statement that the gate accepts; ANALYZE among them runs it."""
+        """EXPLAIN (`options`) a statement that the gate accepts, which ANALYZE among them runs;
+        without it, an INSERT, UPDATE, DELETE or MERGE as well."""
         self._trail.ran(text)
         withheld = self._withheld(text)
-        return self._noted(
-            self._read(explained(options, withheld.text, params, withheld.shift), text)
-        )
+        runs = _ANALYZE in options.lower()
+        reading = planned if not runs and sql.may_write(text) else explained
+        try:
+            rows = self._read(reading(options, withheld.text, params, withheld.shift), text)
+        except StatementRefusedError as refused:
+            if runs and refused.gate == "grammar" and sql.may_write(text):
+                refused.hint = (
+                    "EXPLAIN without ANALYZE shows the plan of a write, and runs nothing."
+                )
+            raise
+        return self._noted(rows)
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
@@ -255,7 +267,8 @@ class ReadOnlyDatabase:
         if failure.routine == "exec_bind_message" and server.sqlstate == _PROTOCOL_VIOLATION:
             return StatementRefusedError(
                 "the statement has a parameter such as $1, and nothing gives it a value",
-                "Write the value itself in its place.",
+                "Write the value itself in its place"
+                + (", also for GENERIC_PLAN." if _GENERIC in steps[failure.step].text else "."),
             )
         return self._statement_error(failure, steps, text)
 

@@ -144,6 +144,10 @@ HARMLESS = frozenset(
     """.split()
 )
 
+NEVER_PLANNED = frozenset({1574})
+"""nextval, the default of a serial column: volatile, so that the planner does not call it where a
+statement names it. An operator, or a function in SQL, could."""
+
 # Built-in functions that are neither, and yet reach at run time what no tree names (SQL by the name
 # of a table, the checks of a domain by the type's OID, a hash function by its table's), or show one
 # caller what another is doing.

@@ -149,16 +149,27 @@ class Judge:
         return (SHOW_STATE, TAKE_NOTE, show, *bound, *trees.HIDE)
 
     def judge(
-        self, text: str, server_major: int, replies: Sequence[Reply], run: Run, *, strict: bool
+        self,
+        text: str,
+        server_major: int,
+        replies: Sequence[Reply],
+        run: Run,
+        *,
+        strict: bool,
+        only_planned: bool = False,
     ) -> Verdict:
         """The verdict on a statement; StatementRefusedError where nothing can be said of it.
 
         `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
         `strict`: the state will be confirmed, so that what was seen in it before holds.
+        `only_planned`: the first step that binds parses the bare text, which may be a write.
         StateChangedError where what was shown need not be what was bound.
         """
         state, locks = state_of(replies[0].rows[0])
-        shown = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
+        bound = replies[_BEFORE:-_BEHIND]
+        shown = [trees.bound(reply) for reply in bound]
+        if only_planned:
+            shown[0] = [_planned(bound[0], shown[-1], server_major, strict=strict)]
         analysed = [tree for several in shown for tree in several]
         if not state.snapshot or not analysed:
             raise _not_shown()
@@ -172,7 +183,11 @@ class Judge:
         if _readable(analysed):
             objects = effects.objects_in("".join(analysed))
             reads_relations = bool(objects.relations)
-            rewritten = reads_relations and (seen.policies or any(map(_VIEW.search, analysed)))
+            rewritten = (
+                reads_relations
+                and not only_planned
+                and (seen.policies or any(map(_VIEW.search, analysed)))
+            )
             if rewritten:
                 analysed = [_rewritten(text, server_major, run)]
                 below = effects.objects_in(analysed[0]) if _readable(analysed) else objects
@@ -181,7 +196,13 @@ class Judge:
                 objects |= below
             if _readable(analysed):
                 finding = self._objections.find(
-                    text, analysed, objects, run, server_major, behind_relations=seen.odd_relations
+                    text,
+                    analysed,
+                    objects,
+                    run,
+                    server_major,
+                    behind_relations=seen.odd_relations or only_planned,
+                    only_planned=only_planned,
                 )
         return Verdict(
             seen,
@@ -210,9 +231,24 @@ def _rewritten(text: str, server_major: int, run: Run) -> str:
     outcome = run(trees.rewriting(text, server_major))
     if outcome.failure is not None:
         raise StateChangedError
-    tree = trees.rewritten(outcome.replies)
+    tree = trees.rewritten(outcome.replies[1])
     if not tree:
         raise _not_shown()
+    return tree
+
+
+def _planned(bare: Reply, explained: Sequence[str], server_major: int, *, strict: bool) -> str:
+    """The tree of a text that is only planned, from the reply to the bare text."""
+    tree = trees.rewritten(bare)
+    if not trees.can_be_planned("".join([tree, *explained]), server_major):
+        raise StatementRefusedError(
+            "EXPLAIN shows the plan of a SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE or"
+            " MERGE here, and of nothing else.",
+            "Nothing was run. A rule of the table may have put something else in its place.",
+        )
+    again = effects.objects_in("".join(explained)).relations
+    if not strict and not again <= effects.objects_in(tree).relations:
+        raise StateChangedError  # another table by the same name, between two parses
     return tree
 
 

@@ -205,12 +205,19 @@ SELECT NULL, NULL, c.conbin::pg_catalog.text, NULL
 FROM relations JOIN pg_catalog.pg_constraint c ON c.conrelid = relations.oid
 WHERE c.conrelid <> 0 AND c.conbin IS NOT NULL  -- a domain's has none
 UNION
+SELECT NULL, NULL, d.adbin::pg_catalog.text, NULL
+FROM relations
+JOIN pg_catalog.pg_attribute a ON a.attrelid = relations.oid AND a.attgenerated = 's'
+JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE $3::pg_catalog.bool  -- to start an UPDATE prepares them, and folds what is constant
+UNION
 SELECT NULL, NULL, NULL, d.adbin::pg_catalog.text
 FROM relations
 JOIN pg_catalog.pg_attribute a ON a.attrelid = relations.oid AND a.attgenerated = 'v'
 JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 """
-"""What is called, or run, to read tables, and named in no tree (parameters: relations and types).
+"""What is called, or run, to read tables, and named in no tree (parameters: relations, types, and
+whether it is a write, which is planned only).
 
 A row is one of these: a function, of an operator class that is not PostgreSQL's own and that an
 index, a partition key or a type's comparison uses; the name of a foreign table that runs a program;

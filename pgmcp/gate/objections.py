@@ -7,7 +7,7 @@ that it can be asked again; only what a server's version fixes is kept.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgmcp.gate import credentials, effects, growth, lookups, statistics
 from pgmcp.gate.bodies import SqlBody
@@ -57,12 +57,14 @@ class Objections:
         server_major: int,
         *,
         behind_relations: bool,
+        only_planned: bool = False,
     ) -> Judgement:
         """Why a statement may not run.
 
         `trees`: the statement as analysed, several where it was analysed several times, with the
         views and policies put in where it has any; `objects`: all that it names.
-        `behind_relations`: whether reading a relation may call what no tree names.
+        `behind_relations`: whether reading a relation may call what no tree names. `only_planned`:
+        it may be a write, of which nothing runs but what the planner calls.
         """
         for tree in trees:
             if too_large := growth.objection(tree, objects.functions, objects.types):
@@ -76,8 +78,11 @@ class Objections:
             self._trusted,
             own.refused_builtins,
             behind_relations=behind_relations,
+            writes=only_planned,
             statistics_shown=self._statistics_shown,
         )
+        if only_planned:
+            objects = replace(objects, functions=objects.functions - effects.NEVER_PLANNED)
         objection = calls.objection([Part(tree) for tree in trees], objects)
         if objection is None and calls.views:
             parts = statistics.parts_in_front(text, calls.views)

@@ -44,7 +44,8 @@ class Database(Protocol):
         """Run a caller's SHOW."""
 
     def explain(self, options: str, text: str, params: tuple[str | None, ...] = ()) -> Rows:
-        """EXPLAIN (`options`) a caller's SELECT; `options` is our text, `text` the caller's."""
+        """EXPLAIN (`options`) a caller's SELECT, and without ANALYZE a caller's write as well;
+        `options` is our text, `text` the caller's."""
 
     def fetch(self, text: str, params: tuple[str | None, ...] = ()) -> Rows:
         """Run a statement of pgmcp's own, read-only, past no gate."""

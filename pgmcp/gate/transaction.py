@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -59,12 +59,22 @@ _ATTEMPTS = 10  # to judge a text in a state that stays
 @dataclass(frozen=True, slots=True)
 class CallerRead:
     """A caller's text as steps: `bound` parse it, and bind it last; `opened` plans what was bound,
-    and `fetched` reads it. An EXPLAIN plans and reads in one, `opened`."""
+    and `fetched` reads it. An EXPLAIN plans and reads in one, `opened`.
+
+    `only_planned`: it may be a write, since nothing of it runs but what the planner calls.
+    """
 
     text: str
     bound: tuple[Step, ...]
     opened: Step
     fetched: tuple[Step, ...] = ()
+    only_planned: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its verdict is kept under. No caller's text begins with NUL: a write that may be
+        planned may still not run."""
+        return "\0" + self.text if self.only_planned else self.text
 
 
 def gated(text: str, params: Params, fetched: tuple[Step, ...], shift: int = 0) -> CallerRead:
@@ -86,6 +96,18 @@ def explained(options: str, text: str, params: Params, shift: int = 0) -> Caller
     bound = Step(head + text, params, prefix=prefix, execute=False, portal=_PORTAL)
     opened = Step("", prefix=prefix, describe=True, portal=_PORTAL, parse=False)
     return CallerRead(text, (gate, bound), opened)
+
+
+def planned(options: str, text: str, params: Params, shift: int = 0) -> CallerRead:
+    """EXPLAIN (`options`) a text that may also be an INSERT, UPDATE, DELETE or MERGE. ANALYZE may
+    not be among the options.
+
+    The bare text has to be a single statement, which is parsed and not run: its tree has the rules,
+    defaults, views and policies put in, and what that reads is locked.
+    """
+    reading = explained(options, text, params, shift)
+    bare = Step(text, prefix=shift, execute=False)
+    return replace(reading, bound=(bare, *reading.bound[1:]), only_planned=True)
 
 
 def own(text: str, params: Params) -> tuple[Step, ...]:
@@ -146,7 +168,7 @@ class Transactions:
     ) -> tuple[Sequence[Step], Outcome]:
         """In one write if the text was judged in this state, or its refusal; else see
         `_run_unknown`."""
-        verdict = self._judge.known(reading.text)
+        verdict = self._judge.known(reading.key)
         if verdict is not None:
             steps = self._confirmed(connection, reading, verdict)
             outcome = self._last(connection, steps, verdict)
@@ -231,9 +253,16 @@ class Transactions:
                 connection.finish(call)
                 return steps, outcome
             replies = outcome.replies[-len(examination) :]
-            verdict = self._judge.judge(reading.text, major, replies, ask, strict=strict)
+            verdict = self._judge.judge(
+                reading.text,
+                major,
+                replies,
+                ask,
+                strict=strict,
+                only_planned=reading.only_planned,
+            )
             if verdict.objection is not None:
-                self._judge.remember(reading.text, verdict)
+                self._judge.remember(reading.key, verdict)
             verdict.require_harmless()
         except StatementRefusedError as refused:
             refused.gate = "judge"
@@ -250,7 +279,7 @@ class Transactions:
         if strict:
             if _altered(steps, outcome):
                 raise StateChangedError
-            self._judge.remember(reading.text, verdict)
+            self._judge.remember(reading.key, verdict)
         return steps, outcome
 
     def _last(self, connection: Connection, steps: Sequence[Step], verdict: Verdict) -> Outcome:

@@ -8,7 +8,6 @@ with PostgreSQL's own, in which no user's operator is found. Steps, and what the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from pgmcp.postgres.messages import Reply, Step
 
@@ -34,6 +33,10 @@ QUIET = (
 """Expressions, two, that go back to the settings with which the judge asks."""
 HIDE = (_HIDE, Step(f"SELECT {QUIET}"))
 """From here on no tree is shown, and what is asked is the judge's."""
+_COMMAND = re.compile(r":commandType\s+(\d+)")
+# Of nodes.h: SELECT, UPDATE, INSERT, DELETE; MERGE, and DO NOTHING in it. What is left is utility.
+_PLANNED = {True: frozenset("123457"), False: frozenset("1234")}
+_MERGE_SINCE = 15
 _BOUND = re.compile(r":query\s+(\{QUERY.*\})\}\s+:resultRelation", re.DOTALL)
 
 
@@ -66,6 +69,12 @@ def rewriting(text: str, server_major: int) -> tuple[Step, ...]:
     return (show(server_major), Step(text, execute=False), *HIDE)
 
 
-def rewritten(replies: Sequence[Reply]) -> str:
-    """The tree of the text with views and policies put in."""
-    return "".join(notice.get("D", "") for notice in replies[1].notices)
+def rewritten(reply: Reply) -> str:
+    """The trees of a text that is no EXPLAIN or DECLARE, with rules, views and policies put in."""
+    return "".join(notice.get("D", "") for notice in reply.notices)
+
+
+def can_be_planned(tree: str, server_major: int) -> bool:
+    """Whether all that a tree holds is SELECT, INSERT, UPDATE, DELETE and MERGE."""
+    commands = set(_COMMAND.findall(tree))
+    return bool(commands) and commands <= _PLANNED[server_major >= _MERGE_SINCE]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pgmcp.errors import StatementRefusedError, ToolError
-from pgmcp.sql.lexer import WORD, skip_space
+from pgmcp.sql.lexer import WORD, lexemes, skip_space
 
 MAX_TEXT_BYTES = 1_000_000
 """The longest statement, and the longest parameter, that is sent to PostgreSQL."""
@@ -29,6 +29,7 @@ _WORD = re.compile(WORD)
 _VALUE = re.compile(rf"'[^']*+(?:''[^']*+)*+'|[+-]?[0-9][0-9.]*+|{WORD}")
 _SAFE_NAME = re.compile(r"[a-z_]+")
 _SAFE_VALUE = re.compile(r"[a-z0-9_.]*")
+_WRITES = frozenset({"insert", "update", "delete", "merge"})
 _STARTS_A_SELECT = frozenset({"select", "values", "table", "with"})
 
 
@@ -90,6 +91,15 @@ def without_empty(text: str) -> str:
 def first_word(text: str) -> str:
     """The word that a statement begins with, in lower case; "" when it begins with none."""
     return _word(text, skip_space(text))[0]
+
+
+def may_write(text: str) -> bool:
+    """Whether a text could be an INSERT, UPDATE, DELETE or MERGE, by its words."""
+    first = first_word(text)
+    if first != "with":
+        return first in _WRITES
+    words = (text[start:end] for kind, start, end, _ in lexemes(text) if kind == "word")
+    return any(word.lower() in _WRITES for word in words)
 
 
 def _word(text: str, at: int) -> tuple[str, int]:

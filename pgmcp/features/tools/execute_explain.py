@@ -24,7 +24,8 @@ class Args:
     """The arguments of execute_explain."""
 
     query: str = arg(
-        "The query, without EXPLAIN: SELECT, VALUES, TABLE or WITH.",
+        "The query, without EXPLAIN: SELECT, VALUES, TABLE or WITH; without analyze also INSERT, "
+        "UPDATE, DELETE or MERGE, of which nothing runs.",
         min_length=1,
         max_length=MAX_TEXT_BYTES,
     )
@@ -67,22 +68,23 @@ def _answer(database: Database, args: Args) -> tuple[str, str]:
         return shown, _remarks(plan.parse(_explained(database, args, "JSON", analyze=False)), args)
     source = _explained(database, args, "JSON", analyze=args.analyze)
     explained = plan.parse(source)
-    return (source if args.format == "json" else plan.draw(explained)), _remarks(explained, args)
+    drawn = source if args.format == "json" else "\n\n".join(map(plan.draw, explained))
+    return drawn, _remarks(explained, args)
 
 
 def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> str:
     # PostgreSQL 18 turns BUFFERS on with ANALYZE, and older ones do not: say which is meant.
-    options = f"FORMAT {form}, ANALYZE {analyze}, BUFFERS {args.buffers}"
+    options = f"FORMAT {form}, {'ANALYZE, ' if analyze else ''}BUFFERS {args.buffers}"
     rows = database.explain(options, without_empty(args.query))
     if rows.cut_bytes is not None:
         raise ToolError(f"the plan is larger than {rows.cut_bytes:,} bytes")
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
 
 
-def _remarks(explained: plan.Node, args: Args) -> str:
-    measured = "Actual Loops" in explained["Plan"]
+def _remarks(explained: list[plan.Node], args: Args) -> str:
+    measured = any("Actual Loops" in each["Plan"] for each in explained)
     basis = "measured" if measured else "from estimates"
-    lines = findings(explained) or ["Nothing."]
+    lines = [line for each in explained for line in findings(each)] or ["Nothing."]
     if not args.analyze:
         lines.append(
             "analyze=true would run the query and compare the estimates with what happens."

@@ -110,6 +110,7 @@ TOOL = Tool(
         "shows the SQL that was run for it, and a question that is not understood is not run. "
         "SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN "
         "run; everything that writes, changes a setting or is more than one statement is refused. "
+        "EXPLAIN without ANALYZE also takes a statement that writes, and runs nothing of it. "
         "The result: the database, the SQL, a blank line, then tab-separated lines with a header, "
         "then a line that says how many rows these are and, when there are more, with which offset "
         "to continue. Values are written as PostgreSQL writes them. NULL is \\N and an empty "
