@@ -159,9 +159,8 @@ def test_the_commands_of_the_readme(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if page != "README.md"])
 def test_the_commands_of_a_page(terminal: Terminal, page: str) -> None:
-    terminal.run(
-        "pgedge-postgres-mcp -init\npgedge-postgres-mcp -add-token -token-note first -token-expiry never"
-    )
+    terminal.run("pgedge-postgres-mcp -init")
+    terminal.run("pgedge-postgres-mcp -add-token -token-note first -token-expiry never")
     config = terminal.program.config
     audit = terminal.program.cwd / "audit.jsonl"
     config.write_text(f"{config.read_text()}\naudit:\n  file: {audit}\n")
