@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -64,6 +65,30 @@ def test_an_unknown_page_is_named_with_the_nearest(tmp_path: Path) -> None:
 def test_a_reader_that_has_enough_makes_no_noise(tmp_path: Path) -> None:
     ended = install(tmp_path).shell("pgedge-postgres-mcp -help configuration | head -1")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "# Configuration\n", "")
+
+
+@pytest.mark.parametrize("words", [["-help"], ["-help", "configuration"], ["-list-tokens"]])
+def test_what_the_terminal_cannot_show_is_escaped_and_ends_nothing(
+    tmp_path: Path, words: list[str]
+) -> None:
+    program = install(tmp_path)
+    program.run("-add-token", "-token-note", "café", "-token-expiry", "never")
+    ended = subprocess.run(
+        [program.folder / "pgedge-postgres-mcp", *words],
+        env=program.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
+    assert "\\u2026" in ended.stdout or "caf\\xe9" in ended.stdout
+
+
+def test_the_pages_fit_a_terminal() -> None:
+    for topic in pages.TOPICS.keys() - {"performance"}:
+        prose = re.sub(r"^```.*?^```$", "", pages.read(topic), flags=re.MULTILINE | re.DOTALL)
+        lines = [line for line in prose.splitlines() if not line.startswith("|")]
+        assert max(map(len, lines)) <= 100, topic
 
 
 def test_the_wheel_brings_the_manual_and_prints_it_in_an_empty_folder(tmp_path: Path) -> None:

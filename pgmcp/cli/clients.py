@@ -237,8 +237,14 @@ def render_section(
     started, called = client.notes(), client.notes(url)
     lines = [f"{heading} {client.title}", "", f"`-print-client {client.name}` prints this:", ""]
     lines += [f"```{client.language}", client.stdio(command), "```", ""]
-    lines += [*(f"- {note}" for note in started), ""] if started else []
+    lines += [*map(_item, started), ""] if started else []
     lines += [f"Over HTTP (`-print-client {client.name} -url {url}`):", ""]
     lines += [f"```{client.language}", client.http(url, True), "```", ""]
-    lines += [f"- {note}" for note in called if note not in started]
+    lines += [_item(note) for note in called if note not in started]
     return "\n".join(lines) + "\n"
+
+
+def _item(note: str) -> str:
+    import textwrap  # here: no client's entry needs it
+
+    return textwrap.fill(note, 98, initial_indent="- ", subsequent_indent="  ")

@@ -6,6 +6,7 @@ messages go to stderr, and an error is never a traceback.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pgmcp.auth import hashing
 
         return hashing.serve_standard_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What its encoding lacks, such as a table's name in the C locale, must not end a command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     from pgmcp.cli import flags, invocation
     from pgmcp.errors import PgmcpError, UsageError
     from pgmcp.logs import log

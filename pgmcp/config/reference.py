@@ -31,15 +31,19 @@ def render_keys_markdown() -> str:
 
 
 def _entry(path: str, key: Key) -> str:
-    meaning = textwrap.fill(
-        key.description,
+    head = _filled(f"- `{path}` ({'; '.join(_facts(key))})", "")
+    return f"{head}\n{_filled(key.description, '  ')}\n"
+
+
+def _filled(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text,
         _COLUMNS,
-        initial_indent="  ",
+        initial_indent=indent,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return f"- `{path}` ({'; '.join(_facts(key))})\n{meaning}\n"
 
 
 def _facts(key: Key) -> Iterator[str]:
