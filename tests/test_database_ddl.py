@@ -12,9 +12,12 @@ from pgmcp.calls.call import Call
 from pgmcp.config.values import Secret
 from pgmcp.errors import StatementError, StatementRefusedError
 from pgmcp.gate.databases import DatabaseSet
+from pgmcp.gate.judge import Judge
 from pgmcp.gate.port import Database
 from pgmcp.gate.state import all_told
-from pgmcp.postgres.messages import Step
+from pgmcp.gate.transaction import Transactions, gated
+from pgmcp.postgres.messages import READ_ONLY, Step
+from pgmcp.sql.text import CURSOR
 from tests.databases import connect, eventually, open_databases, settings_for
 from tools.postgres import Server
 
@@ -216,3 +219,32 @@ def test_who_has_committed_and_not_told_yet_is_seen_by_the_lock(locks: str, told
 
 def _pairs(locks: str) -> list[list[str]]:
     return [lock.split() for lock in locks.split(",") if lock]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_known"),
+    [
+        ("select 1", True),
+        ("SELECT -1, 'a''b' AS x, null, true;", True),
+        ("select 1 from devt", False),
+        ("select 1 + 1", False),
+        ("select lower('a')", False),
+    ],
+)
+def test_beside_commits_of_others_only_what_names_nothing_is_known(
+    postgres: Server, database: str, read_as: Open, text: str, is_known: bool
+) -> None:
+    read_as()
+    settings = settings_for(postgres, database)
+    connection = connect(settings)
+    try:
+        transactions = Transactions(settings, Judge(), Call(30))
+        for _ in range(2):
+            postgres.psql("CREATE TABLE others (); DROP TABLE others", database)
+            connection.settle(Call(30))
+            reading = gated(text, (), (Step("", describe=True, portal=CURSOR, parse=False),))
+            steps, outcome = transactions.run(connection, reading)
+            assert (outcome.failure, len(outcome.replies[-1].rows)) == (None, 1)
+        assert (steps[0] == READ_ONLY) is is_known
+    finally:
+        connection.close()

@@ -97,3 +97,45 @@ def test_text_has_a_limit_that_counts_bytes() -> None:
     assert sql.encode("é" * 500_000) == "é".encode() * 500_000
     with pytest.raises(ToolError, match="the limit is 1000000"):
         sql.encode("é" * 500_001)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 1",
+        " SELECT -1.5 , 'a''b' as x, NULL ,True ; ",
+        "select 'select lower(name) from t'",
+        "select 1 as from",
+    ],
+)
+def test_a_select_of_constants_names_nothing(text: str) -> None:
+    assert sql.names_nothing(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select a",
+        "select 1 from t",
+        "select 1 + 1",
+        "select +1",
+        "select 1::int",
+        "select date '2020-01-01'",
+        "select lower('a')",
+        "select 'a' 'b'",
+        "select 'a\\'",
+        "select E'a'",
+        "select current_user",
+        "select 1 as x, y",
+        "select 1; select 2",
+        "select (1)",
+        "select\u00a01",
+        "\u017felect 1",
+        "select 1 -- x",
+        "values (1)",
+        "select " + "1, " * 1000 + "1",
+        "",
+    ],
+)
+def test_whatever_has_a_name_or_may_have_one_names_something(text: str) -> None:
+    assert not sql.names_nothing(text)

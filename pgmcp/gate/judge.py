@@ -26,6 +26,7 @@ from pgmcp.gate.objections import Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
 from pgmcp.gate.statistics import Shown, StatisticsView
 from pgmcp.postgres.messages import Reply, Step
+from pgmcp.sql import text as sql
 
 MAX_REMEMBERED = 4096
 MAX_TREE_BYTES = 8 * 1024 * 1024
@@ -66,6 +67,8 @@ class Verdict:
     it, only a state that stays the same says so. `lasting`: the verdict holds wherever the state
     is the same.
 
+    `everywhere`: it names nothing that could be looked up, so that the verdict holds in any state.
+
     `leaves_nothing`: what it calls is PostgreSQL's own, and no more than the judge lets through by
     itself. That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK
     undoes. Nothing like that is known of functions of users and extensions, of foreign tables, or
@@ -79,6 +82,7 @@ class Verdict:
     rewritten: bool
     shown: bool
     lasting: bool
+    everywhere: bool
     leaves_nothing: bool
 
     @property
@@ -119,10 +123,11 @@ class Judge:
         return self._verdicts.get(_key(text))  # a look-up in a dict is atomic
 
     def remember(self, text: str, verdict: Verdict) -> None:
-        """Keep a verdict: a refusal, or one whose state was confirmed after the judging."""
-        if verdict.objection is None:
-            self._seen = verdict.seen
-        if not verdict.lasting:
+        """Keep a verdict: a refusal, one whose state was confirmed after the judging, or one that
+        holds everywhere."""
+        if verdict.objection is None and not verdict.everywhere:
+            self._seen = verdict.seen  # which was confirmed with it
+        if not (verdict.lasting or verdict.everywhere):
             return
         with self._verdicts_lock:
             self._verdicts[_key(text)] = verdict
@@ -212,6 +217,8 @@ class Judge:
             rewritten=rewritten,
             shown=bool(shown[-1]),
             lasting=all_told(state.snapshot, locks),
+            everywhere=not (reads_relations or objects.functions or objects.operators)
+            and sql.names_nothing(text),
             leaves_nothing=not finding.bodies and self._leaves_nothing(objects, seen),
         )
 

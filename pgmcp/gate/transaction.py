@@ -192,6 +192,9 @@ class Transactions:
         limits = self._milliseconds(connection)
         if verdict.objection is not None:
             return [READ_ONLY, _check(_SETTINGS, verdict.state, limits)]
+        if verdict.everywhere:
+            limited = _LIMITED._replace(params=limits)
+            return [READ_ONLY, limited, *reading.bound, reading.opened, *reading.fetched]
         if not verdict.reads_relations:  # there is no lock to wait for
             same = _check(_SETTINGS, verdict.state, limits)
             return [READ_ONLY, *reading.bound, same, reading.opened, *reading.fetched]
@@ -276,9 +279,9 @@ class Transactions:
             settled = _check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
         steps = [settled, *self._ran(reading, self._milliseconds(connection))]
         outcome = self._last(connection, steps, verdict)
-        if strict:
-            if _altered(steps, outcome):
-                raise StateChangedError
+        if strict and _altered(steps, outcome):
+            raise StateChangedError
+        if strict or verdict.everywhere:
             self._judge.remember(reading.key, verdict)
         return steps, outcome
 

@@ -27,6 +27,13 @@ ALLOWED = "Only a single SELECT, VALUES, TABLE or WITH … is allowed here"
 
 _WORD = re.compile(WORD)
 _VALUE = re.compile(rf"'[^']*+(?:''[^']*+)*+'|[+-]?[0-9][0-9.]*+|{WORD}")
+# A sign in front of a number is part of it, but + is an operator. A backslash means one thing or
+# another by standard_conforming_strings. ASCII: the K of Kelvin is no k to PostgreSQL.
+_CONSTANT = r"(?:-?[0-9]+(?:\.[0-9]+)?|'[^'\\]*'|null|true|false)(?:\s+as\s+[a-z_][a-z0-9_]*)?"
+_CONSTANTS = re.compile(
+    rf"\s*select\s+{_CONSTANT}(?:\s*,\s*{_CONSTANT})*\s*;?\s*", re.ASCII | re.IGNORECASE
+)
+_MAX_CONSTANTS = 1000  # characters
 _SAFE_NAME = re.compile(r"[a-z_]+")
 _SAFE_VALUE = re.compile(r"[a-z0-9_.]*")
 _WRITES = frozenset({"insert", "update", "delete", "merge"})
@@ -91,6 +98,12 @@ def without_empty(text: str) -> str:
 def first_word(text: str) -> str:
     """The word that a statement begins with, in lower case; "" when it begins with none."""
     return _word(text, skip_space(text))[0]
+
+
+def names_nothing(text: str) -> bool:
+    """Whether a text is a SELECT of constants, so that PostgreSQL looks up no name to analyse it:
+    it means the same whatever the catalogue holds, and under all settings."""
+    return len(text) <= _MAX_CONSTANTS and _CONSTANTS.fullmatch(text) is not None
 
 
 def may_write(text: str) -> bool:
