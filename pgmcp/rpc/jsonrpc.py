@@ -71,7 +71,9 @@ class Constant(dict[str, Any]):
 _SCALAR_MEMBER = (
     rb'\s*+"(?!method")[^"\\]{0,64}+"\s*+:\s*+(?:"[^"\\]{0,256}+"|[^"{}\[\],\s]++)\s*+,'
 )
-_METHOD = re.compile(rb"\s*+\{(?:" + _SCALAR_MEMBER + rb')*+\s*+"method"\s*+:\s*+"([^"\\]{0,64}+)"')
+_METHOD = re.compile(
+    rb"\s*+\{(?>(?:" + _SCALAR_MEMBER + rb')*)\s*+"method"\s*+:\s*+"([^"\\]{0,64}+)"'
+)
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

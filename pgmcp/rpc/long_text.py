@@ -26,8 +26,8 @@ _LOOKED_INTO = 8  # members of a container in which a long string is looked for
 
 # Whole characters and escapes, a surrogate pair as one, up to the end of the window.
 _WHOLE = re.compile(
-    rb"(?:[^\\]++|\\[^u]|\\u[dD][89abAB][^\\]{2}\\u[^\\]{4}"
-    rb"|\\u(?![dD][89abAB])[^\\]{4}|\\u[dD][89abAB][^\\]{2}(?=.{6}))*+",
+    rb"(?>(?:[^\\]++|\\[^u]|\\u[dD][89abAB][^\\]{2}\\u[^\\]{4}"
+    rb"|\\u(?![dD][89abAB])[^\\]{4}|\\u[dD][89abAB][^\\]{2}(?=.{6}))*)",
     re.DOTALL,
 )
 

@@ -30,13 +30,13 @@ class Lexeme(NamedTuple):
 # Said by what a word is not: a range up to the last character takes 10 ms to compile.
 WORD = r"[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*+"
 _TAG = WORD.replace("#%", "%")  # the same, without $
-_PLAIN_STRING = r"'[^']*+(?:''[^']*+)*+(?:'|(?P<open1>\Z))"
-_ESCAPE_STRING = r"'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+(?:'|(?P<open2>\\?\Z))"
+_PLAIN_STRING = r"'[^']*+(?>(?:''[^']*+)*)(?:'|(?P<open1>\Z))"
+_ESCAPE_STRING = r"'[^'\\]*+(?>(?:(?:\\.|'')[^'\\]*+)*)(?:'|(?P<open2>\\?\Z))"
 # Possessive throughout, and every quote may end at the end of the text: nothing is tried twice.
 _PATTERN = rf"""
     (?P<space> [ \t\n\r\f\v]++ | --[^\n\r]*+ )
   | (?P<string> [eE]{_ESCAPE_STRING} | (?:[bBxXnN]|[uU]&)?{_PLAIN_STRING} )
-  | (?P<name> (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+(?:"|(?P<open3>\Z)) )
+  | (?P<name> (?:[uU]&)?"[^"]*+(?>(?:""[^"]*+)*)(?:"|(?P<open3>\Z)) )
   | (?P<word> {WORD} )
   | (?P<number> (?>[0-9][0-9_]*+(?:\.(?!\.)[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9_]++)? )
   | (?P<dollar> \$(?P<tag>(?:{_TAG})?)\$.*?(?:\$(?P=tag)\$|(?P<open4>\Z)) )
@@ -50,7 +50,7 @@ _BACKSLASH_LEXEME = re.compile(
     _PATTERN.replace(_PLAIN_STRING, _ESCAPE_STRING.replace("open2", "open1")), _FLAGS
 )
 _OPEN = ("open1", "open2", "open3", "open4")
-_SPACE = re.compile(r"(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+")
+_SPACE = re.compile(r"(?>(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*)")
 _BEFORE_A_LEXEME = frozenset(" \t\n\r\f\v-/")
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 

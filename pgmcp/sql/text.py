@@ -26,7 +26,7 @@ Nothing of ours follows the text, so that no comment or quote in it can swallow 
 ALLOWED = "Only a single SELECT, VALUES, TABLE or WITH … is allowed here"
 
 _WORD = re.compile(WORD)
-_VALUE = re.compile(rf"'[^']*+(?:''[^']*+)*+'|[+-]?[0-9][0-9.]*+|{WORD}")
+_VALUE = re.compile(rf"'[^']*+(?>(?:''[^']*+)*)'|[+-]?[0-9][0-9.]*+|{WORD}")
 # A sign in front of a number is part of it, but + is an operator. A backslash means one thing or
 # another by standard_conforming_strings. ASCII: the K of Kelvin is no k to PostgreSQL.
 _CONSTANT = r"(?:-?[0-9]+(?:\.[0-9]+)?|'[^'\\]*'|null|true|false)(?:\s+as\s+[a-z_][a-z0-9_]*)?"

@@ -67,7 +67,7 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # Possessive quantifiers: a head that does not match fails in one pass.
 _HEAD = re.compile(
     rb"(" + _TOKEN + rb"++) ([!-~]++) HTTP/1\.([01])\r\n"
-    rb"((?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
+    rb"((?>(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*))\r\n"
 )
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"++) ([!-~]++) HTTP/([0-9])\.([0-9])")
 _LONE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
