@@ -122,11 +122,11 @@ class Judge:
         """What was found of `text`, and in which state; None when it was not judged yet."""
         return self._verdicts.get(_key(text))  # a look-up in a dict is atomic
 
-    def remember(self, text: str, verdict: Verdict) -> None:
+    def remember(self, text: str, verdict: Verdict, *, confirmed: bool) -> None:
         """Keep a verdict: a refusal, one whose state was confirmed after the judging, or one that
         holds everywhere."""
-        if verdict.objection is None and not verdict.everywhere:
-            self._seen = verdict.seen  # which was confirmed with it
+        if confirmed:
+            self._seen = verdict.seen
         if not (verdict.lasting or verdict.everywhere):
             return
         with self._verdicts_lock:

@@ -265,7 +265,7 @@ class Transactions:
                 only_planned=reading.only_planned,
             )
             if verdict.objection is not None:
-                self._judge.remember(reading.key, verdict)
+                self._judge.remember(reading.key, verdict, confirmed=False)
             verdict.require_harmless()
         except StatementRefusedError as refused:
             refused.gate = "judge"
@@ -282,7 +282,7 @@ class Transactions:
         if strict and _altered(steps, outcome):
             raise StateChangedError
         if strict or verdict.everywhere:
-            self._judge.remember(reading.key, verdict)
+            self._judge.remember(reading.key, verdict, confirmed=strict)
         return steps, outcome
 
     def _last(self, connection: Connection, steps: Sequence[Step], verdict: Verdict) -> Outcome:
