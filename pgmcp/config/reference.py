@@ -31,7 +31,7 @@ def render_keys_markdown() -> str:
 
 
 def _entry(path: str, key: Key) -> str:
-    head = _filled(f"- `{path}` ({'; '.join(_facts(key))})", "")
+    head = _filled(f"- `{path}` ({'; '.join(_facts(key))}):", "")
     return f"{head}\n{_filled(key.description, '  ')}\n"
 
 
