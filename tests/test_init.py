@@ -34,7 +34,10 @@ def flags_of(server: Server, database: str) -> Sequence[str]:
 
 def next_commands(shown: str) -> list[str]:
     """The commands below `Next:`, as somebody pastes them."""
-    return [line.strip() for line in shown.partition("Next:")[2].splitlines() if line.strip()]
+    below = shown.partition("Next:")[2].splitlines()
+    commands = [line.strip() for line in below if line.startswith("  ")]
+    assert "#" not in "".join(commands), "zsh takes a # that is pasted for an argument"
+    return commands
 
 
 def test_a_terminal_is_asked_and_the_next_commands_serve_the_database(

@@ -28,6 +28,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _PROGRAM = re.compile(r"(?:^|[\s/])(?:pgedge-postgres-mcp|pgmcp)((?: [^|&;>#\n]*)?)", re.MULTILINE)
+_COMMENT = re.compile(r"(?:^|\s)#(?:\s|$)", re.MULTILINE)
 _FLAG = re.compile(r"(?:^|(?<=\s))-([a-z][a-z-]*)(?=$|[\s=.,:;])")
 _KEY = re.compile(r"^(?:http|log|audit|metrics|llm|builtins|databases\[\])\.[a-z_.]+(?:NAME)?$")
 _VARIABLE = re.compile(r"\bPGEDGE_[A-Z_]+\b")
@@ -58,6 +59,8 @@ def unknown_names(text: str) -> Iterator[str]:
         if _KEY.match(name) and not _is_key(name):
             yield f"there is no key {name}"
     for language, block in _FENCE.findall(text):
+        if language == "sh" and _COMMENT.search(block):
+            yield "a command has a comment, which zsh takes for arguments when it is pasted"
         if language == "sh":
             for words in _PROGRAM.findall(block):
                 yield from _unknown_flags(words)

@@ -62,10 +62,13 @@ def init(command: Command) -> int:
     called = command.called
     command.console.say(
         "",
-        "Next:",
-        f"  {called.command('-check')}      # what works, and what the role could do",
-        f"  {called.command('-add-token')}  # a token for a client over HTTP",
-        f"  {called.command('-http')}       # serve this machine on http://{_ADDRESS}/mcp/v1",
+        # No comments behind the commands: zsh takes a # that is pasted for an argument.
+        "Next: see what works and what the role could do",
+        f"  {called.command('-check')}",
+        "Then make a token for a client over HTTP",
+        f"  {called.command('-add-token')}",
+        f"Then serve this machine on http://{_ADDRESS}/mcp/v1",
+        f"  {called.command('-http')}",
     )
     return 0
 
