@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgmcp.errors import COMMAND
+from pgmcp.errors import COMMAND, visible
 
 _NAMES = ("pgedge-postgres-mcp", "pgmcp")
 _FILES = {"token-file": "PGEDGE_AUTH_TOKEN_FILE", "user-file": "PGEDGE_AUTH_USER_FILE"}
@@ -31,8 +31,11 @@ class Invocation:
         return shlex.join([*self.program, *self.files, *words])
 
     def pasteable(self, text: str) -> str:
-        """A text whose commands, which begin with `errors.COMMAND`, are those of this program."""
-        return text.replace(f"{COMMAND} ", f"{self.command()} ")
+        """A text whose commands, which begin with `errors.COMMAND`, are those of this program.
+
+        It is printed: what a file's name holds must not drive the terminal.
+        """
+        return text.replace(f"{COMMAND} ", f"{visible(self.command())} ")
 
 
 AS_IN_THE_GUIDE = Invocation()
