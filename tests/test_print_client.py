@@ -175,15 +175,17 @@ def test_what_cannot_be_printed_is_said(
     assert "secret" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ADDING)
+def _where_it_is_installed(name: str) -> object:
+    absent = shutil.which(ADDING[name]) is None
+    return pytest.param(name, marks=pytest.mark.skipif(absent, reason="it is not installed"))
+
+
+@pytest.mark.parametrize("name", [_where_it_is_installed(name) for name in ADDING])
 @pytest.mark.parametrize("way", ["stdio", "http"])
 def test_the_client_itself_takes_the_command(
     installed: Installed, served: Program, name: str, way: str
 ) -> None:
-    """Where it is installed: Claude Code and Gemini CLI call the server, Codex reads its entry."""
-    program = shutil.which(ADDING[name])
-    if program is None:
-        pytest.skip(f"{ADDING[name]} is not installed")
+    """Claude Code and Gemini CLI call the server, Codex reads its entry."""
     url = ["-url", served.url] if way == "http" else []
     printed = installed.run("-print-client", name, *url).stdout
     trusted = installed.cwd / ".gemini" / "trustedFolders.json"
