@@ -58,6 +58,45 @@ def test_a_helper_that_has_gone_is_started_again(
     assert helper._helper is not process
 
 
+def test_a_helper_is_used_beside_more_than_1024_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("not so many descriptors are allowed here")
+    monkeypatch.setattr(passwords, "matches", None)  # not in this process
+    hasher = InHelper(COMMAND)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    taken: list[int] = []
+    try:
+        while not taken or taken[-1] < 1100:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        assert hasher.matches("s3cret", HASH, 4)
+        process = hasher._helper
+        assert not hasher.matches("other", HASH, 4)
+        assert hasher._helper is process
+    finally:
+        hasher.close()
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_answer_that_nobody_took_is_not_the_next_logins(
+    helper: InHelper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> bool:
+        raise MemoryError
+
+    assert helper.matches("s3cret", HASH, 4)
+    with monkeypatch.context() as broken:
+        broken.setattr(hashing, "_readable", out_of_memory)
+        with pytest.raises(MemoryError):
+            helper.matches("s3cret", HASH, 4)
+    assert not helper.matches("other", HASH, 4)
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -98,11 +98,9 @@ class InHelper:
                 return self._answer(json.dumps(question).encode() + b"\n")
             except TimeoutError:
                 # Not done here instead: the machine is busy, and that would be at others' expense.
-                self.close()
                 raise passwords.busy() from None
             except (OSError, ValueError) as error:
                 reason = str(error) or type(error).__name__
-                self.close()
         if not self._said_why:
             self._said_why = True
             _log.warning("passwords are hashed without a helper process: %s", reason)
@@ -111,14 +109,33 @@ class InHelper:
     def _answer(self, question: bytes) -> object:
         if self._helper is None:
             self._helper = _start(self._command)
-        into, out = self._helper.stdin, self._helper.stdout
-        assert into is not None
-        assert out is not None
-        into.write(question)
-        if not select.select([out], [], [], _ANSWER_SECONDS)[0]:
-            raise TimeoutError(f"no answer within {_ANSWER_SECONDS:.0f} s")
-        answer: object = json.loads(out.readline())
-        return answer
+        answered = False
+        try:
+            answer = _exchange(self._helper, question)
+            answered = True
+            return answer
+        finally:
+            if not answered:  # whatever went wrong: its answer would be taken for the next one's
+                self.close()
+
+
+def _exchange(helper: subprocess.Popen[bytes], question: bytes) -> object:
+    into, out = helper.stdin, helper.stdout
+    assert into is not None
+    assert out is not None
+    into.write(question)
+    if not _readable(out.fileno(), _ANSWER_SECONDS):
+        raise TimeoutError(f"no answer within {_ANSWER_SECONDS:.0f} s")
+    answer: object = json.loads(out.readline())
+    return answer
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    """Whether there is something to read within the time; for descriptors above 1,023 too."""
+    kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
+    with kind() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -156,7 +173,7 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     Outbound(lambda: ()).install()
     with contextlib.suppress(OSError, AttributeError):
         os.nice(_NICENESS)
-    while select.select([questions], [], [], _IDLE_SECONDS)[0] and (line := questions.readline()):
+    while _readable(questions.fileno(), _IDLE_SECONDS) and (line := questions.readline()):
         question = json.loads(line)
         if len(question) == 1:
             answer: object = passwords.hash_password(*question)
