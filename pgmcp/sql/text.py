@@ -30,7 +30,7 @@ _VALUE = re.compile(rf"'[^']*+(?>(?:''[^']*+)*)'|[+-]?[0-9][0-9.]*+|{WORD}")
 # A sign in front of a number is part of it, but + is an operator. A backslash means one thing or
 # another by standard_conforming_strings. ASCII: the K of Kelvin is no k to PostgreSQL.
 _CONSTANT = (
-    r"(?:-?[0-9]+(?:\.[0-9]+)?|'(?:[^'\\]|'')*+'|null|true|false)(?:\s+as\s+[a-z_][a-z0-9_]*)?"
+    r"(?:-?[0-9]+(?:\.[0-9]+)?|'(?>(?:[^'\\]|'')*)'|null|true|false)(?:\s+as\s+[a-z_][a-z0-9_]*)?"
 )
 _CONSTANTS = re.compile(
     rf"\s*select\s+{_CONSTANT}(?:\s*,\s*{_CONSTANT})*\s*;?\s*", re.ASCII | re.IGNORECASE
