@@ -127,6 +127,15 @@ def test_everything_else_is_the_same_refusal(world: World, headers: tuple[str, .
     assert caught.value.message == "Unauthorized"
 
 
+@pytest.mark.parametrize("secret", ["two words", "sécret"])
+def test_what_is_no_bearer_token_is_refused_whatever_the_file_holds(
+    world: World, secret: str
+) -> None:
+    world.add(secret)
+    with pytest.raises(UnauthorizedError):
+        world.ask(f"Bearer {secret}")
+
+
 def test_an_expired_token_stops_on_time_without_any_sweep(world: World) -> None:
     world.add("secret", lifetime=timedelta(hours=1))
     world.now += timedelta(minutes=59, seconds=59)

@@ -65,6 +65,7 @@ def test_reads_values_with_keys_and_timestamps_as_they_are_written(
         ("a: " + "9" * 5000, "f.yaml: line 1: a is not a valid int"),
         ("? [a]\n: 1\n", "f.yaml: line 1: a key of the file is not a plain word"),
         (b"a: 1\nb: \xff", "f.yaml: line 2: not UTF-8 text"),
+        (b"\n\xff", "f.yaml: line 2: not UTF-8 text"),
         ("a: \0", "f.yaml: not valid YAML: a character that is not allowed"),
     ],
 )

@@ -217,6 +217,9 @@ def test_a_field_without_a_description_and_an_unknown_type_are_defects() -> None
         ({"schema": 42}, {"schema": "42"}),
         ({"schema": 42.0}, {"schema": "42"}),
         ({"schema": 4.5}, {"schema": "4.5"}),
+        # a float of 2**53 stands for more than one integer
+        ({"query": 2.0**53 - 1}, {"query": "9007199254740991"}),
+        ({"query": 2.0**53}, {"query": "9007199254740992.0"}),
         ({"schema": True}, {"schema": "true"}),
         ({"names": ["a", 2]}, {"names": ["a", "2"]}),
         # JSON text, at any depth

@@ -99,6 +99,10 @@ def test_a_new_file_that_is_empty_and_a_file_that_is_gone_get_time_to_fill_and_r
     assert not debounce.due(None, 9.0)
 
 
+def test_a_new_file_of_one_byte_is_due_at_once() -> None:
+    assert Debounce(sig()).due(sig(inode=2, size=1), 0.0)
+
+
 def test_a_file_that_appears_is_due_at_once() -> None:
     debounce = Debounce(None)
     assert not debounce.due(None, 0.0)
