@@ -29,6 +29,8 @@ from pgmcp.postgres.messages import Reply, Step
 from pgmcp.sql import text as sql
 
 MAX_REMEMBERED = 4096
+_UNSTEADY_CALLS = 32
+"""So many statements are not expected to find their state again once one did not."""
 MAX_TREE_BYTES = 8 * 1024 * 1024
 """Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 
@@ -117,6 +119,21 @@ class Judge:
         self._seen: _Seen | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._verdicts_lock = threading.Lock()
+        self._unsteady = 0
+
+    def others_commit(self) -> None:
+        """Note that a state did not stay for as long as a statement is judged."""
+        self._unsteady = _UNSTEADY_CALLS
+
+    def expects_commits(self) -> bool:
+        """Whether a state need not be looked for again, since others commit all the time.
+
+        Threads that count at once may lose a count: it decides only what is tried first.
+        """
+        if self._unsteady <= 0:
+            return False
+        self._unsteady -= 1
+        return True
 
     def known(self, text: str) -> Verdict | None:
         """What was found of `text`, and in which state; None when it was not judged yet."""

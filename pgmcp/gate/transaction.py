@@ -169,7 +169,8 @@ class Transactions:
         """In one write if the text was judged in this state, or its refusal; else see
         `_run_unknown`."""
         verdict = self._judge.known(reading.key)
-        if verdict is not None:
+        stays = (verdict is not None and verdict.everywhere) or not self._judge.expects_commits()
+        if verdict is not None and stays:
             steps = self._confirmed(connection, reading, verdict)
             outcome = self._last(connection, steps, verdict)
             if not _altered(steps, outcome):
@@ -177,7 +178,7 @@ class Transactions:
                     verdict.require_harmless()
                 return steps, outcome
             connection.settle(self._call)
-        return self._run_unknown(connection, reading)
+        return self._run_unknown(connection, reading, strict=stays)
 
     def _confirmed(
         self, connection: Connection, reading: CallerRead, verdict: Verdict
@@ -212,18 +213,21 @@ class Transactions:
         return [reading.opened, wait, *reading.fetched]
 
     def _run_unknown(
-        self, connection: Connection, reading: CallerRead
+        self, connection: Connection, reading: CallerRead, *, strict: bool
     ) -> tuple[Sequence[Step], Outcome]:
         """The examination, the judge's questions and the statement: one transaction, several
         writes.
 
         What was bound first is what runs last. The state is confirmed before it runs. On a server
         where others commit all the time, that cannot be had: there the judge's questions are asked
-        again instead, and their answers must be the same.
+        again instead, and their answers must be the same. `strict`: try the first.
         """
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             with contextlib.suppress(StateChangedError):
-                return self._examine_and_run(connection, reading, strict=attempt == 0)
+                return self._examine_and_run(connection, reading, strict=strict)
+            if strict:
+                self._judge.others_commit()
+            strict = False
             connection.finish(self._call)
             connection.settle(self._call)
         refused = StatementRefusedError(
