@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,7 +16,8 @@ from pgmcp.gate.judge import Judge
 from pgmcp.gate.port import Database
 from pgmcp.gate.state import all_told
 from pgmcp.gate.transaction import Transactions, gated
-from pgmcp.postgres.messages import READ_ONLY, Step
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.messages import READ_ONLY, Outcome, Step
 from pgmcp.sql.text import CURSOR
 from tests.databases import connect, eventually, open_databases, settings_for
 from tools.postgres import Server
@@ -241,10 +242,71 @@ def test_beside_commits_of_others_only_what_names_nothing_is_known(
         transactions = Transactions(settings, Judge(), Call(30))
         for _ in range(2):
             postgres.psql("CREATE TABLE others (); DROP TABLE others", database)
-            connection.settle(Call(30))
-            reading = gated(text, (), (Step("", describe=True, portal=CURSOR, parse=False),))
-            steps, outcome = transactions.run(connection, reading)
+            steps, outcome = run_as_cursor(transactions, connection, text)
             assert (outcome.failure, len(outcome.replies[-1].rows)) == (None, 1)
         assert (steps[0] == READ_ONLY) is is_known
     finally:
         connection.close()
+
+
+def run_as_cursor(
+    transactions: Transactions, connection: Connection, text: str
+) -> tuple[Sequence[Step], Outcome]:
+    """The steps that brought the rows of a text, and their outcome."""
+    connection.settle(Call(30))
+    fetch = Step("", describe=True, portal=CURSOR, parse=False)
+    return transactions.run(connection, gated(text, (), (fetch,)))
+
+
+def test_where_others_commit_all_the_time_the_state_is_looked_for_now_and_then(
+    postgres: Server, database: str
+) -> None:
+    postgres.psql("CREATE TABLE devt (name varchar)", database)
+    settings = settings_for(postgres, database)
+    judge = Judge()
+    transactions = Transactions(settings, judge, Call(60))
+    connection = connect(settings)
+    texts = ("select lower(name) from devt", "select 1")
+    try:
+        for text in texts:
+            run_as_cursor(transactions, connection, text)
+        known, everywhere = (run_as_cursor(transactions, connection, text)[0] for text in texts)
+        assert (known[0], everywhere[0]) == (READ_ONLY, READ_ONLY)
+        judge.others_commit()
+        calls = 0
+        while run_as_cursor(transactions, connection, texts[0])[0][0] != READ_ONLY:
+            assert run_as_cursor(transactions, connection, texts[1])[0][0] == READ_ONLY
+            calls += 1
+        assert 10 < calls < 100
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_where_others_commit_all_the_time_what_they_change_is_judged_anew(
+    read_as: Open, postgres: Server, database: str, change: tuple[str, ...]
+) -> None:
+    read_as()
+    text, *changes = change
+    role = {"user": f"reader_of_{database}", "passwords": (Secret("p"),)}
+    settings = settings_for(postgres, database, **role)
+    judge = Judge()
+    transactions = Transactions(settings, judge, Call(60))
+    reader, other = connect(settings), connect(settings_for(postgres, database))
+    try:
+        for _ in range(3):  # judged, and judged again, before and after it is kept
+            assert run_as_cursor(transactions, reader, text)[1].failure is None
+            judge.others_commit()
+        statements = [Step("BEGIN"), *map(Step, changes)]
+        changed = other.run(statements, Call(20), limit_bytes=1000, last=False)
+        assert changed.failure is None, changed.failure
+        with ThreadPoolExecutor(1) as executor:
+            read = executor.submit(run_as_cursor, transactions, reader, text)
+            waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+            assert eventually(lambda: postgres.psql(waiting, database) == "1", 20)
+            other.run([Step("COMMIT")], Call(20), limit_bytes=1000, last=False)
+            with pytest.raises(StatementRefusedError):
+                read.result(30)
+    finally:
+        reader.close()
+        other.close()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 FIRST_USER_OID = 16384  # FirstNormalObjectId: everything below belongs to PostgreSQL itself
 
@@ -27,7 +28,13 @@ _FIELD = re.compile(r":(\w+)\s+(?:\(o\s+)?((?:\d+\s*)+)")
 FUNCTION_FIELD = re.compile(r"(?:func|funcid|fnoid|handler|procid)$", re.IGNORECASE)
 _OPERATOR = re.compile(r"(?:opno|opnos|eqop|neop|sortop|sortops)$", re.IGNORECASE)
 _TYPE = re.compile(r"(?:type|types|typeid|typid)$", re.IGNORECASE)
-_RELATION = re.compile(r"relid$")
+_RELATION = re.compile(r"^relid$")
+_KINDS = {  # the first that fits
+    "functions": FUNCTION_FIELD,
+    "operators": _OPERATOR,
+    "types": _TYPE,
+    "relations": _RELATION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +68,18 @@ class Objects:
 
 def objects_in(tree: str) -> Objects:
     """The objects named in a node tree, as PostgreSQL's nodeToString writes it (outfuncs.c)."""
-    functions: set[int] = set()
-    operators: set[int] = set()
-    types: set[int] = set()
-    relations: set[int] = set()
+    named: dict[str, set[int]] = {kind: set() for kind in _KINDS}
     for field, numbers in _FIELD.findall(tree):
-        if FUNCTION_FIELD.search(field):
-            named = functions
-        elif _OPERATOR.search(field):
-            named = operators
-        elif _TYPE.search(field):
-            named = types
-        elif _RELATION.match(field):
-            named = relations
-        else:
-            continue
-        named.update(int(number) for number in numbers.split())
-    return Objects(*map(frozenset, (functions, operators, types, relations)))
+        kind = _kind(field)
+        if kind:
+            named[kind].update(map(int, numbers.split()))
+    return Objects(**{kind: frozenset(oids) for kind, oids in named.items()})
+
+
+@lru_cache(maxsize=1024)  # a tree has many fields of few names
+def _kind(field: str) -> str:
+    """Which of the OIDs of `Objects` a field holds, "" for none."""
+    return next((kind for kind, pattern in _KINDS.items() if pattern.search(field)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from pgmcp.gate.effects import Objection
 from pgmcp.gate.objections import Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
 from pgmcp.gate.statistics import Shown, StatisticsView
-from pgmcp.postgres.messages import Reply, Step
+from pgmcp.postgres.messages import Outcome, Reply, Step
 from pgmcp.sql import text as sql
 
 MAX_REMEMBERED = 4096
@@ -119,6 +119,7 @@ class Judge:
         self._seen: _Seen | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._verdicts_lock = threading.Lock()
+        self._findings: OrderedDict[bytes, Judgement] = OrderedDict()
         self._unsteady = 0
 
     def others_commit(self) -> None:
@@ -150,6 +151,46 @@ class Judge:
             self._verdicts[_key(text)] = verdict
             while len(self._verdicts) > MAX_REMEMBERED:
                 self._verdicts.popitem(last=False)
+
+    def _find(
+        self,
+        text: str,
+        analysed: Sequence[str],
+        objects: effects.Objects,
+        run: Run,
+        server_major: int,
+        *,
+        behind_relations: bool,
+        only_planned: bool,
+    ) -> Judgement:
+        """As `Objections.find`. What was found of the same trees without asking the catalogue
+        depends on nothing else, and is not found again."""
+        asked = False
+
+        def ask(steps: Sequence[Step]) -> Outcome:
+            nonlocal asked
+            asked = True
+            return run(steps)
+
+        flags = f"{server_major} {behind_relations} {only_planned}"
+        key = _key("\0".join([flags, text, *analysed]))
+        finding = self._findings.get(key)
+        if finding is None:
+            finding = self._objections.find(
+                text,
+                analysed,
+                objects,
+                ask,
+                server_major,
+                behind_relations=behind_relations,
+                only_planned=only_planned,
+            )
+            if not asked:
+                with self._verdicts_lock:
+                    self._findings[key] = finding
+                    while len(self._findings) > MAX_REMEMBERED:
+                        self._findings.popitem(last=False)
+        return finding
 
     def _leaves_nothing(self, objects: effects.Objects, seen: _Seen) -> bool:
         """See `Verdict`; `objects` are all that the statement names."""
@@ -217,7 +258,7 @@ class Judge:
                     raise StateChangedError  # another table by the same name, between two parses
                 objects |= below
             if _readable(analysed):
-                finding = self._objections.find(
+                finding = self._find(
                     text,
                     analysed,
                     objects,
