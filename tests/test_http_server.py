@@ -339,6 +339,21 @@ def test_at_the_limit_idle_connections_make_room() -> None:
         assert [sock.recv(1) for sock in ended] == [b""]
 
 
+def test_at_the_limit_a_sixteenth_of_the_largest_unknown_client_goes_at_once() -> None:
+    """A flood of connections does not have all of them looked through for each new one."""
+    with serving(HttpLimits(connections=64)) as served, ExitStack() as stack:
+        server = served.server
+        for _ in range(64):
+            stack.enter_context(connected(served))
+        until(lambda: server.open_connections == 64)
+        stack.enter_context(connected(served))
+        until(lambda: server._evictions.closed == 4 and server.open_connections == 61)
+        for _ in range(3):
+            stack.enter_context(connected(served))
+        until(lambda: server.open_connections == 64)
+        assert server._evictions.closed == 4
+
+
 def test_at_the_limit_with_nobody_idle_a_new_client_is_turned_away() -> None:
     release = threading.Event()
     with serving(HttpLimits(connections=2)) as served, ExitStack() as stack:

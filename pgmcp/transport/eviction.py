@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cache
 
 _SUMMARY_SECONDS = 60.0
 
@@ -23,14 +24,17 @@ def eviction_rank(newcomer: str, connections: Iterable[tuple[str, bool]]) -> Ran
     request under way ends only for another address than its own, so clients behind one proxy cost
     each other nothing.
     """
+    # Counted in C: a flood of clients at the limit comes here for each of them.
+    pairs = Counter(connections)
     unknown, everybody = Counter([newcomer]), Counter([newcomer])
-    for key, known in connections:
-        everybody[key] += 1
+    for (key, known), count in pairs.items():
+        everybody[key] += count
         if not known:
-            unknown[key] += 1
+            unknown[key] += count
     most_unknown, most = _largest(unknown, newcomer), _largest(everybody, newcomer)
     first = unknown[newcomer] == 1
 
+    @cache
     def rank(key: str, known: bool, idle: bool) -> int | None:
         if not known:
             if key == most_unknown and (idle or key != newcomer):
