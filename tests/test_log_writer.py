@@ -123,6 +123,24 @@ def test_a_pipe_that_others_made_non_blocking_gets_every_line(pipe: tuple[int, i
     assert writer.dropped == 0
 
 
+def test_a_descriptor_above_1023_is_waited_for_as_well(pipe: tuple[int, int]) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    try:
+        high = fcntl.fcntl(pipe[1], fcntl.F_DUPFD_CLOEXEC, 1100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    os.set_blocking(high, False)
+    writer = held_up(high, 1 << 20)
+    assert os.read(pipe[0], 1) == b"x"  # a byte less than the pipe holds makes no room in it
+    writer.write("last\n")
+    assert all_of(pipe[0], b"last\n").count(b"\n") == 2
+    writer.close(10)
+    os.close(high)
+    assert writer.dropped == 0
+
+
 def test_no_logging_call_waits_in_the_queued_block(pipe: tuple[int, int]) -> None:
     with os.fdopen(os.dup(pipe[1]), "w", encoding="utf-8") as stderr:
         handler = log.configure(stderr)
