@@ -7,6 +7,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pgmcp.gate.port import Database
 from pgmcp.metrics.metrics import Counter, Histogram, MetricFamily, Sample, gauge, render, value
 from pgmcp.server.pages import ReadyPage
 from tests.observing import ALICE, add_user, ask, call, get, log_in
+from tests.operated import tool
 from tests.program import NOWHERE, Program, running, settings_of, write_config
 from tests.serving import until
 from tools.postgres import Server
@@ -205,6 +207,25 @@ def test_pools_connections_and_the_process_are_measured(program: Program) -> Non
     assert page.of("process_resident_memory_bytes") > 1_000_000
     assert page.of("process_open_fds") > 3
     assert {"pgmcp_database_waiters", "pgmcp_in_flight", "pgmcp_lockouts_total"} <= set(page.kinds)
+
+
+def test_calls_that_wait_for_their_owners_turn_are_measured(
+    tmp_path: Path, postgres: Server
+) -> None:
+    narrow = settings_of(postgres, "postgres") | {"pool_max_conns": 1}
+    with running(tmp_path, narrow, metrics={"enabled": True}) as program, ExitStack() as stack:
+        assert page_of(program).kinds["pgmcp_calls_waiting"] == "gauge"
+        assert page_of(program).of("pgmcp_calls_waiting") == 0
+        # One call has the connection and four may wait for it: two are more than the share.
+        for _ in range(7):
+            sock = stack.enter_context(program.connect(60))
+            sock.sendall(tool("query_database", program.token, query="SELECT pg_sleep(120)"))
+        until(lambda: page_of(program).of("pgmcp_calls_waiting") == 2)
+        assert page_of(program).of("pgmcp_in_flight") == 7
+        until(lambda: page_of(program).of("pgmcp_database_waiters", database="main") == 4)
+        stack.close()
+        until(lambda: page_of(program).of("pgmcp_in_flight") == 0)
+        assert page_of(program).of("pgmcp_calls_waiting") == 0
 
 
 def test_reloads_and_lockouts_and_limits_are_counted(tmp_path: Path) -> None:

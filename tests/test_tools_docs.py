@@ -68,7 +68,7 @@ def test_every_resource_and_prompt_is_on_its_page() -> None:
 
 def test_every_metric_is_listed_with_its_labels() -> None:
     page = " ".join(manual.render_metrics().split())
-    assert "outcome. By `method`, `name`, `outcome`. - `pgmcp_connections`" in page
+    assert "outcome. By `method`, `name`, `outcome`. - `pgmcp_calls_waiting`" in page
     assert "By `database`, `state`." in page
     server = Observation(Log())
     made = {family.name for family in [*server.families(), *measure.process()]}

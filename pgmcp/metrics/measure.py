@@ -34,10 +34,18 @@ def pools(of: Pools) -> Iterator[MetricFamily]:
 
 
 def server(
-    *, in_flight: int, connections: int, threads: int, sessions: int | None
+    *, in_flight: int, waiting: int, connections: int, threads: int, sessions: int | None
 ) -> Iterator[MetricFamily]:
-    """The HTTP side and the process; `sessions` None where nobody can log in."""
-    yield gauge("pgmcp_in_flight", "Requests that run now.", value(in_flight))
+    """The HTTP side and the process; `sessions` None where nobody can log in.
+
+    `waiting` counts those of the `in_flight` requests that wait for their owner's turn.
+    """
+    yield gauge("pgmcp_in_flight", "Requests that run or wait now.", value(in_flight))
+    yield gauge(
+        "pgmcp_calls_waiting",
+        "Calls that wait because their owner, or all together, run as many as they may.",
+        value(waiting),
+    )
     yield gauge("pgmcp_http_connections", "Clients that are connected.", value(connections))
     yield gauge("pgmcp_http_threads", "Threads that serve, at rest or at work.", value(threads))
     if sessions is not None:

@@ -227,6 +227,7 @@ class HttpFront:
         yield from measure.pools(self._pools)
         yield from measure.server(
             in_flight=self._inflight.count,
+            waiting=self._server.calls.waiting,
             connections=self._server.open_connections,
             threads=self._server.threads,
             sessions=len(self._authentication.sessions) if self._authentication else None,
