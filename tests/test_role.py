@@ -13,6 +13,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Secret
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate import role
+from pgmcp.gate.power_queries import powers_sql
 from pgmcp.postgres.rows import Rows
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server
@@ -131,7 +132,7 @@ def test_what_only_reads_is_no_power(reader: Made, postgres: Server, database: s
 def powers_after(postgres: Server, database: str, me: str, sql: str) -> dict[str, str]:
     """The powers of a role within a transaction that has run the SQL, and is rolled back."""
     names = {name: f"{name}_{database}" for name in ("me", "writer", "group")}
-    ask = role.powers_sql(postgres.version // 10000).replace("$1", "'{}'")
+    ask = powers_sql(postgres.version // 10000).replace("$1", "'{}'")
     said = postgres.psql(
         f"BEGIN; {sql.format(db=database, **names)} SET LOCAL search_path = public;"
         f" SET LOCAL ROLE {me}; {ask}; ROLLBACK",

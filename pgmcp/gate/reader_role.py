@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pgmcp.gate.role import PARAMETER_PRIVILEGES_SINCE, Fetch
+from pgmcp.gate.power_queries import PARAMETER_PRIVILEGES_SINCE
+from pgmcp.gate.role import Fetch
 from pgmcp.sql.text import quote_identifier
 
 _NAME = "pgmcp_reader"

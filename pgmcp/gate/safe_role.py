@@ -8,7 +8,8 @@ from __future__ import annotations
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import DatabaseUnavailableError
-from pgmcp.gate.role import powers, powers_sql, trusted_parameter
+from pgmcp.gate.power_queries import powers_sql
+from pgmcp.gate.role import powers, trusted_parameter
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, Step
 
