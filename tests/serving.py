@@ -21,6 +21,7 @@ from pgmcp.mcp.dispatch import Answer
 from pgmcp.mcp.feature import Context
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Request
+from pgmcp.transport.caller_rules import CallerRules
 from pgmcp.transport.endpoint import Authenticator, ClientInfo, Endpoint
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
@@ -121,10 +122,10 @@ def endpoint(
         authenticator,
         script,
         context,
+        CallerRules(**options),
         inflight=inflight,
         call_timeout_seconds=30,
         health=HEALTH,
-        **options,
     )
 
 

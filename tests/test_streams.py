@@ -33,6 +33,7 @@ from pgmcp.mcp.result import Result
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Request
 from pgmcp.transport import stdio
+from pgmcp.transport.caller_rules import CallerRules
 from pgmcp.transport.endpoint import ClientInfo, Endpoint
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
@@ -180,10 +181,10 @@ def streaming(**limits: Any) -> Iterator[Streaming]:
         OneToken(),
         trial_dispatcher(board),
         context,
+        CallerRules(allowed_origins=("https://app.example",)),
         inflight=inflight,
         call_timeout_seconds=30,
         health=HEALTH,
-        allowed_origins=("https://app.example",),
     )
     server = HttpServer(Address("127.0.0.1", 0), endpoint, limits=HttpLimits(**limits))
     server.start()

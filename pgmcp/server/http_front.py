@@ -27,6 +27,7 @@ from pgmcp.server.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
 from pgmcp.server.service import OPERATOR, Service
 from pgmcp.storage.watch import Unwatch, Watcher
 from pgmcp.transport import interfaces, origin
+from pgmcp.transport.caller_rules import CallerRules
 from pgmcp.transport.endpoint import MCP_PATH, ClientInfo, Endpoint, Page
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
@@ -210,13 +211,15 @@ class HttpFront:
             else NoAuthentication(service.everybody),
             service.dispatcher,
             context,
+            CallerRules(
+                local=self._local,
+                allowed_hosts=service.config.http.allowed_hosts,
+                allowed_origins=service.config.http.allowed_origins,
+                trusted=origin.networks(service.config.http.trusted_proxies),
+            ),
             inflight=self._inflight,
             call_timeout_seconds=service.call_timeout_seconds,
             health={"status": "ok", "server": NAME, "version": pgmcp.__version__},
-            local=self._local,
-            allowed_hosts=service.config.http.allowed_hosts,
-            allowed_origins=service.config.http.allowed_origins,
-            trusted=origin.networks(service.config.http.trusted_proxies),
             pages=_pages(service, metrics),
         )
 

@@ -6,7 +6,7 @@ credential, it is answered like one that was never going to be let in, and its b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol
 
@@ -19,7 +19,8 @@ from pgmcp.mcp.feature import Context
 from pgmcp.net.addresses import address_key
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
-from pgmcp.transport import cors, origin
+from pgmcp.transport import cors
+from pgmcp.transport.caller_rules import CallerRules
 from pgmcp.transport.head import Head
 from pgmcp.transport.inflight import InFlight, Tracking
 from pgmcp.transport.limits import BODY_BYTES
@@ -109,11 +110,8 @@ class Endpoint:
     """Answers requests: `open` with the head, `read` with the body, then `answer`. It does no I/O
     itself.
 
-    `local`: the server listens on loopback only, where Host must name this machine or one of
-    `allowed_hosts`; where these are given, Host must name one of them wherever the server listens.
-    Pages of `allowed_origins` ("https://host[:port]") may call from a browser.
-    `trusted` are the proxies whose X-Forwarded-For is believed. `health` is the body of /health,
-    `pages` are what else there is to GET, by path.
+    `callers` says through which names, pages and proxies requests come. `health` is the body of
+    /health, `pages` are what else there is to GET, by path.
     """
 
     def __init__(
@@ -121,44 +119,29 @@ class Endpoint:
         authenticator: Authenticator,
         dispatcher: Answering,
         make_context: MakeContext,
+        callers: CallerRules,
         *,
         inflight: InFlight,
         call_timeout_seconds: float,
         health: Mapping[str, str],
-        body_bytes: int = BODY_BYTES,
-        local: bool = False,
-        allowed_hosts: Collection[str] = (),
-        allowed_origins: Collection[str] = (),
-        trusted: Sequence[origin.Network] = (),
         pages: Mapping[str, Page] | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._dispatcher = dispatcher
         self._make_context = make_context
+        self.callers = callers
         self._inflight = inflight
         self._call_timeout_seconds = call_timeout_seconds
         self._health = HttpResponse(200, jsonrpc.encode(dict(health)))
-        self._body_bytes = body_bytes
-        self._local = local
-        self._allowed_hosts = frozenset(allowed_hosts)
-        self._last_host: str | None = None  # that was allowed: most requests say the same
-        self._allowed_origins = frozenset(allowed_origins)
-        self._trusted = trusted
         self._pages = dict(pages or {})
-
-    def cors_headers(self, head: Head) -> cors.Headers:
-        """What each answer to this request says besides, for the browser of a page that may call;
-        nothing for other callers."""
-        sender = head.headers.get("origin")
-        return cors.allowing(sender) if sender in self._allowed_origins and sender else ()
 
     def open(self, head: Head, peer: str, subject: str | None = None) -> Admission | HttpResponse:
         """Decide by the head alone: an answer, or leave to read the body. `peer` is the socket's
         other end, `subject` that of its verified certificate."""
         try:
             path = head.path
-            if head.method == "OPTIONS" and head.headers.get("origin") in self._allowed_origins:
-                self._check_browser(head)
+            if head.method == "OPTIONS" and self.callers.is_listed_page(head):
+                self.callers.check(head)
                 return cors.preflight(head.headers.get("access-control-request-headers", ""))
             if path == MCP_PATH:
                 return self._admit(head, peer, subject)
@@ -201,10 +184,8 @@ class Endpoint:
         return response
 
     def _admit(self, head: Head, peer: str, subject: str | None) -> Admission:
-        self._check_browser(head)
-        address = origin.client_address(
-            peer, head.headers.get("x-forwarded-for", ""), self._trusted
-        )
+        self.callers.check(head)
+        address = self.callers.client_address(head, peer)
         principal = self._authenticator.authenticate(head.authorization, address, subject)
         _allow(head, "POST")  # only now: who brings a token that is not valid is told that
         unfit = _unfit(head)
@@ -219,26 +200,7 @@ class Endpoint:
         owner = principal.owner
         if principal.kind == "local":  # whoever reaches an open server is this one principal
             owner = f"{owner}@{address_key(address)}"
-        return Admission(head, client, principal, owner, owner, self._body_bytes)
-
-    def _check_browser(self, head: Head) -> None:
-        """Refuse pages of other sites, and names made to point here (2025-11-25 and 2026-07-28,
-        Streamable HTTP, "Security")."""
-        sender = head.headers.get("origin")
-        if sender is not None and not origin.origin_allowed(
-            sender, head.host, allowed=self._allowed_origins, local=self._local
-        ):
-            raise HttpError(403, "pages of this origin may not call this server")
-        # Of every peer, trusted proxies too: a browser on a proxy's machine has its address.
-        if (self._local or self._allowed_hosts) and head.host != self._last_host:
-            if not origin.host_allowed(head.host, self._allowed_hosts, local=self._local):
-                raise HttpError(403, self._wrong_host())
-            self._last_host = head.host
-
-    def _wrong_host(self) -> str:
-        if self._allowed_hosts:
-            return "this server may not be called by the name in the Host field"
-        return "this server listens on this machine only: call it as localhost"
+        return Admission(head, client, principal, owner, owner, BODY_BYTES)
 
     def read(
         self,

@@ -205,7 +205,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             # The one there is when the request begins answers it, whatever is reloaded meanwhile.
             endpoint = server.endpoint
             if "origin" in head.headers:
-                self._cors = endpoint.cors_headers(head)
+                self._cors = endpoint.callers.cors_headers(head)
             length = body_length(head)
             response = self._open(endpoint, head)
             if isinstance(response, Admission):
