@@ -231,6 +231,23 @@ def entries_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
+@pytest.mark.parametrize(
+    ("text", "parse"),
+    [
+        (TOKENS.replace("it's", "caf\u00e9"), parse_tokens),
+        (USERS.replace("Developer (lead)", "caf\u00e9"), parse_users),
+        (USERS.replace("  bob:", "  jos\u00e9:").replace(": bob", ": jos\u00e9"), parse_users),
+    ],
+)
+def test_an_entry_that_is_not_plain_costs_the_parser_that_entry_alone(
+    text: str, parse: Callable[[bytes, str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = parsed_by_yaml(monkeypatch)
+    parse(text.encode(), "f.yaml")
+    assert len(sizes) == 1
+    assert sizes[0] < 0.7 * len(text.encode())
+
+
 def many_tokens(count: int, note: str = "Client") -> TokenFile:
     made = []
     for number in range(count):

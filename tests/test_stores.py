@@ -366,6 +366,12 @@ def test_a_session_is_found_in_the_order_of_adding_until_it_is_removed(
     assert len(store) == 2
 
 
+def test_no_other_process_changes_sessions_in_memory() -> None:
+    store = MemorySessionStore()
+    store.add(session(1))
+    assert not store.reload()
+
+
 def test_a_removed_session_is_told_once_in_each_process(
     open_sessions: Callable[[], SessionStore],
 ) -> None:
