@@ -21,11 +21,13 @@ import pytest
 from hypothesis import settings
 
 from pgmcp.auth import passwords
+from pgmcp.gate.database import ReadOnlyDatabase
 from pgmcp.mcp import methods
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Tool
 from pgmcp.mcp.registry import output_schema
 from pgmcp.mcp.result import Result, plain
+from pgmcp.postgres.rows import Rows
 from tests import json_schema, quick
 from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
@@ -257,3 +259,18 @@ def start_postgres(
 def private_postgres(start_postgres: StartPostgres) -> Server:
     """A server that the test may stop, start and restart as it likes."""
     return start_postgres()
+
+
+@pytest.fixture
+def rows_read(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Rows brought by each statement of pgmcp's own."""
+    rows: dict[str, int] = {}
+    fetch = ReadOnlyDatabase.fetch
+
+    def counting(self: ReadOnlyDatabase, text: str, params: tuple[str | None, ...] = ()) -> Rows:
+        brought = fetch(self, text, params)
+        rows[text] = rows.get(text, 0) + len(brought.rows)
+        return brought
+
+    monkeypatch.setattr(ReadOnlyDatabase, "fetch", counting)
+    return rows

@@ -8,8 +8,6 @@ import pytest
 
 from pgmcp.catalog import statements
 from pgmcp.features.tools import get_schema_info
-from pgmcp.gate.database import ReadOnlyDatabase
-from pgmcp.postgres.rows import Rows
 from tests.tool_calls import Calls, cells, fresh, sections
 from tools.postgres import Server
 
@@ -171,21 +169,6 @@ def test_tables_of_extensions_are_shown_only_when_they_are_named(postgres: Serve
         assert table(call(TOOL, table_name="brought"), "Tables")[0]["columns"] == "1"
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Rows brought by each statement of pgmcp's own."""
-    rows: dict[str, int] = {}
-    fetch = ReadOnlyDatabase.fetch
-
-    def counting(self: ReadOnlyDatabase, text: str, params: tuple[str | None, ...] = ()) -> Rows:
-        brought = fetch(self, text, params)
-        rows[text] = rows.get(text, 0) + len(brought.rows)
-        return brought
-
-    monkeypatch.setattr(ReadOnlyDatabase, "fetch", counting)
-    return rows
-
-
 _MANY = """
 do $$ begin
   for i in {}..{} loop
@@ -195,7 +178,7 @@ do $$ begin
 end $$"""
 
 
-def test_only_what_is_shown_is_read(postgres: Server, counted: dict[str, int]) -> None:
+def test_only_what_is_shown_is_read(postgres: Server, rows_read: dict[str, int]) -> None:
     with fresh(postgres) as call:
         for first in range(1, 3200, 800):  # each table takes a lock until the end
             postgres.psql(_MANY.format(first, first + 799, first), call.database)
@@ -205,25 +188,27 @@ def test_only_what_is_shown_is_read(postgres: Server, counted: dict[str, int]) -
         assert f"({3200 - len(rows):,} more tables are left out.)" in text
         assert (rows[0]["table"], rows[0]["columns"]) == ("t1", "3")
         assert (rows[1]["table"], rows[1]["columns"]) == ("t10", "4")
-        assert statements.COLUMNS not in counted
-        assert counted[statements.SHOWN] == 3_000
-        assert counted[statements.COLUMN_COUNTS] == len(rows)
-        counted.clear()
+        assert statements.COLUMNS not in rows_read
+        assert rows_read[statements.SHOWN] == 3_000
+        assert rows_read[statements.COLUMN_COUNTS] == len(rows)
+        rows_read.clear()
         assert "t77\ttable" in call(TOOL, table_name="t77")
-        assert sum(counted.values()) == 1 + 4
-        counted.clear()
+        assert sum(rows_read.values()) == 1 + 4
+        rows_read.clear()
         call.failure(TOOL, table_name="t_77")
-        assert statements.COLUMNS not in counted
+        assert statements.COLUMNS not in rows_read
 
 
-def test_a_wide_table_does_not_slow_down_others(postgres: Server, counted: dict[str, int]) -> None:
+def test_a_wide_table_does_not_slow_down_others(
+    postgres: Server, rows_read: dict[str, int]
+) -> None:
     columns = ", ".join(f"c{n} int default {n}" for n in range(1_000))
     with fresh(postgres, f"create table wide ({columns}); create table small (id int);") as call:
         call(TOOL, table_name="small")
-        assert counted[statements.COLUMNS] == 1
-        counted.clear()
+        assert rows_read[statements.COLUMNS] == 1
+        rows_read.clear()
         rows = table(call(TOOL, table_name="wide"), "Columns")
-        assert counted[statements.COLUMNS] == 1_000
+        assert rows_read[statements.COLUMNS] == 1_000
         assert rows[-1]["default"] == rows[-1]["column"].removeprefix("c")
         # Without the table PostgreSQL prints a default without naming all of its columns first.
         assert "THEN 0::oid ELSE d.adrelid" in statements.COLUMNS

@@ -9,9 +9,7 @@ import pytest
 from pgmcp.catalog import fingerprint, statements
 from pgmcp.catalog.tables import READ_AT_ONCE
 from pgmcp.features.tools import query_database
-from pgmcp.gate.database import ReadOnlyDatabase
 from pgmcp.language.lexicon import Lexicon
-from pgmcp.postgres.rows import Rows
 from tests.tool_calls import Calls, calls, fresh
 from tools.postgres import Server
 
@@ -37,41 +35,28 @@ def call(postgres: Server) -> Iterator[Calls]:
         yield ready
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Rows brought by each statement of pgmcp's own."""
-    rows: dict[str, int] = {}
-    fetch = ReadOnlyDatabase.fetch
-
-    def counting(self: ReadOnlyDatabase, text: str, params: tuple[str | None, ...] = ()) -> Rows:
-        brought = fetch(self, text, params)
-        rows[text] = rows.get(text, 0) + len(brought.rows)
-        return brought
-
-    monkeypatch.setattr(ReadOnlyDatabase, "fetch", counting)
-    return rows
-
-
 def answer(call: Calls, question: str) -> str:
     return call(TOOL, query=question).split("\n")[-3]
 
 
-def test_only_what_a_question_leads_to_is_described(call: Calls, counted: dict[str, int]) -> None:
+def test_only_what_a_question_leads_to_is_described(call: Calls, rows_read: dict[str, int]) -> None:
     assert answer(call, "how many orders of customers in Paris") == "2"
-    assert counted[statements.EVERYTHING] == _MANY + 4
-    assert counted[statements.COLUMNS] == 3 + 3
-    counted.clear()
+    assert rows_read[statements.EVERYTHING] == _MANY + 4
+    assert rows_read[statements.COLUMNS] == 3 + 3
+    rows_read.clear()
     assert answer(call, "how many customers are in Paris") == "2"
-    assert statements.EVERYTHING not in counted
-    assert statements.COLUMNS not in counted
+    assert statements.EVERYTHING not in rows_read
+    assert statements.COLUMNS not in rows_read
 
 
-def test_a_small_catalogue_is_described_at_once(postgres: Server, counted: dict[str, int]) -> None:
+def test_a_small_catalogue_is_described_at_once(
+    postgres: Server, rows_read: dict[str, int]
+) -> None:
     with fresh(postgres, _SQL.partition("do $$")[0]) as call:
         assert answer(call, "how many customers") == "3"
-        assert counted[statements.COLUMNS] == 3 + 3 + 4 + 2
+        assert rows_read[statements.COLUMNS] == 3 + 3 + 4 + 2
         assert answer(call, "how many orders") == "3"
-        assert counted[statements.COLUMNS] == 3 + 3 + 4 + 2
+        assert rows_read[statements.COLUMNS] == 3 + 3 + 4 + 2
 
 
 @pytest.mark.parametrize(
@@ -91,20 +76,20 @@ def test_a_small_catalogue_is_described_at_once(postgres: Server, counted: dict[
     ],
 )  # fmt: skip
 def test_ddl_is_followed_and_other_writes_cost_a_look(
-    call: Calls, postgres: Server, counted: dict[str, int], ddl: str, back: str
+    call: Calls, postgres: Server, rows_read: dict[str, int], ddl: str, back: str
 ) -> None:
     for _ in range(2):
         answer(call, "how many customers are in Paris")
-    counted.clear()
+    rows_read.clear()
     postgres.psql("update orders set total = total", call.database)
     answer(call, "how many customers")
-    assert counted[fingerprint.FINGERPRINT] == 1
-    assert statements.EVERYTHING not in counted
+    assert rows_read[fingerprint.FINGERPRINT] == 1
+    assert statements.EVERYTHING not in rows_read
     for change in (ddl, back):
-        counted.clear()
+        rows_read.clear()
         postgres.psql(change, call.database)
         answer(call, "how many customers")
-        assert statements.EVERYTHING in counted, change
+        assert statements.EVERYTHING in rows_read, change
 
 
 def test_what_was_renamed_is_known_by_its_new_name(call: Calls, postgres: Server) -> None:
