@@ -67,7 +67,7 @@ def parse_network(text: str) -> str:
 
 def parse_host_name(text: str) -> str:
     """A host that clients call a server by, with a port or without, as `authority.parse` has it."""
-    if "://" in text or "/" in text:
+    if "/" in text:
         raise ValueError(f"{text!r} is a URL: write its host alone")
     if "*" in text:
         raise ValueError("a pattern is not accepted: list each name")
