@@ -224,7 +224,7 @@ class App:
                 powers = role.read_powers(reader.fetch, database.trusted_functions)
                 log_problem = role.read_log_problem(reader.fetch, database.user)
             except ToolError as error:
-                _log.warning("%s: %s", database.name, error.message)
+                _log.warning("%s: %s", database.name, _on_one_line(error))
                 continue
             finally:
                 # The role may have no more than one connection (CONNECTION LIMIT).

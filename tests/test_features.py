@@ -77,7 +77,7 @@ def test_a_file_in_the_folder_is_listed_and_documented(folder: Path) -> None:
     copied(folder, "_helper", count_rows)
     listed = discovery.features(importlib.import_module("copied"), "TOOL", Tool)
     assert [tool.name for tool in listed] == ["early", "aardvark", "tally"]
-    shown = Registry(listed).tools_for("modern")
+    shown = Registry(listed).listed("tools", "modern")["tools"]
     assert [entry["name"] for entry in shown] == ["early", "aardvark", "tally"]
     assert all(f"`{tool.name}`" in manual.render_tools(listed) for tool in listed)
 

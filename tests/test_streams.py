@@ -88,7 +88,10 @@ def test_a_result_has_its_parts_in_both_eras() -> None:
 def test_the_output_schema_is_listed_and_old_clients_get_objects_only() -> None:
     registry = Registry(trial_tools(Board()))
     schemas: dict[str, Any] = {
-        era: {entry["name"]: entry.get("outputSchema") for entry in registry.tools_for(era)}
+        era: {
+            entry["name"]: entry.get("outputSchema")
+            for entry in registry.listed("tools", era)["tools"]
+        }
         for era in get_args(Era)
     }
     assert schemas["legacy"]["paint"] == schemas["modern"]["paint"]

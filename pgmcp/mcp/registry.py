@@ -52,10 +52,6 @@ class Registry:
         """The members of a list's result, the same for each caller of an era."""
         return self._lists["legacy tools" if (kind, era) == ("tools", "legacy") else kind]
 
-    def tools_for(self, era: Era) -> list[JsonObject]:
-        """The listed tools as clients of an era may see them."""
-        return self.tool_list if era == "modern" else self._legacy_tool_list
-
 
 def output_schema(tool: Tool) -> JsonObject | None:
     """The JSON Schema of a tool's structured results, None when it has none."""

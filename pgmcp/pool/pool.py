@@ -152,8 +152,10 @@ class Pool:
         with call.waiting, call.on_cancel(waiter.woken.set):
             waiter.woken.wait(call.remaining())
         with self._lock:
+            # A grant may have come between the end of the wait and this lock: it is taken.
             if waiter.grant is not None:
                 return waiter.grant
+            # From here on nobody can grant it a connection, which it would not take.
             self._waiters.remove(waiter)
             if not self._waiters:
                 self._slots.end_waiting(self)
@@ -201,6 +203,7 @@ class Pool:
             self._ages[connection] = Age(self._clock() + _jittered(lifetime))
             self._slots.dispatch()
             closed = self._closed
+        # The pool was closed while this connected: `close` saw a connection to come, not this one.
         if closed is not None:
             self._release(connection)
             raise closed

@@ -181,7 +181,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._give_place_back()
 
     def _exchange(self, first: bool, wait_first: bool, kept: Hold) -> Steps[bool]:
-        """The same; `kept` is what the answer keeps."""
+        """As `_serve_one`; `kept` is what the answer keeps."""
         server = self._server
         head: Head | None = None
         admission: Admission | None = None

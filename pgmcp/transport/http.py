@@ -1,8 +1,8 @@
 """The HTTP server: it accepts, parks and hands out connections, and stops in an orderly way.
 
-The rule: one thread waits for all clients and never works; the workers work and never wait for a
-client, but for the moment of `linger`. A thread for each connection made the slowest of 256
-callers wait for seconds.
+The rule: one thread waits for all clients and never answers a request; the workers answer them and
+never wait for a client, but for the moment of `linger`. A thread for each connection made the
+slowest of 256 callers wait for seconds.
 """
 
 from __future__ import annotations
