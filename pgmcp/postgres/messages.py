@@ -216,7 +216,7 @@ def rows(data: bytes, at: int, keep: list[tuple[Value, ...]], budget: int) -> tu
         if stop > end:
             break
         budget -= size
-        layout = layouts.get(data[at + 1 : at + 7]) if tries else None
+        layout = layouts.get(data[at + 1 : at + 7]) if layouts and tries else None
         if layout is not None:
             pairs = layout.unpack(data, at)
             if pairs[::2] == layout.lengths:
