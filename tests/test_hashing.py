@@ -13,12 +13,13 @@ import pytest
 
 from pgmcp.auth import hashing, passwords
 from pgmcp.auth.hashing import InHelper
+from pgmcp.cli.main import HASH_PASSWORDS
 from pgmcp.errors import LoginError
 from pgmcp.net.outbound import Outbound, OutboundRefusedError
 
 pytestmark = pytest.mark.starts_process
 
-COMMAND = (sys.executable, "-m", "pgmcp", hashing.FLAG)
+COMMAND = (sys.executable, "-m", "pgmcp", HASH_PASSWORDS)
 HASH = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()
 
 
@@ -91,7 +92,7 @@ def test_an_answer_that_nobody_took_is_not_the_next_logins(
 
     assert helper.matches("s3cret", HASH, 4)
     with monkeypatch.context() as broken:
-        broken.setattr(hashing, "_readable", out_of_memory)
+        broken.setattr(hashing, "is_ready", out_of_memory)
         with pytest.raises(MemoryError):
             helper.matches("s3cret", HASH, 4)
     assert not helper.matches("other", HASH, 4)

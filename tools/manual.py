@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pgmcp.cli.clients import CLIENTS, KnownClient, render_section
+from pgmcp.cli.clients import CLIENTS, EXAMPLE_COMMAND, KnownClient, render_section
 from pgmcp.features import prompts, resources, tools
 from pgmcp.mcp.feature import Prompt, Resource, Tool
 from pgmcp.rpc.schema import json_schema
@@ -22,7 +22,6 @@ from pgmcp.transport.reading import LONG_METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 _COLUMNS = 98
-_COMMAND = ("/path/to/pgedge-postgres-mcp", "-config", "/path/to/pgedge-postgres-mcp.yaml")
 _CALL_LABELS = ("method", "name")  # `names` in server/observation.py
 _BOUNDS = {
     "minimum": "at least",
@@ -72,7 +71,7 @@ def render_client_starts() -> str:
 def _start_of(client: KnownClient) -> str:
     files = ", ".join(f"`{path}` ({system})" for system, path in client.files.items())
     where = f", kept in {files}" if files else ""
-    entry = client.stdio(_COMMAND)
+    entry = client.stdio(EXAMPLE_COMMAND)
     if client.language == "json":
         entry = entry.replace('[\n        "', '["').replace(',\n        "', ', "')
         entry = entry.replace('"\n      ]', '"]')

@@ -109,10 +109,10 @@ class CredentialAuthenticator:
             if len(self._principals) >= _MAX_SEEN:
                 self._principals.clear()
             # With the credential in it, so that its id is no other's.
-            known = self._principals[id(credential)] = (credential, self._made(credential))
+            known = self._principals[id(credential)] = (credential, self._new_principal(credential))
         return known[1]
 
-    def _made(self, credential: ApiToken | Session) -> Principal:
+    def _new_principal(self, credential: ApiToken | Session) -> Principal:
         if isinstance(credential, Session):
             username = credential.username
             return Principal("session", username, credential.key, self._for_user(username))

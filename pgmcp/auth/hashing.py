@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -20,9 +19,7 @@ from typing import BinaryIO, Protocol
 
 from pgmcp.auth import passwords
 from pgmcp.net.outbound import Outbound
-
-FLAG = "-hash-passwords"
-"""What the program is called with to be the helper. For itself alone, so no help shows it."""
+from pgmcp.net.polling import is_ready
 
 _ANSWER_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
@@ -124,18 +121,10 @@ def _exchange(helper: subprocess.Popen[bytes], question: bytes) -> object:
     assert into is not None
     assert out is not None
     into.write(question)
-    if not _readable(out.fileno(), _ANSWER_SECONDS):
+    if not is_ready(out.fileno(), _ANSWER_SECONDS):
         raise TimeoutError(f"no answer within {_ANSWER_SECONDS:.0f} s")
     answer: object = json.loads(out.readline())
     return answer
-
-
-def _readable(descriptor: int, seconds: float) -> bool:
-    """Whether there is something to read within the time; for descriptors above 1,023 too."""
-    kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
-    with kind() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        return bool(selector.select(seconds))
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -151,10 +140,10 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def own_command() -> Sequence[str]:
-    """The command that starts this program as the helper."""
+def own_command(flag: str) -> Sequence[str]:
+    """The command that starts this program with `flag`, which makes it the helper."""
     words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
-    return (sys.executable, *words[1:], FLAG)
+    return (sys.executable, *words[1:], flag)
 
 
 def serve_standard_streams() -> int:
@@ -173,7 +162,7 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     Outbound(lambda: ()).install()
     with contextlib.suppress(OSError, AttributeError):
         os.nice(_NICENESS)
-    while _readable(questions.fileno(), _IDLE_SECONDS) and (line := questions.readline()):
+    while is_ready(questions.fileno(), _IDLE_SECONDS) and (line := questions.readline()):
         question = json.loads(line)
         if len(question) == 1:
             answer: object = passwords.hash_password(*question)

@@ -54,8 +54,9 @@ def listed(fetch: Fetch, table: str, schema: str | None = None) -> list[Listed]:
     matches = _pick(readings, [each for each in ours if each.readable], fold)
     if matches:
         return matches
-    for unreadable in _pick(readings, ours, fold):
-        raise _unreadable(unreadable)
+    unreadable = _pick(readings, ours, fold)
+    if unreadable:
+        raise _unreadable(unreadable[0])
     raise _no_relation(fetch, everything, table, schema, candidates, exact)
 
 
@@ -91,7 +92,7 @@ def schema(fetch: Fetch, wanted: str) -> str:
                 f'schema "{matches[0]}" exists, and the role may not use it',
                 f"Its owner can GRANT USAGE ON SCHEMA {quote_identifier(matches[0])} to the role.",
             )
-    return _no_schema(fetch, wanted)
+    raise _no_schema(fetch, wanted)
 
 
 def column(relation: Relation, name: str) -> Column:
@@ -174,9 +175,9 @@ def _unreadable(listed: Listed) -> ToolError:
     )
 
 
-def _no_schema(fetch: Fetch, wanted: str) -> str:
+def _no_schema(fetch: Fetch, wanted: str) -> ToolError:
     usable = sorted({name for name, _, readable in catalog_read.names(fetch) if readable})
-    raise ToolError(
+    return ToolError(
         f'no schema "{wanted}" with tables that you may read',
         _suggestion("Schemas", map(quoted, closest(wanted, usable))),
     )

@@ -62,11 +62,7 @@ def read(fetch: Fetch) -> Catalogue:
     relations = relations_of(fetch, everything(fetch))
     if not relations:
         return Catalogue(())
-    search_path, comments = schemas(fetch)
-    used = {relation.schema for relation in relations}
-    return Catalogue(
-        relations, search_path, {name: said for name, said in comments.items() if name in used}
-    )
+    return Catalogue(relations, *schemas(fetch, relations))
 
 
 def everything(fetch: Fetch) -> list[Listed]:
@@ -103,7 +99,7 @@ def names(fetch: Fetch) -> list[tuple[str, str, bool]]:
     """Schema and name of every relation but the system's, and whether the role may read it."""
     return [
         (_text(schema), _text(name), readable == b"t")
-        for _, schema, name, readable in fetch(catalog_sql.NAMES, ()).rows
+        for schema, name, readable in fetch(catalog_sql.NAMES, ()).rows
     ]
 
 
@@ -119,10 +115,14 @@ def schema_names(fetch: Fetch) -> list[tuple[str, bool]]:
     return [(_text(name), usable == b"t") for name, usable in rows]
 
 
-def schemas(fetch: Fetch) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The search path, and the comments of the schemas that have one."""
+def schemas(
+    fetch: Fetch, relations: Iterable[Relation | Listed]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The search path, and the comments of those relations' schemas that have one."""
     (_, path), *rest = fetch(catalog_sql.SEARCH_PATH, ()).rows
-    return _list(path), {_text(name): _text(comment) for name, comment in rest}
+    used = {relation.schema for relation in relations}
+    comments = ((_text(name), _text(comment)) for name, comment in rest)
+    return _list(path), {name: comment for name, comment in comments if name in used}
 
 
 def references(

@@ -28,35 +28,37 @@ _PARENT = """
     WHERE i.inhrelid = c.oid"""
 
 
-def comment(oid: str, catalogue: str) -> str:
-    """An expression: the comment on an object of that catalogue table."""
-    return f"""(
-    SELECT m.description FROM pg_catalog.pg_description m WHERE m.objoid = {oid}
-    AND m.classoid = 'pg_catalog.{catalogue}'::pg_catalog.regclass AND m.objsubid = 0)"""
+_COMMENT = """(
+    SELECT m.description FROM pg_catalog.pg_description m WHERE m.objoid = c.oid
+    AND m.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND m.objsubid = 0)"""
 
 
-# Before PostgreSQL 14 a table that was never analysed has reltuples 0, like an empty one.
-# Whether the bare name finds it: nothing comes before the first schema of the path but pg_catalog.
-# pg_table_is_visible alone takes 5 µs for each table.
-_LISTED = f"""
+def _columns(comment: str = _COMMENT) -> str:
+    """What is read of each relation; `comment` is the expression for the comment on it."""
+    # Before PostgreSQL 14 a table that was never analysed has reltuples 0, like an empty one.
+    # Whether the bare name finds it: nothing comes before the first schema of the path but
+    # pg_catalog. pg_table_is_visible alone takes 5 µs for each table.
+    return f"""
 SELECT c.oid, n.nspname, c.relname, c.relkind,
        CASE WHEN c.relkind = 'v' OR c.reltuples < 0 THEN NULL
             WHEN c.reltuples = 0 AND c.relpages = 0
                  AND pg_catalog.current_setting('server_version_num')::int < 140000 THEN NULL
             ELSE c.reltuples::bigint END,
-       {comment("c.oid", "pg_class")},
+       {comment},
        CASE WHEN c.relispartition THEN ({_PARENT}) END,
        CASE WHEN n.nspname <> ALL (path.schemas) THEN false
             WHEN n.nspname = path.schemas[1] AND c.relname NOT LIKE 'pg\\_%' THEN true
             ELSE pg_catalog.pg_table_is_visible(c.oid) END,
        c.relnatts"""
+
+
 _FROM = """
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN (SELECT pg_catalog.current_schemas(false) AS schemas) path"""
 
 # Joined, since here the comments of all are wanted.
-EVERYTHING = f"""{_LISTED.replace(comment("c.oid", "pg_class"), "m.description")}{_FROM}
+EVERYTHING = f"""{_columns("m.description")}{_FROM}
 LEFT JOIN pg_catalog.pg_description m ON m.objoid = c.oid AND m.objsubid = 0
      AND m.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
 WHERE {_SELECTABLE}
@@ -67,7 +69,7 @@ _VECTOR = """EXISTS (
     SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = c.oid AND NOT a.attisdropped
     AND t.typname IN ('vector', 'halfvec', 'sparsevec'))"""
-SHOWN = f"""{_LISTED}{_FROM}
+SHOWN = f"""{_columns()}{_FROM}
 WHERE {_SELECTABLE} AND ($1::text IS NULL OR n.nspname = $1)
   AND ($2::bool IS NOT TRUE OR {_VECTOR})
   AND NOT c.relispartition AND c.oid NOT IN (SELECT x.objid FROM ({_EXTENSION}) x)
@@ -96,18 +98,18 @@ WHERE c.relispartition GROUP BY 2
 ORDER BY 1, 3 DESC, 2"""
 """How many relations SHOWN has by schema, and how many it leaves out by extension and parent."""
 
-NAMED = f"""{_LISTED}, {_READABLE}, n.nspname LIKE 'pg\\_%' OR n.nspname = 'information_schema'
+NAMED = f"""{_columns()}, {_READABLE}, n.nspname LIKE 'pg\\_%' OR n.nspname = 'information_schema'
 {_FROM}
 WHERE {_KINDS} AND c.relname = ANY ($1::name[])
 ORDER BY n.nspname, c.relname"""
 """The relations of exactly these names, the system's and those that the role may not read too."""
 
 NAMES = f"""
-SELECT c.oid, n.nspname, c.relname, {_READABLE}
+SELECT n.nspname, c.relname, {_READABLE}
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE {_KINDS} AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
-ORDER BY 2, 3"""
+ORDER BY 1, 2"""
 
 SCHEMAS = """
 SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE')

@@ -172,10 +172,9 @@ def read_list(fetch: catalog_read.Fetch) -> TableList:
     listed = catalog_read.everything(fetch)
     if not listed:
         return TableList({}, ())
-    _, comments = catalog_read.schemas(fetch)
-    used = {each.schema for each in listed}
+    _, comments = catalog_read.schemas(fetch, listed)
     return TableList(
         {(each.schema, each.name): each for each in listed},
         catalog_read.references(fetch, listed),
-        {name: said for name, said in comments.items() if name in used},
+        comments,
     )

@@ -25,6 +25,8 @@ NAME = "postgres"
 """What the client calls the server."""
 
 TOKEN_VARIABLE = "PGMCP_TOKEN"  # noqa: S105
+EXAMPLE_COMMAND = ("/path/to/pgedge-postgres-mcp", "-config", "/path/to/pgedge-postgres-mcp.yaml")
+"""What our pages have clients start."""
 _PLACEHOLDER = "YOUR_TOKEN_HERE"
 _HOME = {"macOS and Linux": "~/", "Windows": "%USERPROFILE%\\"}
 _TOKEN_IN_ENVIRONMENT = (
@@ -225,11 +227,7 @@ CLIENTS = (
 def render_section(
     client: KnownClient,
     *,
-    command: Sequence[str] = (
-        "/path/to/pgedge-postgres-mcp",
-        "-config",
-        "/path/to/pgedge-postgres-mcp.yaml",
-    ),
+    command: Sequence[str] = EXAMPLE_COMMAND,
     url: str = "https://db.example.com:8080/mcp/v1",
     heading: str = "###",
 ) -> str:

@@ -18,6 +18,7 @@ from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database
 from pgmcp.gate.reader_role import Tables
 from pgmcp.pool.pools import Pools
+from pgmcp.postgres.rows import texts
 
 _SECONDS = 30.0
 _CLOSE_SECONDS = 2.0
@@ -205,7 +206,4 @@ def _extension_findings(database: DatabaseSettings, reader: Database) -> Iterato
 
 
 def _texts(reader: Database, sql: str) -> list[tuple[str, ...]]:
-    return [
-        tuple((value or b"").decode(errors="replace") for value in row)
-        for row in reader.fetch(sql).rows
-    ]
+    return texts(reader.fetch(sql).rows)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pgmcp.cli.verb import Verb
     from pgmcp.config.model import Config
 
+HASH_PASSWORDS = "-hash-passwords"
+"""Makes the program the helper that hashes. For itself alone, so no help shows it."""
 _SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
 _LOOK_SECONDS = 0.2
 _GARBAGE_OBJECTS = 50_000  # what is loaded is no garbage, and to look for some takes time
@@ -32,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(arguments) in (["-version"], ["--version"]):
         # Scripts ask for it again and again: nothing is loaded to say it.
         return _show_version()
-    if list(arguments) == ["-hash-passwords"]:
+    if list(arguments) == [HASH_PASSWORDS]:
         from pgmcp.auth import hashing
 
         return hashing.serve_standard_streams()
@@ -106,7 +108,7 @@ def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> 
         logging.getLogger("pgmcp.config").info(document.describe(config.file, program_dir()))
         sys.setswitchinterval(_SWITCH_SECONDS)
         # Inside another program, that one would be started.
-        app = App(config, handed, hashing.own_command() if started_alone else ())
+        app = App(config, handed, hashing.own_command(HASH_PASSWORDS) if started_alone else ())
         app.outbound.install()
         if not config.http.enabled:
             stop = threading.Event()

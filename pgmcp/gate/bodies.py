@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pgmcp.gate import trees
-from pgmcp.gate.lookups import array_literal
 from pgmcp.postgres.messages import Reply, Step
+from pgmcp.sql.names import array_literal
 
 _OTHERS = """
   (SELECT r.oid FROM pg_catalog.pg_roles r

@@ -25,6 +25,7 @@ from pgmcp.gate.bodies import Details, SqlBody
 from pgmcp.gate.effects import Function, Objection, Objects
 from pgmcp.gate.statistics import StatisticsView
 from pgmcp.postgres.messages import Outcome, Step
+from pgmcp.sql.names import array_literal
 
 _MAX_ROUNDS = 12  # of functions that call functions, and domains whose checks use other domains
 _MAX_BODIES = 200
@@ -329,7 +330,7 @@ class Calls:
 def _functions(objects: Objects, run: Run) -> tuple[list[Function], list[tuple[str, str]]]:
     """The functions behind the objects; the domains with checks, and the trees of these."""
     parameters = (objects.functions, objects.operators, objects.types)
-    oids = tuple(lookups.array_literal(sorted(group)) for group in parameters)
+    oids = tuple(array_literal(sorted(group)) for group in parameters)
     rows = rows_of(run([Step(lookups.LOOKUP_SQL, oids, describe=True)]))
     functions = [_function(row) for row in rows if row[0]]
     if not objects.functions <= {function.oid for function in functions}:
@@ -338,7 +339,7 @@ def _functions(objects: Objects, run: Run) -> tuple[list[Function], list[tuple[s
 
 
 def _behind_relations(objects: Objects, run: Run, *, writes: bool) -> _Behind:
-    oids = tuple(lookups.array_literal(sorted(g)) for g in (objects.relations, objects.types))
+    oids = tuple(array_literal(sorted(g)) for g in (objects.relations, objects.types))
     asked = Step(lookups.BEHIND_RELATIONS_SQL, (*oids, "t" if writes else "f"), describe=True)
     rows = rows_of(run([asked]))
     called = Objects(functions=frozenset(int(oid) for oid, *_ in rows if oid))

@@ -56,36 +56,35 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found of a text in a state: why it may not run, None when it may.
+    """What was found of a text in a state.
 
     A refusal is remembered too: to examine a statement again is work for the server, and for some
     roles an entry in its log.
-
-    `reads_relations`: it names any. `rewritten`: PostgreSQL puts something in their place or beside
-    them when it runs the text, as for a view; what that reads is locked by then only if the bare
-    text was parsed before. `bodies`: the functions in SQL that it runs, which read relations of
-    their own. `shown`: the tree is that of the statement which is bound, and not only
-    of one with the same text (before PostgreSQL 16 the tree in an EXPLAIN is not shown): without
-    it, only a state that stays the same says so. `lasting`: the verdict holds wherever the state
-    is the same.
-
-    `everywhere`: it names nothing that could be looked up, so that the verdict holds in any state.
-
-    `leaves_nothing`: what it calls is PostgreSQL's own, and no more than the judge lets through by
-    itself. That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK
-    undoes. Nothing like that is known of functions of users and extensions, of foreign tables, or
-    of what the operator vouches for: they may leave a lock of the session, for example.
     """
 
     seen: _Seen
     objection: Objection | None
+    """Why it may not run, None when it may."""
     bodies: tuple[SqlBody, ...]
+    """The functions in SQL that it runs, which read relations of their own."""
     reads_relations: bool
+    """Whether it names any."""
     rewritten: bool
+    """Whether PostgreSQL puts something in their place or beside them when it runs the text, as for
+    a view. What that reads is locked by then only if the bare text was parsed before."""
     shown: bool
+    """Whether the tree is that of the statement which is bound, and not only of one with the same
+    text: before PostgreSQL 16 the tree in an EXPLAIN is not shown. Without it, only a state that
+    stays the same says so."""
     lasting: bool
+    """Whether the verdict holds wherever the state is the same."""
     everywhere: bool
+    """Whether it holds in any state, as the text names nothing that could be looked up."""
     leaves_nothing: bool
+    """Whether what it calls is PostgreSQL's own, and no more than the judge lets through by itself.
+    That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK undoes.
+    Nothing like that is known of functions of users and extensions, of foreign tables, or of what
+    the operator vouches for: they may leave a lock of the session, for example."""
 
     @property
     def state(self) -> State:

@@ -6,8 +6,6 @@ that a user's schema could have too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 BUILTINS_SQL = """
 SELECT p.oid, 'pg_catalog.' || p.proname, p.oid::pg_catalog.regprocedure
 FROM pg_catalog.pg_proc p
@@ -16,7 +14,7 @@ WHERE p.oid OPERATOR(pg_catalog.<) 16384
        OR (p.provolatile OPERATOR(pg_catalog.=) 'v' OR p.proparallel OPERATOR(pg_catalog.=) 'u')
           AND NOT (p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])))
 """
-"""The built-in functions that are refused; parameters `array_literal(HARMLESS)` and `(REFUSED)`."""
+"""The built-in functions that are refused; parameters the arrays HARMLESS and REFUSED."""
 
 LOOKUP_SQL = """
 WITH RECURSIVE
@@ -225,8 +223,3 @@ the tree of an expression that the planner reads (of an index, statistics, a par
 constraint); the tree of one that reading runs (an index's predicate, which a scan may check again,
 or a column that is computed when it is read).
 """
-
-
-def array_literal(items: Iterable[object]) -> str:
-    """An array of names or numbers that need no quoting, as PostgreSQL reads it."""
-    return "{" + ",".join(str(item) for item in items) + "}"

@@ -16,6 +16,7 @@ from pgmcp.gate.columns import columns_read
 from pgmcp.gate.credentials import Credential
 from pgmcp.gate.effects import Objection, Objects
 from pgmcp.postgres.messages import Step
+from pgmcp.sql.names import array_literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,8 @@ class Objections:
     def _postgresqls_own(self, run: Run) -> _Own:
         if self._own is None:
             names = (
-                lookups.array_literal(sorted(effects.HARMLESS)),
-                lookups.array_literal(sorted(effects.REFUSED)),
+                array_literal(sorted(effects.HARMLESS)),
+                array_literal(sorted(effects.REFUSED)),
             )
             asked = run(
                 [

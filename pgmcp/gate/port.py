@@ -5,13 +5,11 @@ One protocol; no I/O. `gate.database` implements it.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.catalog.tables import CatalogueTables
 from pgmcp.postgres.rows import Rows
-
-T = TypeVar("T")
 
 
 class Database(Protocol):

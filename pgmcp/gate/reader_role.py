@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pgmcp.gate.power_queries import PARAMETER_PRIVILEGES_SINCE
 from pgmcp.gate.role import Fetch
+from pgmcp.postgres.rows import texts
 from pgmcp.sql.text import quote_identifier
 
 _NAME = "pgmcp_reader"
@@ -128,7 +129,4 @@ def grants_sql(role: str, tables: Sequence[Tables]) -> Iterator[str]:
 
 
 def _texts(fetch: Fetch, sql: str) -> list[tuple[str, ...]]:
-    return [
-        tuple((value or b"").decode(errors="replace") for value in row)
-        for row in fetch(sql, ()).rows
-    ]
+    return texts(fetch(sql, ()).rows)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pgmcp.gate.power_queries import PARAMETER_PRIVILEGES_SINCE, powers_sql
 from pgmcp.postgres.rows import Rows, Value
+from pgmcp.sql.names import array_literal
 from pgmcp.sql.text import quote_identifier
 
 Fetch = Callable[[str, tuple[str | None, ...]], Rows]
@@ -31,12 +32,6 @@ class Power:
     writes: bool = True
 
 
-def trusted_parameter(functions: Collection[str]) -> str:
-    """The parameter of `powers_sql`: `schema.function` names as an array that PostgreSQL reads."""
-    quoted = (name.replace("\\", "\\\\").replace('"', '\\"') for name in sorted(functions))
-    return "{" + ",".join(f'"{name}"' for name in quoted) + "}"
-
-
 def powers(rows: Sequence[tuple[Value, ...]]) -> tuple[Power, ...]:
     """The answer to `powers_sql` as values; empty for a role that can only read."""
     return tuple(
@@ -48,7 +43,7 @@ def powers(rows: Sequence[tuple[Value, ...]]) -> tuple[Power, ...]:
 def read_powers(fetch: Fetch, trusted: Collection[str] = ()) -> tuple[Power, ...]:
     """What the role could do, asked of its database by `fetch`; errors are those of `fetch`."""
     major = int(fetch(_MAJOR_SQL, ()).rows[0][0] or b"0")
-    return powers(fetch(powers_sql(major), (trusted_parameter(trusted),)).rows)
+    return powers(fetch(powers_sql(major), (array_literal(sorted(trusted)),)).rows)
 
 
 _MAJOR_SQL = "SELECT pg_catalog.current_setting('server_version_num')::int / 10000"

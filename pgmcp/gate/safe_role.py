@@ -9,9 +9,10 @@ from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import DatabaseUnavailableError
 from pgmcp.gate.power_queries import powers_sql
-from pgmcp.gate.role import powers, trusted_parameter
+from pgmcp.gate.role import powers
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, Step
+from pgmcp.sql.names import array_literal
 
 _POWERS_BYTES = 64 * 1024
 
@@ -21,7 +22,7 @@ def close_unless_safe(database: DatabaseSettings, connection: Connection, call: 
     or not known; the connection is closed then."""
     ask = Step(
         powers_sql(connection.server_major),
-        (trusted_parameter(database.trusted_functions),),
+        (array_literal(sorted(database.trusted_functions)),),
     )
     outcome = connection.run((READ_ONLY, CATALOGUE_PATH, ask), call, limit_bytes=_POWERS_BYTES)
     if not connection.closed:

@@ -56,6 +56,7 @@ SHOW_STATE = Step(
 TAKE_NOTE = Step("SELECT FROM pg_catalog.pg_am", execute=False)
 """What is parsed after it is no older than a state that was shown before it."""
 _XIDS = 2**32
+_CHECK_NAME = "pgmcp_state"
 
 
 def state_of(row: Sequence[Value]) -> tuple[State, str]:
@@ -64,14 +65,24 @@ def state_of(row: Sequence[Value]) -> tuple[State, str]:
     return State(snapshot, tuple(surroundings)), locks
 
 
-@lru_cache(maxsize=64)
-def check(name: str, settings: str, surroundings: tuple[str, ...], *, after: str = "") -> Step:
-    """A statement that makes `settings`, and ends the transaction unless the surroundings are these
-    and the snapshot is its last parameter; the session keeps it under a name that begins with
-    `name`.
+def check(settings: str, state: State, params: tuple[str, ...] = (), *, after: str = "") -> Step:
+    """A step that makes `settings`, whose parameters are `params`, and ends the transaction unless
+    its state is this one.
 
     `after`: an expression, never NULL, that changes a setting before the state is looked at.
     """
+    step = _check(settings, state.surroundings, after)
+    return step._replace(params=(*params, state.snapshot))
+
+
+def is_check(step: Step) -> bool:
+    """Whether this is a step that `check` made."""
+    return step.name.startswith(_CHECK_NAME)
+
+
+@lru_cache(maxsize=64)
+def _check(settings: str, surroundings: tuple[str, ...], after: str) -> Step:
+    """See `check`; the snapshot is the last parameter. The session keeps the step prepared."""
     same = [f"{_SNAPSHOT} OPERATOR(pg_catalog.=) ${settings.count('$') + 1}"]
     for expression, value in zip(_SURROUNDINGS, surroundings, strict=True):
         same.append(f"{expression} OPERATOR(pg_catalog.=) {quote_literal(value)}")
@@ -80,7 +91,7 @@ def check(name: str, settings: str, surroundings: tuple[str, ...], *, after: str
     when = f"{first}WHEN {' AND '.join(same)} THEN 1 ELSE 0"
     text = f"SELECT {settings}, 1 OPERATOR(pg_catalog./) (CASE {when} END)"
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Step(text, name=f"{name}_{digest}")
+    return Step(text, name=f"{_CHECK_NAME}_{digest}")
 
 
 def all_told(snapshot: str, locks: str) -> bool:

@@ -18,7 +18,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.judge import Judge, StateChangedError, Verdict
-from pgmcp.gate.state import ALTERED, State, check
+from pgmcp.gate.state import ALTERED, check, is_check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Step
 from pgmcp.sql import text as sql
@@ -51,7 +51,6 @@ _WAIT_FOR_LOCKS = Step(
 )
 LOCK_RETRY_SECONDS = 0.05
 """The pause before a statement is tried again that would have waited for such a lock."""
-_CHECK_NAME = "pgmcp_state"
 _PORTAL = "pgmcp_bound"
 _ATTEMPTS = 10  # to judge a text in a state that stays
 
@@ -192,17 +191,17 @@ class Transactions:
         """
         limits = self._milliseconds(connection)
         if verdict.objection is not None:
-            return [READ_ONLY, _check(_SETTINGS, verdict.state, limits)]
+            return [READ_ONLY, check(_SETTINGS, verdict.state, limits)]
         if verdict.everywhere:
             limited = _LIMITED._replace(params=limits)
             return [READ_ONLY, limited, *reading.bound, reading.opened, *reading.fetched]
         if not verdict.reads_relations:  # there is no lock to wait for
-            same = _check(_SETTINGS, verdict.state, limits)
+            same = check(_SETTINGS, verdict.state, limits)
             return [READ_ONLY, *reading.bound, same, reading.opened, *reading.fetched]
         locks = [Step(reading.text, execute=False)] if verdict.rewritten else []
         locks += map(bodies.lock, verdict.bodies)
         opening = (READ_ONLY, _LIMITED._replace(params=limits))
-        same = _check(_NO_LOCK, verdict.state)
+        same = check(_NO_LOCK, verdict.state)
         return [*opening, *locks, *reading.bound, same, *self._ran(reading, limits)]
 
     def _ran(self, reading: CallerRead, limits: tuple[str, str]) -> Sequence[Step]:
@@ -280,7 +279,7 @@ class Transactions:
             raise StateChangedError
         settled = _PATH_AND_NO_LOCK
         if strict:
-            settled = _check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
+            settled = check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
         steps = [settled, *self._ran(reading, self._milliseconds(connection))]
         outcome = self._last(connection, steps, verdict)
         if strict and _altered(steps, outcome):
@@ -307,19 +306,11 @@ class Transactions:
         self._call.check()
 
 
-def _check(settings: str, state: State, limits: tuple[str, ...] = (), *, after: str = "") -> Step:
-    """A step that makes `settings`, and ends the transaction unless this is the state."""
-    same = check(_CHECK_NAME, settings, state.surroundings, after=after)
-    return same._replace(params=(*limits, state.snapshot))
-
-
 def _altered(steps: Sequence[Step], outcome: Outcome) -> bool:
     """Whether something was committed since the text was judged: it is the check that failed."""
     failure = outcome.failure
     return (
-        failure is not None
-        and failure.server.sqlstate == ALTERED
-        and steps[failure.step].name.startswith(_CHECK_NAME)
+        failure is not None and failure.server.sqlstate == ALTERED and is_check(steps[failure.step])
     )
 
 

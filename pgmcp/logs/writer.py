@@ -7,9 +7,10 @@ counted, and said in a line of its own at the place where the lines are missing.
 from __future__ import annotations
 
 import os
-import selectors
 import threading
 from collections.abc import Callable
+
+from pgmcp.net.polling import WRITE, is_ready
 
 MAX_BYTES = 1024 * 1024
 """How much may wait to be written; as much again is being written."""
@@ -120,16 +121,9 @@ class LogWriter:
             try:
                 left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:  # another process has made the shared descriptor non-blocking
-                self._wait_for_room()
+                is_ready(self._descriptor, _LOOK_SECONDS, event=WRITE)
             except OSError:
                 self._torn = self._torn or len(left) < len(whole)
                 return False
         self._torn = False
         return True
-
-    def _wait_for_room(self) -> None:
-        """Wait a moment until the descriptor takes more; for one above 1,023 too."""
-        kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
-        with kind() as selector:
-            selector.register(self._descriptor, selectors.EVENT_WRITE)
-            selector.select(_LOOK_SECONDS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import socket
 import ssl
 import threading
@@ -18,35 +17,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from pgmcp.net.polling import READ, WRITE, new_poll
+
 T = TypeVar("T")
 
 CHUNK_BYTES = 65536
 _LONGEST_WAIT_SECONDS = 86_400.0  # poll takes no more milliseconds than fit into an integer
-READ, WRITE = 1, 4
-"""Events of `select.poll`: POLLIN and POLLOUT."""
-
-
-class _SelectPoll:
-    """What is used of `select.poll`, on platforms without it."""
-
-    def __init__(self) -> None:
-        self._events: dict[int, int] = {}
-
-    def register(self, descriptor: int, events: int) -> None:
-        """Have `poll` look at a descriptor, or at other events of it."""
-        self._events[descriptor] = events
-
-    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
-        """The descriptors that are ready, each with its events, after so much time at most."""
-        readers = [fd for fd, wanted in self._events.items() if wanted & READ]
-        writers = [fd for fd, wanted in self._events.items() if wanted & WRITE]
-        ready, writable, _ = select.select(readers, writers, [], milliseconds / 1000)
-        return [(fd, READ) for fd in ready] + [(fd, WRITE) for fd in writable]
-
-
-def _poll() -> Any:
-    """poll needs no descriptor of its own, and has no limit of 1024."""
-    return select.poll() if hasattr(select, "poll") else _SelectPoll()
 
 
 class WireTimeoutError(Exception):
@@ -87,7 +63,7 @@ class Wire:
         self._waker, self._wakened = socket.socketpair()
         self._waker.setblocking(False)
         self._wakened.setblocking(False)
-        self._poll = _poll()
+        self._poll = new_poll()
         self._waits_for = READ
         self._poll.register(sock.fileno(), READ)
         self._wakened_fd = self._wakened.fileno()

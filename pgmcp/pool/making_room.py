@@ -21,7 +21,7 @@ GOODBYE_SECONDS = 2.0
 """How long the server's process may take to end that makes room for another."""
 
 
-def connect(
+def connect_making_room(
     database: DatabaseSettings,
     open_connection: Callable[[Call], Connection],
     slots: Slots,

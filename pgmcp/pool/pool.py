@@ -23,7 +23,7 @@ from pgmcp.errors import (
     PoolTimeoutError,
 )
 from pgmcp.pool.lease import Age, Grant, Waiter
-from pgmcp.pool.making_room import connect
+from pgmcp.pool.making_room import connect_making_room
 from pgmcp.pool.slots import Slots
 from pgmcp.postgres.orphans import OrphanedBackend, all_stuck
 
@@ -190,7 +190,9 @@ class Pool:
             started = self._clock()
             try:
                 with call.waiting:
-                    connection = connect(self.database, self._connect, self._slots, call)
+                    connection = connect_making_room(
+                        self.database, self._connect, self._slots, call
+                    )
             except DatabaseUnavailableError as error:
                 self._remember(error, self._clock() - started)
                 raise

@@ -238,7 +238,7 @@ def _values(data: bytes, at: int, stop: int) -> list[Value]:
     long = _LONG.unpack_from
     place = at + 7
     values: list[Value] = []
-    while place < stop:  # the loop that the time of rows of ever other lengths is spent in
+    while place < stop:  # where most time goes for rows whose lengths keep changing
         (length,) = long(data, place)
         place += 4
         if length >= 0:

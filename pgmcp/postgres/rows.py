@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Value = bytes | None
@@ -28,3 +29,8 @@ class Rows:
     rows: list[tuple[Value, ...]]
     more: bool = False
     cut_bytes: int | None = None
+
+
+def texts(rows: Iterable[Sequence[Value]]) -> list[tuple[str, ...]]:
+    """Rows as text: NULL is "", and bytes that are not UTF-8 are replaced."""
+    return [tuple((value or b"").decode(errors="replace") for value in row) for row in rows]

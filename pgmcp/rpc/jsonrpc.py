@@ -59,7 +59,7 @@ class Constant(dict[str, Any]):
         super().__init__(members)
         self._encoded: bytes | None = None
         self.kept: dict[str, Constant] = {}
-        """What was made of it, by what for."""
+        """Other constants that hold this one, each made once, by what it is for."""
 
     def encoded(self) -> bytes:
         """Its JSON."""
@@ -134,10 +134,7 @@ def encode(value: Any) -> bytes:
 
     ValueError for NaN and Infinity, which no JSON reader has to take.
     """
-    text = _ENCODER.encode(value)
-    # JSON allows these three inside a string, but some line readers end a line there.
-    for char in "" if text.isascii() else "\x85\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
+    text = long_text.escape_line_ends(_ENCODER.encode(value))
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair: only an escape can carry it

@@ -175,10 +175,16 @@ def write(around: bytes, strings: list[str]) -> bytearray | None:
     return data
 
 
-def _written(piece: str) -> bytes:
-    text: str = encode_basestring(piece)[1:-1]
+def escape_line_ends(text: str) -> str:
+    """JSON without the three characters at which some readers of lines end one, though JSON allows
+    them inside a string."""
     for char in "" if text.isascii() else "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _written(piece: str) -> bytes:
+    text = escape_line_ends(encode_basestring(piece)[1:-1])
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair: only an escape can carry it

@@ -47,8 +47,7 @@ class CallerRules:
     def cors_headers(self, head: Head) -> cors.Headers:
         """What each answer to this request says besides, for the browser of a page that may call;
         nothing for other callers."""
-        sender = head.headers.get("origin")
-        return cors.allowing(sender) if sender in self._allowed_origins and sender else ()
+        return cors.allowing(head.headers["origin"]) if self.is_listed_page(head) else ()
 
     def check(self, head: Head) -> None:
         """Refuse pages of other sites, and names made to point here (2025-11-25 and 2026-07-28,

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from pgmcp.net.polling import is_ready
 from pgmcp.transport.call_queue import Turn
 
 T = TypeVar("T")
@@ -87,11 +88,7 @@ class ClientConnection:
 
     def comes_soon(self, seconds: float) -> bool:
         """Whether there is something to read, waiting so long for it in this thread."""
-        if not hasattr(select, "poll"):
-            return False
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return is_ready(self._socket.fileno(), seconds)
 
     def fill(
         self,

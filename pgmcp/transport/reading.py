@@ -48,8 +48,7 @@ def read_head(
             return head
         searched = len(buffer)
         try:
-            idle, wait_first = not buffer, wait_first and not buffer
-            if not (yield from connection.fill(deadline, idle=idle, wait_first=wait_first)):
+            if not (yield from connection.fill(deadline, idle=not buffer, wait_first=wait_first)):
                 return None
         except DeadlineError:
             if not buffer:

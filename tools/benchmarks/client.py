@@ -36,10 +36,16 @@ class ClientError(Exception):
 
 @dataclass(slots=True)
 class Measured:
-    """Latencies in seconds, and the seconds in which they were taken."""
+    """Latencies in seconds, the seconds in which they were taken, and those of the warm-up."""
 
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    warm_up_seconds: float = 0.0
+
+    @property
+    def calls_with_warm_up(self) -> float:
+        """All calls, when those of the warm-up are taken to be as many a second."""
+        return len(self.latencies) + self.calls_per_second * self.warm_up_seconds
 
     @property
     def calls_per_second(self) -> float:
@@ -162,7 +168,8 @@ def _http_loop(poller: select.epoll, lines: dict[int, HttpLine], seconds: float)
     clock = time.perf_counter
     latencies: list[float] = []
     now = clock()
-    counted_from = now + _WARM_UP_SECONDS + _WARM_UP_CONNECTION_SECONDS * len(lines)
+    warm_up = _WARM_UP_SECONDS + _WARM_UP_CONNECTION_SECONDS * len(lines)
+    counted_from = now + warm_up
     until = counted_from + seconds
     for line in lines.values():
         line.send(line.request, now)
@@ -182,7 +189,7 @@ def _http_loop(poller: select.epoll, lines: dict[int, HttpLine], seconds: float)
                 line.send(line.request, now)
             else:
                 asked -= 1  # its last answer: the server has nothing of ours left
-    return Measured(latencies, seconds)
+    return Measured(latencies, seconds, warm_up)
 
 
 class StdioLines:
@@ -246,7 +253,7 @@ class StdioLines:
                 else:
                     left -= 1
             self.send(b"".join(again))
-        return Measured(latencies, seconds)
+        return Measured(latencies, seconds, _WARM_UP_SECONDS)
 
     def _answered(self, line: bytes) -> int | None:
         """The number of the request that `line` answers, None when it answers none."""

@@ -47,8 +47,7 @@ def _used(bench: Bench, server: Running) -> Iterator[tuple[str, float]]:
     server.measure(server.query("SELECT 1"), 1, 0.2)
     before = {name: process.usage() for name, process in processes.items()}
     measured = server.measure(server.query("SELECT 1"), 1, bench.seconds)
-    # The warm-up is used up as well: its calls are taken to be as many a second.
-    calls = len(measured.latencies) * (1 + 0.254 / measured.seconds)
+    calls = measured.calls_with_warm_up
     yield "whole call, p50 µs", measured.percentile_ms(0.5) * 1000
     for name, process in processes.items():
         used = process.usage().since(before[name])
@@ -69,7 +68,7 @@ def _system_calls(bench: Bench, server: Running) -> Iterator[tuple[str, float]]:
         tracer.wait()
     said = counted.read_text() if counted.exists() else ""
     by_name = {name: int(calls) for calls, name in _SYSTEM_CALL.findall(said) if name != "total"}
-    calls = len(measured.latencies) * (1 + 0.254 / measured.seconds)
+    calls = measured.calls_with_warm_up
     if by_name:
         yield "system calls a call", sum(by_name.values()) / calls
     for name, count in Counter(by_name).most_common(_SHOWN):
