@@ -64,7 +64,7 @@ class Serving(Protocol):
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
 
-    def linger(self, connection: ClientConnection) -> bool:
+    def linger(self, handler: RequestHandler) -> bool:
         """Wait a moment for more from a client that was just answered; whether it has come."""
 
     def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
@@ -151,7 +151,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             first, wait_first = True, False
             while (yield from self._serve_one(first, wait_first)):
                 first = False
-                wait_first = not connection.buffer and not server.linger(connection)
+                wait_first = not connection.buffer and not server.linger(self)
                 # A client that always has the next request ready must not keep its thread.
                 if not wait_first and server.busy():
                     yield None

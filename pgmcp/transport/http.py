@@ -329,9 +329,9 @@ class HttpServer(ThreadingHTTPServer):
         """Whether another connection waits for a thread."""
         return self._workers.waiting()
 
-    def linger(self, connection: ClientConnection) -> bool:
+    def linger(self, handler: RequestHandler) -> bool:
         """Wait a moment for more from a client that was just answered; whether it has come."""
-        return self._workers.linger(connection.comes_soon)
+        return self._workers.linger(handler, handler.connection.comes_soon)
 
     def watch(self, connection: ClientConnection, call: Call) -> Watching:
         """Cancel `call` if the client hangs up inside a `with` block."""

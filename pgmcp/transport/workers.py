@@ -71,6 +71,7 @@ class WorkerPool(Generic[T]):
         self._saturated = False
         self._surplus = 0
         self._lingers = threading.Lock()
+        self._latest = self._again = 0
 
     def __len__(self) -> int:
         """How many threads there are."""
@@ -84,10 +85,14 @@ class WorkerPool(Generic[T]):
             if not self._saturated or len(self._threads) <= at_rest:
                 self._wake(1, self._size)
 
-    def linger(self, comes_soon: Callable[[float], bool]) -> bool:
-        """Have the thread that calls wait a moment for the next item itself, unless others wait;
-        what `comes_soon` says after that time at most, in seconds."""
-        if self._items or not self._lingers.acquire(blocking=False):
+    def linger(self, item: T, comes_soon: Callable[[float], bool]) -> bool:
+        """Have the thread that works on `item` wait a moment for more of it, if only that one has
+        come lately; what `comes_soon` says after that time at most, in seconds.
+
+        Beside others, who come meanwhile, a thread that waits for one of them costs more calls than
+        it saves.
+        """
+        if self._again != id(item) or self._items or not self._lingers.acquire(blocking=False):
             return False
         try:
             return comes_soon(LINGER_SECONDS)
@@ -177,6 +182,10 @@ class WorkerPool(Generic[T]):
                     item = self._items.pop()
                 if item is not None:
                     self.taken += 1
+                    # By id, so that nothing is kept, and without the lock: what is wrong for once
+                    # costs a wait of LINGER_SECONDS, or the one that would have paid.
+                    self._again = id(item) if id(item) == self._latest else 0
+                    self._latest = id(item)
                     self._work(item)
                     continue
             if not self._rest(wakeup, number):
