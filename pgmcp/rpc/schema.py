@@ -99,11 +99,10 @@ def build(cls: type[T], value: Any, path: str = "arguments", *, ignored: Collect
     if not isinstance(value, dict):
         raise ArgumentError(f"{path}: expected an object, got {_shown(value)}")
     fields = _fields(cls)
-    known = [item.name for item in fields]
+    members = dict.fromkeys(item.name for item in fields)
     for key in value:
-        if key not in known and key not in ignored:
-            raise ArgumentError(f"{path}: {_unknown(key, known)}")
-    members = {}
+        if key not in members and key not in ignored:
+            raise ArgumentError(f"{path}: {_unknown(key, list(members))}")
     for item in fields:
         sent = value.get(item.name)
         absent = sent is None and item.default is not MISSING
@@ -134,6 +133,16 @@ def _compiled(cls: type[Any]) -> tuple[_Field, ...]:
         kind, optional = _without_none(hints[field.name])
         compiled.append(_Field(field.name, kind, optional, field.default, field.metadata["arg"]))
     return tuple(compiled)
+
+
+@cache
+def _shape(kind: Any) -> Literal["object", "array", "choice", "scalar"]:
+    """How a value of this type is checked. Kept: each argument of each call asks for it."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return "object"
+    if typing.get_origin(kind) is Literal:
+        return "choice"
+    return "array" if typing.get_origin(kind) is tuple else "scalar"
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
@@ -228,9 +237,10 @@ def _means_absent(item: _Field, value: Any) -> bool:
 
 
 def _value(kind: Any, constraints: Constraints, value: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+    shape = _shape(kind)
+    if shape == "object":
         return build(kind, value, path)
-    if typing.get_origin(kind) is tuple and isinstance(value, list):
+    if shape == "array" and isinstance(value, list):
         _check_items(len(value), constraints, path)
         item = _item_type(kind)
         return tuple(
@@ -247,7 +257,7 @@ def _value(kind: Any, constraints: Constraints, value: Any, path: str) -> Any:
 
 def _scalar(kind: Any, constraints: Constraints, value: Any) -> Any:
     """`value` as `kind`, None when it does not fit."""
-    if typing.get_origin(kind) is Literal:
+    if _shape(kind) == "choice":
         choices = typing.get_args(kind)
         return next((c for c in choices if type(c) is type(value) and c == value), None)
     if kind is bool:
