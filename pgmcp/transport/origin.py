@@ -93,10 +93,12 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     from the right, to the first address that is not a trusted proxy; what stands left of it could
     have been written by anybody. An entry that is no address ends the walk at the last good one.
     """
+    if not (trusted and forwarded_for):
+        return _spelled(peer)
     address = _address(peer)
     if address is None:
         return peer
-    if trusted and forwarded_for and _is_in(address, trusted):
+    if _is_in(address, trusted):
         for entry in reversed(forwarded_for.split(",")):
             nearer = _address(_without_port(entry.strip()))
             if nearer is None:
@@ -132,6 +134,14 @@ def _parsed(text: str) -> IpAddress | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@lru_cache(maxsize=1024)
+def _spelled(peer: str) -> str:
+    """The socket's other end as limits and logs have it. Kept: each request asks for it, and
+    `peer` comes from the system, so no client makes it long."""
+    address = _address(peer)
+    return peer if address is None else str(address)
 
 
 def _without_port(entry: str) -> str:

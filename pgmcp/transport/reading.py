@@ -41,7 +41,7 @@ def read_head(
     while True:
         if buffer.startswith(b"\r\n"):
             skipped, searched = skip_empty_lines(buffer, skipped), 0
-        end = head_end(buffer, searched, limits.head)
+        end = head_end(buffer, searched, limits.head) if buffer else -1
         if end >= 0:
             head = parse_head(bytes(buffer[:end]), limits.head)
             del buffer[:end]
