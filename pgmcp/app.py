@@ -214,7 +214,7 @@ class App:
         # After the first answers: loading what asks a database would hold them up.
         if self._ending.wait(_REPORT_AFTER_SECONDS):
             return
-        from pgmcp.gate import role
+        from pgmcp.gate.roles import powers as role
 
         for database in databases:
             try:

@@ -10,10 +10,10 @@ from pgmcp.calls.call import Call
 from pgmcp.config.values import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import trees
-from pgmcp.gate.columns import ColumnRead, columns_read
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
 from pgmcp.gate.transaction import gated
+from pgmcp.judging.columns import ColumnRead, columns_read
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Reply, Step
 from tests.databases import connect, open_databases, settings_for

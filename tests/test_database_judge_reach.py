@@ -9,8 +9,8 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.databases import DatabaseSet
-from pgmcp.gate.growth import objection
 from pgmcp.gate.port import Database
+from pgmcp.judging.growth import objection
 from tests.databases import open_databases, settings_for
 from tests.selftest_objects import OBJECTS
 from tools.postgres import Server

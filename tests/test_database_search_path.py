@@ -9,9 +9,10 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Secret
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import inspection, role
+from pgmcp.gate import inspection
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
+from pgmcp.gate.roles import powers as role
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 

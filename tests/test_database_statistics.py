@@ -12,7 +12,7 @@ from pgmcp.errors import StatementError, StatementRefusedError
 from pgmcp.features.prompts import diagnose_query_issue
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
-from pgmcp.gate.statistics import StatisticsView, parts_in_front, withhold
+from pgmcp.judging.statistics import StatisticsView, parts_in_front, withhold
 from tests.conftest import StartPostgres
 from tests.databases import eventually, open_databases, settings_for
 from tools.binaries import Binaries

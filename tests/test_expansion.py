@@ -8,8 +8,8 @@ import pytest
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import expansion
-from pgmcp.gate.expansion import MAX_DEPTH, MAX_LEXEMES, objection
+from pgmcp.judging import expansion
+from pgmcp.judging.expansion import MAX_DEPTH, MAX_LEXEMES, objection
 from pgmcp.sql.lexer import Lexeme, lexemes
 from tests.databases import open_databases, settings_for
 from tests.ordinary_statements import ORDINARY, nested

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pgmcp.gate import function_sizes
+from pgmcp.judging import function_sizes
 from tools.postgres import Server
 
 SIGNATURES = Path(__file__).parent / "function_sizes.txt"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.errors import ModelError
-from pgmcp.gate.expansion import objection
+from pgmcp.judging.expansion import objection
 from pgmcp.language import prose, tokens
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.llm import prompt

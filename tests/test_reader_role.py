@@ -11,7 +11,7 @@ from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Secret
-from pgmcp.gate import reader_role
+from pgmcp.gate.roles import reader_role
 from pgmcp.postgres.rows import Rows, Value
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server

@@ -12,8 +12,8 @@ from pgmcp.cli.database_findings import database_findings
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Secret
 from pgmcp.errors import DatabaseUnavailableError
-from pgmcp.gate import role
-from pgmcp.gate.power_queries import powers_sql
+from pgmcp.gate.roles import powers as role
+from pgmcp.gate.roles.power_queries import powers_sql
 from pgmcp.postgres.rows import Rows
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server

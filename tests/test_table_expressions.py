@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmcp.gate.table_expressions import foldable
+from pgmcp.judging.table_expressions import foldable
 
 F, G, BUILT_IN = 20001, 20002, 870
 VAR = "{VAR :varno 1 :varattno 1 :varlevelsup 0}"

@@ -144,9 +144,9 @@ def test_the_relay_counts_messages_however_the_stream_is_cut() -> None:
 
 
 def test_samples_are_shared_out_to_rooms_and_modules() -> None:
-    shares = dict(profile.layers({"pgmcp.gate.judge": 1, "pgmcp.gate.role": 2, "pgmcp.x": 1}, 100))
+    shares = dict(profile.layers({"pgmcp.gate.judge": 1, "pgmcp.gate.state": 2, "pgmcp.x": 1}, 100))
     assert shares["time in gate, µs"] == 75
-    assert shares["time in gate.role, µs"] == 50
+    assert shares["time in gate.state, µs"] == 50
     assert shares["time in x, µs"] == 25
 
 

@@ -13,10 +13,12 @@ from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import ToolError
-from pgmcp.gate import inspection, reader_role, role
+from pgmcp.gate import inspection
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database
-from pgmcp.gate.reader_role import Tables
+from pgmcp.gate.roles import powers as role
+from pgmcp.gate.roles import reader_role
+from pgmcp.gate.roles.reader_role import Tables
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.rows import texts
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pgmcp.gate.columns import WHOLE_ROW, ColumnRead
+from pgmcp.judging.columns import WHOLE_ROW, ColumnRead
 
 _HOLD_CREDENTIALS = """
 pg_catalog.pg_authid.rolpassword pg_catalog.pg_shadow.passwd

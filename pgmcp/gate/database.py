@@ -26,7 +26,6 @@ from pgmcp.errors import (
     StatementRefusedError,
     ToolError,
 )
-from pgmcp.gate import statistics
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.transaction import (
     OWN_RESULT_BYTES,
@@ -38,6 +37,7 @@ from pgmcp.gate.transaction import (
     own,
     planned,
 )
+from pgmcp.judging import statistics
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Rows

@@ -96,6 +96,6 @@ def require_safe_role(database: DatabaseSettings, connection: Connection, call: 
     DatabaseUnavailableError then, and when what the role could do cannot be found out.
     """
     if database.require_safe_role:
-        from pgmcp.gate.safe_role import close_unless_safe
+        from pgmcp.gate.roles.safe_role import close_unless_safe
 
         close_unless_safe(database, connection, call)

@@ -18,13 +18,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import effects, expansion, lookups, trees
+from pgmcp.gate import lookups, trees
 from pgmcp.gate.bodies import SqlBody
-from pgmcp.gate.calls import Run
-from pgmcp.gate.effects import Objection
+from pgmcp.gate.function_calls import Run
 from pgmcp.gate.objections import Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
-from pgmcp.gate.statistics import Shown, StatisticsView
+from pgmcp.judging import effects, expansion
+from pgmcp.judging.effects import Objection
+from pgmcp.judging.statistics import Shown, StatisticsView
 from pgmcp.postgres.messages import Outcome, Reply, Step
 from pgmcp.sql import text as sql
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pgmcp.gate import credentials, effects, growth, lookups, statistics
+from pgmcp.gate import credentials, lookups
 from pgmcp.gate.bodies import SqlBody
-from pgmcp.gate.calls import Calls, Part, Run, rows_of
-from pgmcp.gate.columns import columns_read
 from pgmcp.gate.credentials import Credential
-from pgmcp.gate.effects import Objection, Objects
+from pgmcp.gate.function_calls import Calls, Part, Run, rows_of
+from pgmcp.judging import effects, growth, statistics
+from pgmcp.judging.columns import columns_read
+from pgmcp.judging.effects import Objection, Objects
 from pgmcp.postgres.messages import Step
 from pgmcp.sql.names import array_literal
 

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pgmcp.gate.power_queries import PARAMETER_PRIVILEGES_SINCE
-from pgmcp.gate.role import Fetch
+from pgmcp.gate.roles.power_queries import PARAMETER_PRIVILEGES_SINCE
+from pgmcp.gate.roles.powers import Fetch
 from pgmcp.postgres.rows import texts
 from pgmcp.sql.text import quote_identifier
 

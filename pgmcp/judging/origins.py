@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pgmcp.gate.columns import expanded_view
-from pgmcp.gate.effects import FUNCTION_FIELD
-from pgmcp.gate.nodes import Node, parse
+from pgmcp.judging.columns import expanded_view
+from pgmcp.judging.effects import FUNCTION_FIELD
+from pgmcp.judging.nodes import Node, parse
 
 
 class CallPlace(NamedTuple):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import DatabaseUnavailableError
-from pgmcp.gate.power_queries import powers_sql
-from pgmcp.gate.role import powers
+from pgmcp.gate.roles.power_queries import powers_sql
+from pgmcp.gate.roles.powers import powers
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, Step
 from pgmcp.sql.names import array_literal

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgmcp.gate.nodes import Node
+from pgmcp.judging.nodes import Node
 
 
 class ColumnSources:

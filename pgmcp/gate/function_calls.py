@@ -10,20 +10,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import (
-    bodies,
+from pgmcp.gate import bodies, lookups
+from pgmcp.gate.bodies import Details, SqlBody
+from pgmcp.judging import (
     effects,
     expansion,
     growth,
     inlining,
-    lookups,
     origins,
     statistics,
     table_expressions,
 )
-from pgmcp.gate.bodies import Details, SqlBody
-from pgmcp.gate.effects import Function, Objection, Objects
-from pgmcp.gate.statistics import StatisticsView
+from pgmcp.judging.effects import Function, Objection, Objects
+from pgmcp.judging.statistics import StatisticsView
 from pgmcp.postgres.messages import Outcome, Step
 from pgmcp.sql.names import array_literal
 

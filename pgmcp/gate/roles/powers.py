@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from pgmcp.gate.power_queries import PARAMETER_PRIVILEGES_SINCE, powers_sql
+from pgmcp.gate.roles.power_queries import PARAMETER_PRIVILEGES_SINCE, powers_sql
 from pgmcp.postgres.rows import Rows, Value
 from pgmcp.sql.names import array_literal
 from pgmcp.sql.text import quote_identifier

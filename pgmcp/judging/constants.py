@@ -5,7 +5,7 @@ The rule: what cannot be read here is said to be unknown, never to be small. Pur
 
 from __future__ import annotations
 
-from pgmcp.gate.nodes import Node
+from pgmcp.judging.nodes import Node
 
 _HEADER_BYTES = 4  # of a value of variable length
 

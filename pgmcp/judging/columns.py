@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgmcp.gate.nodes import Node, parse
+from pgmcp.judging.nodes import Node, parse
 
 WHOLE_ROW = 0
 _ATTRIBUTE_OF_BIT = -7  # FirstLowInvalidHeapAttributeNumber (access/sysattr.h), PostgreSQL 12+

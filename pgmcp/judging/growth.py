@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from pgmcp.gate import function_sizes as known
-from pgmcp.gate import steps
-from pgmcp.gate.column_sources import ColumnSources
-from pgmcp.gate.constants import function_of
-from pgmcp.gate.inlining import TooLargeError, put_bodies
-from pgmcp.gate.nodes import Node, parse
-from pgmcp.gate.sizes import CAST, Sizes, total
-from pgmcp.gate.unfolding import MAX_EXPRESSIONS, inlined, unfolded
+from pgmcp.judging import function_sizes as known
+from pgmcp.judging import steps
+from pgmcp.judging.column_sources import ColumnSources
+from pgmcp.judging.constants import function_of
+from pgmcp.judging.inlining import TooLargeError, put_bodies
+from pgmcp.judging.nodes import Node, parse
+from pgmcp.judging.sizes import CAST, Sizes, total
+from pgmcp.judging.unfolding import MAX_EXPRESSIONS, inlined, unfolded
 
 MAX_CONSTANT_BYTES = 512 * 1024 * 1024
 MAX_UNBOUNDED_CALLS = 4

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pgmcp.gate.columns import WHOLE_ROW, columns_read_in
-from pgmcp.gate.effects import Objection
-from pgmcp.gate.nodes import nodes, parse
+from pgmcp.judging.columns import WHOLE_ROW, columns_read_in
+from pgmcp.judging.effects import Objection
+from pgmcp.judging.nodes import nodes, parse
 from pgmcp.sql.lexer import Lexeme, lexemes
 from pgmcp.sql.text import quote_identifier
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pgmcp.gate.constants import function_of
-from pgmcp.gate.nodes import Node, nodes, parse
+from pgmcp.judging.constants import function_of
+from pgmcp.judging.nodes import Node, nodes, parse
 
 MAX_BYTES = 8 * 1024 * 1024
 _BODIES = "bodies"  # a field that PostgreSQL's trees have not

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pgmcp.gate import constants, xpath
-from pgmcp.gate import function_sizes as known
-from pgmcp.gate.constants import function_of
-from pgmcp.gate.nodes import Node
-from pgmcp.gate.sizes import (
+from pgmcp.judging import constants, xpath
+from pgmcp.judging import function_sizes as known
+from pgmcp.judging.constants import function_of
+from pgmcp.judging.nodes import Node
+from pgmcp.judging.sizes import (
     CAST,
     COLLECTED_BYTES,
     LARGEST_BYTES,

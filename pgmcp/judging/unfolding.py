@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgmcp.gate.column_sources import ColumnSources
-from pgmcp.gate.inlining import bodies_of
-from pgmcp.gate.nodes import Node
+from pgmcp.judging.column_sources import ColumnSources
+from pgmcp.judging.inlining import bodies_of
+from pgmcp.judging.nodes import Node
 
 MAX_EXPRESSIONS = 400_000
 """About as many as 200 MB of a backend's memory hold."""
