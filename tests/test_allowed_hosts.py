@@ -18,10 +18,10 @@ from pgmcp.config.addresses import parse_host_name
 from pgmcp.config.model import Config
 from pgmcp.errors import ConfigError
 from pgmcp.transport.origin import host_allowed, networks
+from tests.configuration import configure
 from tests.observing import run
 from tests.program import NOWHERE, running, write_config
 from tests.serving import Reader, post, rpc, serving, until
-from tests.test_config_load import start  # noqa: F401 - a fixture
 
 Load = Callable[..., Config]
 ALLOWED = ("mcp.example.com", "other.example:8443", "192.0.2.1", "[2001:db8::1]", "plain:443")
@@ -115,9 +115,9 @@ def test_what_is_no_authority_is_none() -> None:
 PROXIED = 'http: {enabled: true, trusted_proxies: ["127.0.0.1"]'
 
 
-def test_origins_are_written_as_browsers_send_them(start: Load) -> None:  # noqa: F811
+def test_origins_are_written_as_browsers_send_them() -> None:
     listed = '["https://App.example:443", "http://a.example:80", "https://a.example:8443",'
-    config = start(
+    config = configure(
         f'http: {{allowed_origins: {listed} "http://[::1]:3000", "vscode-webview://x"]}}'
     )
     assert config.http.allowed_origins == (
@@ -127,7 +127,9 @@ def test_origins_are_written_as_browsers_send_them(start: Load) -> None:  # noqa
         "http://[::1]:3000",
         "vscode-webview://x",
     )
-    given = start("", PGEDGE_HTTP_ALLOWED_ORIGINS="https://a.example, https://b.example")
+    given = configure(
+        "", environ={"PGEDGE_HTTP_ALLOWED_ORIGINS": "https://a.example, https://b.example"}
+    )
     assert given.http.allowed_origins == ("https://a.example", "https://b.example")
 
 
@@ -135,31 +137,35 @@ def test_origins_are_written_as_browsers_send_them(start: Load) -> None:  # noqa
     "text",
     ["*", "null", "a.example", "https://", "https://a.example/", "https://*.a.example", "//a"],
 )
-def test_what_is_no_origin_is_refused(start: Load, text: str) -> None:  # noqa: F811
+def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"http\.allowed_origins is "):
-        start(f'http: {{allowed_origins: ["{text}"]}}')
+        configure(f'http: {{allowed_origins: ["{text}"]}}')
 
 
-def test_a_trusted_proxy_needs_the_names_that_clients_call(start: Load) -> None:  # noqa: F811
+def test_a_trusted_proxy_needs_the_names_that_clients_call() -> None:
     with pytest.raises(ConfigError) as caught:
-        start(PROXIED + "}")
+        configure(PROXIED + "}")
     assert "http.trusted_proxies: http.allowed_hosts is missing" in caught.value.message
     assert 'allowed_hosts: ["mcp.example.com"]' in caught.value.hint
-    config = start(PROXIED + ', allowed_hosts: ["MCP.example.com", "::1"]}')
+    config = configure(PROXIED + ', allowed_hosts: ["MCP.example.com", "::1"]}')
     assert config.http.allowed_hosts == ("mcp.example.com", "[::1]")
-    given = start(PROXIED + "}", PGEDGE_HTTP_ALLOWED_HOSTS="a.example, b.example:8443")
+    given = configure(
+        PROXIED + "}", environ={"PGEDGE_HTTP_ALLOWED_HOSTS": "a.example, b.example:8443"}
+    )
     assert given.http.allowed_hosts == ("a.example", "b.example:8443")
-    assert start(PROXIED.replace("true", "false") + "}").http.allowed_hosts == ()
+    assert configure(PROXIED.replace("true", "false") + "}").http.allowed_hosts == ()
     with pytest.raises(ConfigError, match=r"http\.allowed_hosts is .*URL: write its host alone"):
-        start(PROXIED + ', allowed_hosts: ["x/y"]}')
+        configure(PROXIED + ', allowed_hosts: ["x/y"]}')
 
 
-def test_check_names_the_hosts_and_the_lack_of_them(start: Load, tmp_path: Path) -> None:  # noqa: F811
-    config = start(PROXIED + ', address: "127.0.0.1:1", allowed_hosts: [a.example]}')
+def test_check_names_the_hosts_and_the_lack_of_them(tmp_path: Path) -> None:
+    config = configure(PROXIED + ', address: "127.0.0.1:1", allowed_hosts: [a.example]}')
     (said,) = host_findings(config.http)
     assert (said.status, said.message) == ("ok", "a.example and this machine's own names")
     for address, status in ((":1", ["warning"]), ("127.0.0.1:1", [])):
-        opened = start(f'http: {{enabled: true, address: "{address}", auth: {{enabled: false}}}}')
+        opened = configure(
+            f'http: {{enabled: true, address: "{address}", auth: {{enabled: false}}}}'
+        )
         assert [finding.status for finding in host_findings(opened.http)] == status
     file = write_config(tmp_path, NOWHERE)
     _set(file, trusted_proxies=["127.0.0.1"])

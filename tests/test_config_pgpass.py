@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pgmcp.config import pgpass
 from pgmcp.config.values import Host, Secret
-from pgmcp.errors import ConfigError
 
 
 def password(text: str, host: str = "h", port: int = 5432) -> str | None:
@@ -60,51 +57,3 @@ def test_a_line_that_is_not_utf_8_is_skipped() -> None:
 
 def test_an_entry_does_not_show_its_password() -> None:
     assert "secret" not in repr(pgpass.parse(b"*:*:*:*:secret"))
-
-
-@pytest.mark.parametrize(("mode", "entries"), [(0o600, 1), (0o400, 1), (0o640, 0), (0o604, 0)])
-def test_a_file_with_more_permissions_than_0600_is_ignored_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, entries: int
-) -> None:
-    file = tmp_path / ".pgpass"
-    file.write_text("*:*:*:*:secret")
-    file.chmod(mode)
-    assert len(pgpass.read(file)) == entries
-    assert ("chmod 600" in caplog.text) is (entries == 0)
-
-
-def test_a_missing_file_has_no_entries_and_a_folder_is_ignored(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert pgpass.read(tmp_path / "missing") == []
-    assert not caplog.records
-    assert pgpass.read(tmp_path) == []
-    assert "not a plain file" in caplog.text
-
-
-@pytest.mark.parametrize("data", [b"pass word\n", b"pass word", b"pass word\r\n"])
-def test_a_password_file_is_its_one_line(tmp_path: Path, data: bytes) -> None:
-    file = tmp_path / "secret"
-    file.write_bytes(data)
-    file.chmod(0o600)
-    assert pgpass.read_single(file, "key") == Secret("pass word")
-
-
-@pytest.mark.parametrize("data", [b"", b"\n", b"a\nb\n", b"a\0b", b"\xff", b"x" * 5000])
-def test_a_password_file_of_another_shape_is_refused(tmp_path: Path, data: bytes) -> None:
-    file = tmp_path / "secret"
-    file.write_bytes(data)
-    file.chmod(0o600)
-    with pytest.raises(ConfigError, match="key: "):
-        pgpass.read_single(file, "key")
-
-
-def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "secret"
-    file.write_text("hush")
-    file.chmod(0o640)
-    with pytest.raises(ConfigError, match="others have access") as caught:
-        pgpass.read_single(file, "key")
-    assert "chmod 600" in caught.value.hint
-    with pytest.raises(ConfigError, match="cannot read"):
-        pgpass.read_single(tmp_path / "missing", "key")

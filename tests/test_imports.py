@@ -147,9 +147,16 @@ def test_finds_a_module_that_is_too_long(tmp_path: Path) -> None:
 
 
 def test_finds_a_clock_in_a_pure_module(tmp_path: Path) -> None:
-    table = replace(FLAT, pure=["a.*"], impure_modules=["time"])
-    shown = check(tmp_path, table, a__x="from time import sleep")
-    assert "no socket, file, thread or clock" in shown
+    table = replace(FLAT, pure=["a.*"], not_pure=["a.y"], impure_modules=["time", "urllib.request"])
+    source = "from time import sleep\nfrom urllib.parse import quote"
+    shown = check(tmp_path, table, a__x=source, a__y="import urllib.request")
+    assert "x.py:1: a.x imports time: this module is to touch no socket" in shown
+    assert shown.count("\n") == 0
+
+
+def test_finds_a_pure_module_that_is_gone(tmp_path: Path) -> None:
+    shown = check(tmp_path, replace(FLAT, pure=["a.x"]), a="")
+    assert "no module is called a.x" in shown
 
 
 def test_lets_everything_be_caught_to_clean_up_and_raise_again(tmp_path: Path) -> None:

@@ -3,59 +3,43 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from pgmcp.config.addresses import parse_url
 from pgmcp.config.llm import Llm
-from pgmcp.config.load import load
 from pgmcp.config.model import Config
 from pgmcp.config.values import Host, Secret, Url
 from pgmcp.errors import ConfigError
-
-Load = Callable[[str], Config]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Load:
-    """Load `llm:` with these lines; key.txt beside it holds a key."""
-    key = tmp_path / "key.txt"
-    key.write_text("sk-1\n")
-    key.chmod(0o600)
-
-    def run(lines: str) -> Config:
-        file = tmp_path / "c.yaml"
-        body = "".join(f"  {line}\n" for line in lines.splitlines())
-        file.write_text(f"llm:\n{body}" if body else "")
-        file.chmod(0o600)
-        return load({"config": str(file)}, {"HOME": str(tmp_path)}, tmp_path, None)
-
-    return run
+from tests.configuration import Files, configure
 
 
-def refused(start: Load, lines: str) -> str:
+def llm(lines: str, key: str = "sk-1") -> Config:
+    """`llm:` with these lines; key.txt beside the file holds `key`."""
+    body = "".join(f"  {line}\n" for line in lines.splitlines())
+    return configure(f"llm:\n{body}", machine=Files({"/conf/key.txt": key}))
+
+
+def refused(lines: str, key: str = "sk-1") -> str:
     with pytest.raises(ConfigError) as caught:
-        start(lines)
+        llm(lines, key)
     assert caught.value.hint
     assert "sk-1" not in caught.value.for_operator()
     return caught.value.for_operator()
 
 
-def test_nobody_is_asked_by_default(start: Load) -> None:
-    assert start("").llm is None
+def test_nobody_is_asked_by_default() -> None:
+    assert llm("").llm is None
 
 
-def test_a_local_model_needs_a_provider_and_a_name(start: Load) -> None:
-    config = start("provider: ollama\nmodel: qwen3")
+def test_a_local_model_needs_a_provider_and_a_name() -> None:
+    config = llm("provider: ollama\nmodel: qwen3")
     local = Url(False, Host("127.0.0.1", 11434), "")
     assert config.llm == Llm("ollama", "qwen3", local, None, 30.0, 4)
 
 
-def test_everything_can_be_said(start: Load) -> None:
-    config = start(
+def test_everything_can_be_said() -> None:
+    config = llm(
         "provider: openai\nmodel: m\nbase_url: https://models.example:8443/v1/\n"
         "api_key_file: key.txt\ntimeout: 5s\nmax_concurrent: 1"
     )
@@ -67,22 +51,20 @@ def test_everything_can_be_said(start: Load) -> None:
 @pytest.mark.parametrize(
     ("provider", "host"), [("openai", "api.openai.com"), ("anthropic", "api.anthropic.com")]
 )
-def test_a_providers_own_service_is_the_default_and_needs_a_key(
-    start: Load, provider: str, host: str
-) -> None:
-    config = start(f"provider: {provider}\nmodel: m\napi_key_file: key.txt")
+def test_a_providers_own_service_is_the_default_and_needs_a_key(provider: str, host: str) -> None:
+    config = llm(f"provider: {provider}\nmodel: m\napi_key_file: key.txt")
     assert config.llm is not None
     assert config.llm.base_url == Url(True, Host(host, 443), "")
-    assert "needs an API key" in refused(start, f"provider: {provider}\nmodel: m")
-    assert start(f"provider: {provider}\nmodel: m\nbase_url: http://127.0.0.1:8000").llm is not None
+    assert "needs an API key" in refused(f"provider: {provider}\nmodel: m")
+    assert llm(f"provider: {provider}\nmodel: m\nbase_url: http://127.0.0.1:8000").llm is not None
 
 
 @pytest.mark.parametrize(
     "line",
     ["model: m", "base_url: http://127.0.0.1", "api_key_file: key.txt"],
 )
-def test_without_a_provider_the_rest_has_no_effect_and_is_refused(start: Load, line: str) -> None:
-    assert "it has no effect without llm.provider" in refused(start, line)
+def test_without_a_provider_the_rest_has_no_effect_and_is_refused(line: str) -> None:
+    assert "it has no effect without llm.provider" in refused(line)
 
 
 @pytest.mark.parametrize(
@@ -98,30 +80,27 @@ def test_without_a_provider_the_rest_has_no_effect_and_is_refused(start: Load, l
         ("provider: ollama\nmodel: m\nkey: sk", "llm.key"),
     ],
 )
-def test_what_cannot_be_served_is_refused(start: Load, lines: str, expected: str) -> None:
-    assert expected in refused(start, lines)
+def test_what_cannot_be_served_is_refused(lines: str, expected: str) -> None:
+    assert expected in refused(lines)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
-def test_a_key_that_others_can_read_is_refused(start: Load, tmp_path: Path) -> None:
-    (tmp_path / "key.txt").chmod(0o640)
-    text = refused(start, "provider: ollama\nmodel: m\napi_key_file: key.txt")
-    assert "others have access" in text
+def test_a_key_that_cannot_be_used_is_named_by_its_setting() -> None:
+    text = refused("provider: ollama\nmodel: m\napi_key_file: missing.txt")
+    assert "c.yaml: llm.api_key_file: cannot read /conf/missing.txt for the API key" in text
 
 
-@pytest.mark.parametrize("key", ["", "two words", "line\nline", "bell\a", "schlüssel"])
-def test_a_key_that_no_header_can_carry_is_refused(start: Load, tmp_path: Path, key: str) -> None:
-    (tmp_path / "key.txt").write_text(key, encoding="utf-8")
-    text = refused(start, "provider: ollama\nmodel: m\napi_key_file: key.txt")
-    assert "API key" in text or "the key" in text
-    assert not key or key not in text
+@pytest.mark.parametrize("key", ["two words", "bell\a", "schlüssel"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    text = refused("provider: ollama\nmodel: m\napi_key_file: key.txt", key)
+    assert "the key" in text
+    assert key not in text
 
 
-def test_what_travels_in_the_clear_is_said(start: Load, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_travels_in_the_clear_is_said(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    start("provider: ollama\nmodel: m\nbase_url: http://localhost:11434")
+    llm("provider: ollama\nmodel: m\nbase_url: http://localhost:11434")
     assert not caplog.records
-    start("provider: ollama\nmodel: m\nbase_url: http://10.0.0.9:11434\napi_key_file: key.txt")
+    llm("provider: ollama\nmodel: m\nbase_url: http://10.0.0.9:11434\napi_key_file: key.txt")
     assert "and the API key travel in the clear" in caplog.text
 
 

@@ -15,7 +15,8 @@ from pgmcp.audit import read as audit_read
 from pgmcp.auth.accounts import UserAccounts
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.times import utc_now
-from pgmcp.config import document, pgpass
+from pgmcp.config import config_file
+from pgmcp.config.this_machine import ThisMachine
 from pgmcp.errors import PgmcpError
 from pgmcp.server.pages import MetricsPage
 from pgmcp.storage import replace
@@ -223,14 +224,14 @@ def test_a_pipe_without_a_name_is_read(tmp_path: Path) -> None:
     os.close(writer)
     try:
         path = Path(f"/dev/fd/{reader}")
-        assert document.read(path) == {"debug": True}
+        assert config_file.read(path) == {"debug": True}
     finally:
         os.close(reader)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     fifo.chmod(0o622)
     with pytest.raises(PgmcpError, match="mode 0622"):
-        document.read(fifo)
+        config_file.read(fifo)
 
 
 @AS_ROOT
@@ -276,8 +277,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "configuration": document.read,
-    "password file": lambda path: pgpass.read_single(path, "password_file"),
+    "configuration": config_file.read,
+    "password file": lambda path: ThisMachine().secret(path, "password_file", "password"),
     "metrics token": lambda path: MetricsPage(path, tuple),
     "audit key": lambda path: audit_read.load_key(path, create=False),
     "TLS key": lambda path: pem.read(path, "key"),
@@ -311,9 +312,9 @@ def test_a_pgpass_that_others_could_replace_is_ignored(
     path = folder / ".pgpass"
     path.write_text("*:*:*:*:secret\n")
     path.chmod(0o600)
-    assert len(pgpass.read(path)) == 1
+    assert len(ThisMachine().pgpass(path)) == 1
     folder.chmod(0o777)
-    assert pgpass.read(path) == []
+    assert ThisMachine().pgpass(path) == []
     assert "chmod go-w" in caplog.text
     assert "secret" not in caplog.text
 

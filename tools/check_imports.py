@@ -30,7 +30,8 @@ class Table:
     import; `everywhere` are rooms that all may import. `modules`: rooms and modules that these
     modules may import, where that is less than their room may. `loads_late`: what importing these
     modules must not load. `owned` are packages that only the named modules import; a third-party
-    package that is not in it may not be imported at all.
+    package that is not in it may not be imported at all. `pure` are patterns of modules that import
+    nothing of `impure_modules`; `not_pure` are exceptions from them.
     """
 
     rooms: Mapping[str, list[str]]
@@ -40,6 +41,7 @@ class Table:
     owned: Mapping[str, list[str]] = field(default_factory=dict)
     broad_except: Mapping[str, int] = field(default_factory=dict)
     pure: list[str] = field(default_factory=list)
+    not_pure: list[str] = field(default_factory=list)
     impure_modules: list[str] = field(default_factory=list)
     most_lines: int = 400
 
@@ -90,6 +92,9 @@ def room_of(name: str) -> str:
 def problems(table: Table, modules: Modules) -> Iterator[str]:
     """What breaks the rules, one line each: `path:line: what`."""
     yield from _of_table(table, modules)
+    for pattern in (*table.pure, *table.not_pure):
+        if not any(fnmatchcase(name, pattern) for name in modules):
+            yield f"tools/imports.toml: no module is called {pattern}"
     for module in modules.values():
         yield from _of_module(table, module, modules)
     yield from _cycles(modules)
@@ -175,9 +180,15 @@ def _why_not(table: Table, module: Module, name: str, modules: Modules) -> str:
         return "" if module.name in table.owned[top] else f"{', '.join(table.owned[top])} owns it"
     if top not in sys.stdlib_module_names:
         return "no module owns this package"
-    if top in table.impure_modules and any(fnmatchcase(module.name, pure) for pure in table.pure):
+    if _is_pure(table, module.name) and any(
+        f"{name}.".startswith(f"{impure}.") for impure in table.impure_modules
+    ):
         return "this module is to touch no socket, file, thread or clock"
     return ""
+
+
+def _is_pure(table: Table, name: str) -> bool:
+    return name not in table.not_pure and any(fnmatchcase(name, each) for each in table.pure)
 
 
 def _why_not_ours(table: Table, module: Module, name: str) -> str:

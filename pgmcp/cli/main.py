@@ -89,7 +89,7 @@ def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> 
     from pgmcp.app import App, Command
     from pgmcp.auth import hashing
     from pgmcp.cli.invocation import program_dir
-    from pgmcp.config import document
+    from pgmcp.config import config_file
     from pgmcp.config.load import load
     from pgmcp.logs import log
     from pgmcp.server.service import known_features
@@ -105,7 +105,7 @@ def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> 
         with log.held():
             config = read()
             log.apply(config.log, debug=config.debug)
-        logging.getLogger("pgmcp.config").info(document.describe(config.file, program_dir()))
+        logging.getLogger("pgmcp.config").info(config_file.describe(config.file, program_dir()))
         sys.setswitchinterval(_SWITCH_SECONDS)
         # Inside another program, that one would be started.
         app = App(config, handed, hashing.own_command(HASH_PASSWORDS) if started_alone else ())
@@ -170,12 +170,12 @@ def _sections(
     from pathlib import Path
 
     from pgmcp.cli.invocation import program_dir
-    from pgmcp.config import document
+    from pgmcp.config import config_file
     from pgmcp.config.load import load, load_sections
 
     where = program_dir()
-    file = document.find(options, Path.cwd(), where)
-    console.warn(document.describe(file, where))
+    file = config_file.find(options, Path.cwd(), where)
+    console.warn(config_file.describe(file, where))
     if "config" not in verb.sections:
         return load_sections(verb.sections, options, os.environ, where)
     from pgmcp.server.service import known_features

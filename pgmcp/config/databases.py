@@ -5,8 +5,7 @@ The rule: what libpq would do with the same words is what happens here.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -176,10 +175,10 @@ KEYS = keys_of(DatabaseSettings)
 def build(settings: Settings, inputs: Inputs) -> tuple[DatabaseSettings, dict[str, str]]:
     """A database from the settings of its entry, and the sources of these settings.
 
-    It reads the password files and no other. ConfigError for what cannot be served.
+    It asks the machine for passwords and certificates. ConfigError for what cannot be served.
     """
     _check_pool(settings)
-    user = settings["user"].value or _system_user(inputs.environ)
+    user = settings["user"].value or _system_user(inputs)
     if not user:
         settings["user"].refuse(
             "nobody says which role to connect as", "Set it, or PGEDGE_DB_USER."
@@ -196,7 +195,7 @@ def build(settings: Settings, inputs: Inputs) -> tuple[DatabaseSettings, dict[st
         database=database,
         user=user,
         passwords=passwords,
-        ssl=sslmode.build(settings, inputs.home),
+        ssl=sslmode.build(settings, inputs),
     )
     return built, sources
 
@@ -229,12 +228,12 @@ def _passwords(
     if password.value is not None and file.value is not None and password.layer == file.layer:
         password.refuse("there is a password_file too", "Keep one of them, best the password_file.")
     if file.value is not None and password.layer < file.layer:
-        secret = pgpass.read_single(file.value, f"{file.source}: {file.label}")
+        secret = inputs.machine.secret(file.value, f"{file.source}: {file.label}", "password")
         return (secret,) * len(hosts), str(file.value)
     if password.value is not None:
         return (password.value,) * len(hosts), password.source
     store = _pgpass_file(inputs)
-    lines = pgpass.read(store) if store is not None else []
+    lines = inputs.machine.pgpass(store) if store is not None else ()
     passwords = tuple(pgpass.find(lines, host, database, user) for host in hosts)
     return passwords, str(store) if any(passwords) else "default"
 
@@ -246,11 +245,7 @@ def _pgpass_file(inputs: Inputs) -> Path | None:
     return None if inputs.home is None else inputs.home / ".pgpass"
 
 
-def _system_user(environ: Mapping[str, str]) -> str:
+def _system_user(inputs: Inputs) -> str:
     """The name of the operating system's user, as libpq takes it for a default; "" without one."""
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except (ImportError, KeyError):  # Windows; a user id without an entry, as in containers
-        return environ.get("USER") or environ.get("USERNAME") or ""
+    environ = inputs.environ
+    return inputs.machine.user() or environ.get("USER") or environ.get("USERNAME") or ""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pgmcp.config.database_list import entries
 from pgmcp.config.databases import DatabaseSettings, build
 from pgmcp.config.kinds import NAME
-from pgmcp.config.layers import Inputs, Layer, Setting, home_of
+from pgmcp.config.layers import Inputs, Layer, Setting
 from pgmcp.config.values import Secret
 
 _ALWAYS = ("host", "port", "database", "user")
@@ -28,10 +27,8 @@ class FirstDatabase:
     settings: DatabaseSettings
 
 
-def first_database(options: Mapping[str, str | bool], environ: Mapping[str, str]) -> FirstDatabase:
-    """The database of these flags and this environment, without a file. ConfigError."""
-    cwd = Path.cwd()
-    inputs = Inputs(options, environ, None, cwd, cwd, home_of(environ))
+def first_database(inputs: Inputs) -> FirstDatabase:
+    """The database that flags and environment describe, without a file. ConfigError."""
     (entry,) = entries(None, inputs)
     settings, _ = build(entry, inputs)
     said: dict[str, str | int] = {"name": _name(settings.database)}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pgmcp.config.key import Key
+from pgmcp.config.machine import Machine
 from pgmcp.config.needed import EVERYTHING, Needed, is_needed, warn
 from pgmcp.errors import ConfigError
 
@@ -29,8 +30,10 @@ class Layer(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What there is besides defaults. Relative paths in `file` are relative to its folder, those
-    in flags and the environment to `cwd`, the default files to `program_dir`.
+    """What there is besides defaults and what the file says.
+
+    Relative paths in `file` are relative to its folder, those in flags and the environment to
+    `cwd`, the default files to `program_dir`; `~` is `home`.
     """
 
     options: Mapping[str, str | bool]
@@ -39,6 +42,7 @@ class Inputs:
     program_dir: Path
     cwd: Path
     home: Path | None
+    machine: Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +116,6 @@ def named(settings: Settings, stem: str) -> Iterator[tuple[str, Setting]]:
     for path, setting in settings.items():
         if path.startswith(stem):
             yield path.removeprefix(stem), setting
-
-
-def home_of(environ: Mapping[str, str]) -> Path | None:
-    """The home folder of the user, None where there is none."""
-    if environ.get("HOME"):
-        return Path(environ["HOME"])
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
 
 
 def _with_name(key: Key, section: Mapping[str, object]) -> Iterator[Key]:

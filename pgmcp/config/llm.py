@@ -10,11 +10,11 @@ import logging
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pgmcp.config import pgpass
 from pgmcp.config.addresses import is_loopback, parse_url
 from pgmcp.config.key import Key, key, made_of
 from pgmcp.config.kinds import DURATION, NAME, PATH, URL, choice, whole
 from pgmcp.config.layers import Setting, Settings, fill
+from pgmcp.config.machine import Machine
 from pgmcp.config.values import Secret, Url
 from pgmcp.errors import ConfigError
 
@@ -70,8 +70,9 @@ class Llm:
     )
 
 
-def build(settings: Settings) -> Llm | None:
-    """The model to ask, None for none; it reads the key's file. ConfigError for contradictions."""
+def build(settings: Settings, machine: Machine) -> Llm | None:
+    """The model to ask, None for none; it asks the machine for the API key. ConfigError for
+    contradictions."""
     provider = settings["llm.provider"]
     base_url, model = settings["llm.base_url"], settings["llm.model"]
     key_file = settings["llm.api_key_file"]
@@ -96,13 +97,13 @@ def build(settings: Settings) -> Llm | None:
             base_url.label,
             "" if key_file.value is None else " and the API key",
         )
-    api_key = None if key_file.value is None else _api_key(key_file)
+    api_key = None if key_file.value is None else _api_key(key_file, machine)
     return fill(Llm, settings, PREFIX, base_url=url, api_key=api_key)
 
 
-def _api_key(setting: Setting) -> Secret:
+def _api_key(setting: Setting, machine: Machine) -> Secret:
     label = f"{setting.source}: {setting.label}"
-    secret = pgpass.read_single(setting.value, label, "API key")
+    secret = machine.secret(setting.value, label, "API key")
     text = secret.reveal()
     # It goes into an HTTP header, and an error about a bad header would quote it.
     if not (text.isascii() and text.isprintable()) or " " in text:

@@ -1,40 +1,20 @@
-"""The configuration from defaults, file, environment and flags: the sections are joined here.
+"""The configuration of one start: its file is found and read, and joined with what else was said.
 
-The rule: what comes out can be served. Whatever contradicts itself ends here, with the key, the
-value's source and what to do next. A verb gets the sections that it names, and nothing else can
-keep it from its work.
+The rule: files, folders and the environment are looked at here; what they mean is decided in
+`config.assemble`, from values.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pgmcp.config import audit, auth, builtins, database_list, databases, document, http, llm, tls
+from pgmcp.config import config_file
+from pgmcp.config.assemble import assemble, assemble_sections
 from pgmcp.config.builtins import Features
-from pgmcp.config.http import Http
-from pgmcp.config.layers import Inputs, Layer, Setting, Settings, fill, home_of, resolve
-from pgmcp.config.log import Log
-from pgmcp.config.metrics import Metrics
-from pgmcp.config.model import KEYS, Config
-from pgmcp.config.needed import EVERYTHING, Needed, is_needed
-
-_KNOWN = [key.path for key in KEYS] + ["databases"]
-_DATABASES = "databases"
-
-_log = logging.getLogger("pgmcp.config")
-
-Said = Mapping[str, object]
-"""What the file says, by the paths of its keys."""
-
-_SECTIONS = {
-    "audit": audit.PREFIX,
-    "auth": auth.PREFIX,
-    "database_names": _DATABASES,
-    "databases": _DATABASES,
-}
-"""What a verb may name: the beginning of the paths of its keys."""
+from pgmcp.config.layers import Inputs
+from pgmcp.config.model import Config
+from pgmcp.config.this_machine import ThisMachine
 
 
 def load(
@@ -43,39 +23,18 @@ def load(
     program_dir: Path,
     features: Features | None,
     *,
-    system_file: Path = document.SYSTEM_FILE,
+    system_file: Path = config_file.SYSTEM_FILE,
 ) -> Config:
     """The whole configuration of one start.
 
     `options` are the flags that were given, by name; `program_dir` is where the program stands;
     `features` None leaves the names in `builtins` unchecked. Raises ConfigError or FileError.
     """
-    inputs = _inputs(options, environ, program_dir, system_file)
-    said = _said(inputs, EVERYTHING)
-    settings = http.effective_address(resolve(KEYS, said, inputs))
-    served = http.build(settings, tls.build(settings), auth.build(settings))
-    entries = database_list.entries(said.get(_DATABASES), inputs)
-    built = [databases.build(entry, inputs) for entry in entries]
-    _warn(inputs.file, served, entries)
-    sources = {path: setting.source for path, setting in settings.items()}
-    for _, more in built:
-        sources |= more
-    known = features or Features(None, None, None)
-    return fill(
-        Config,
-        settings,
-        file=inputs.file,
-        http=served,
-        databases=tuple(database for database, _ in built),
-        hidden_tools=builtins.hidden(builtins.TOOLS, settings, known.tools),
-        hidden_resources=builtins.hidden(builtins.RESOURCES, settings, known.resources),
-        hidden_prompts=builtins.hidden(builtins.PROMPTS, settings, known.prompts),
-        log=fill(Log, settings, "log."),
-        audit=audit.build(settings),
-        metrics=fill(Metrics, settings, "metrics."),
-        llm=llm.build(settings),
-        sources=sources,
-    )
+    inputs = _find(options, environ, program_dir, system_file)
+    config = assemble(_content(inputs.file), inputs, features)
+    if inputs.file is not None and _holds_password(config):
+        config_file.warn_if_exposed(inputs.file)
+    return config
 
 
 def load_sections(
@@ -84,7 +43,7 @@ def load_sections(
     environ: Mapping[str, str],
     program_dir: Path,
     *,
-    system_file: Path = document.SYSTEM_FILE,
+    system_file: Path = config_file.SYSTEM_FILE,
 ) -> dict[str, object]:
     """The values of the sections that a verb names, by these names; the other arguments as in
     `load`.
@@ -92,54 +51,47 @@ def load_sections(
     Raises ConfigError or FileError for a problem with these sections, or with the file as a whole;
     a problem with another section is a warning. No file that only others name is read.
     """
-    inputs = _inputs(options, environ, program_dir, system_file)
-    needed = tuple(_SECTIONS[name] for name in names)
-    said = _said(inputs, needed)
-    settings = resolve(KEYS, said, inputs, needed=needed)
-    if not is_needed(needed, _DATABASES):
-        database_list.warn_of_problems(said.get(_DATABASES), inputs)
-    return {name: _section(name, settings, said.get(_DATABASES), inputs) for name in names}
+    inputs = _find(options, environ, program_dir, system_file)
+    return assemble_sections(names, _content(inputs.file), inputs)
 
 
-def _section(name: str, settings: Settings, listed: object, inputs: Inputs) -> object:
-    if name == "audit":
-        return audit.build(settings)
-    if name == "auth":
-        return auth.build(settings)
-    if name == "database_names":
-        return database_list.names(listed, inputs)
-    return database_list.databases(listed, inputs)
+def gather(
+    options: Mapping[str, str | bool],
+    environ: Mapping[str, str],
+    program_dir: Path,
+    file: Path | None,
+) -> Inputs:
+    """What there is besides defaults and the content of `file`; the arguments as in `load`."""
+    cwd = Path.cwd()
+    return Inputs(options, environ, file, cwd / program_dir, cwd, _home(environ), ThisMachine())
 
 
-def _inputs(
+def _find(
     options: Mapping[str, str | bool],
     environ: Mapping[str, str],
     program_dir: Path,
     system_file: Path,
 ) -> Inputs:
     cwd = Path.cwd()
-    program_dir = cwd / program_dir
-    file = document.find(options, cwd, program_dir, system_file)
-    return Inputs(options, environ, file, program_dir, cwd, home_of(environ))
+    file = config_file.find(options, cwd, cwd / program_dir, system_file)
+    return gather(options, environ, program_dir, file)
 
 
-def _said(inputs: Inputs, needed: Needed) -> Said:
-    if inputs.file is None:
-        return {}
-    return document.flatten(document.read(inputs.file), _KNOWN, inputs.file, needed=needed)
+def _content(file: Path | None) -> object:
+    return None if file is None else config_file.read(file)
 
 
-def _warn(file: Path | None, served: Http, entries: Sequence[Mapping[str, Setting]]) -> None:
-    passwords = [entry["password"] for entry in entries]
-    if file is not None and any(password.layer is Layer.FILE for password in passwords):
-        document.warn_if_exposed(file)
-    if any(password.layer is Layer.FLAG for password in passwords):
-        _log.warning(
-            "the password after -db-password shows in the list of processes: "
-            "use PGEDGE_DB_PASSWORD, password_file or ~/.pgpass"
-        )
-    for entry in entries:
-        if entry["available_to_users"].value and not served.auth.enabled:
-            _log.warning(
-                "%s has no effect without authentication", entry["available_to_users"].label
-            )
+def _home(environ: Mapping[str, str]) -> Path | None:
+    """The home folder of the user, None where there is none."""
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def _holds_password(config: Config) -> bool:
+    """Whether the configuration file says the password of a database."""
+    passwords = (f"databases[{index}].password" for index in range(len(config.databases)))
+    return any(config.sources[path] == str(config.file) for path in passwords)

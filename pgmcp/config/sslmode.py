@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from pgmcp.config.key import Key
 from pgmcp.config.kinds import PATH, ROOT_CERTIFICATES, choice
-from pgmcp.config.layers import Layer, Setting, Settings
+from pgmcp.config.layers import Inputs, Layer, Setting, Settings
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 _VERIFYING = ("verify-ca", "verify-full")
@@ -54,8 +54,8 @@ class Ssl:
     key: Path | None
 
 
-def build(settings: Settings, home: Path | None) -> Ssl:
-    """The TLS of one database; `home` is where ~/.postgresql is looked for.
+def build(settings: Settings, inputs: Inputs) -> Ssl:
+    """The TLS of one database; it asks the machine whether the files are there.
 
     ConfigError for a mode that would not check the named certificates, and for a missing file.
     """
@@ -68,13 +68,13 @@ def build(settings: Settings, home: Path | None) -> Ssl:
                 f"system cannot go with sslmode {chosen} ({mode.source})",
                 "Set sslmode to verify-full.",
             )
-        return Ssl("verify-full", None, *_client_certificate(settings))
+        return Ssl("verify-full", None, *_client_certificate(settings, inputs))
     if root.value is not None and chosen in ("disable", "allow", "prefer"):
         root.refuse(
             f"sslmode {chosen} ({mode.source}) would not check the server against it",
             "Set sslmode to verify-full, or remove sslrootcert.",
         )
-    root_cert = root.value or _default_root(home)
+    root_cert = root.value or _default_root(inputs)
     if chosen == "require" and root_cert is not None:
         chosen = "verify-ca"  # libpq, "Client Verification of Server Certificates"
     if chosen in _VERIFYING and root_cert is None:
@@ -83,32 +83,29 @@ def build(settings: Settings, home: Path | None) -> Ssl:
             "Name them with sslrootcert, or set sslrootcert to system.",
         )
     if root.value is not None:
-        _require_file(root)
-    return Ssl(chosen, root_cert if chosen in _VERIFYING else None, *_client_certificate(settings))
+        _require_file(root, inputs)
+    return Ssl(
+        chosen, root_cert if chosen in _VERIFYING else None, *_client_certificate(settings, inputs)
+    )
 
 
-def _client_certificate(settings: Settings) -> tuple[Path | None, Path | None]:
+def _client_certificate(settings: Settings, inputs: Inputs) -> tuple[Path | None, Path | None]:
     cert, key = settings["sslcert"], settings["sslkey"]
     for setting, other in ((cert, key), (key, cert)):
         if setting.value is not None and other.value is None:
             setting.refuse(f"{other.label} is missing", "Give both or neither.")
         if setting.value is not None:
-            _require_file(setting)
+            _require_file(setting, inputs)
     return cert.value, key.value
 
 
-def _require_file(setting: Setting) -> None:
-    try:
-        is_file = setting.value.is_file()
-    except OSError:
-        is_file = False
-    if not is_file:
+def _require_file(setting: Setting, inputs: Inputs) -> None:
+    if not inputs.machine.is_file(setting.value):
         setting.refuse(f"there is no file {setting.value}", "Check the path.")
 
 
-def _default_root(home: Path | None) -> Path | None:
-    root = None if home is None else home / ".postgresql" / "root.crt"
-    try:
-        return root if root is not None and root.is_file() else None
-    except OSError:
+def _default_root(inputs: Inputs) -> Path | None:
+    if inputs.home is None:
         return None
+    root = inputs.home / ".postgresql" / "root.crt"
+    return root if inputs.machine.is_file(root) else None

@@ -15,9 +15,10 @@ from pgmcp.cli.flag_table import PROGRAM
 from pgmcp.cli.invocation import program_dir
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config import databases, template
-from pgmcp.config.document import default_file, find
+from pgmcp.config.config_file import default_file, find
 from pgmcp.config.first_database import FirstDatabase, first_database
 from pgmcp.config.key import Key
+from pgmcp.config.load import gather
 from pgmcp.errors import COMMAND, ConfigError, FileError, UsageError
 from pgmcp.storage.files import os_error
 from pgmcp.storage.protection import refuse_if_others_can_write
@@ -41,7 +42,7 @@ def init(command: Command) -> int:
     if command.console.stdin.isatty() and not given:
         database = _asked(command.console, command.options)
     else:
-        database = first_database(command.options, os.environ)
+        database = _described(command.options)
         command.console.warn(*_answer_of(database)[1])
     written = [_write_password(path, database)] if database.password is not None else []
     settings = {
@@ -97,13 +98,18 @@ def _path(command: Command) -> Path:
     return path
 
 
+def _described(options: Options) -> FirstDatabase:
+    """The database that these flags and the environment describe."""
+    return first_database(gather(options, os.environ, program_dir(), None))
+
+
 def _asked(console: Console, options: Options) -> FirstDatabase:
     """The database that somebody describes at a terminal, until it answers or that is waived."""
     keys = {key.path: key for key in databases.KEYS}
     answers: dict[str, str | bool] = dict(options)
     while True:
         for path, question in _QUESTIONS.items():
-            default = first_database(answers, os.environ).said[path]
+            default = _described(answers).said[path]
             flag = str(keys[path].flag)
             answers[flag] = console.ask_until(
                 f"{question} [{default}]",
@@ -113,7 +119,7 @@ def _asked(console: Console, options: Options) -> FirstDatabase:
         password = console.ask_hidden(_HIDDEN_QUESTION, "-db-password")
         if password:
             answers["db-password"] = password
-        database = first_database(answers, os.environ)
+        database = _described(answers)
         works, lines = _answer_of(database)
         console.warn(*lines)
         if works or console.confirm("Write the file nevertheless?"):

@@ -17,7 +17,8 @@ from pgmcp.cli.invocation import absolute_program, program_dir
 from pgmcp.cli.verb import Command, Flag, Verb
 from pgmcp.config.addresses import parse_url
 from pgmcp.config.auth import Auth
-from pgmcp.config.document import find, suggestion
+from pgmcp.config.config_file import find
+from pgmcp.config.document import suggestion
 from pgmcp.errors import COMMAND, ConfigError, UsageError
 
 _VERB = "print-client"

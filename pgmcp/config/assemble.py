@@ -1,0 +1,113 @@
+"""The configuration from values: defaults, the content of the file, environment and flags.
+
+The rule: what comes out can be served. Whatever contradicts itself ends here, with the key, the
+value's source and what to do next. A verb gets the sections that it names, and nothing else can
+keep it from its work. No I/O: what has to be asked of the machine goes through `Inputs.machine`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from pgmcp.config import audit, auth, builtins, database_list, databases, document, http, llm, tls
+from pgmcp.config.builtins import Features
+from pgmcp.config.http import Http
+from pgmcp.config.layers import Inputs, Layer, Setting, Settings, fill, resolve
+from pgmcp.config.log import Log
+from pgmcp.config.metrics import Metrics
+from pgmcp.config.model import KEYS, Config
+from pgmcp.config.needed import EVERYTHING, Needed, is_needed
+
+_KNOWN = [key.path for key in KEYS] + ["databases"]
+_DATABASES = "databases"
+
+_log = logging.getLogger("pgmcp.config")
+
+Said = Mapping[str, object]
+"""What the file says, by the paths of its keys."""
+
+_SECTIONS = {
+    "audit": audit.PREFIX,
+    "auth": auth.PREFIX,
+    "database_names": _DATABASES,
+    "databases": _DATABASES,
+}
+"""What a verb may name: the beginning of the paths of its keys."""
+
+
+def assemble(content: object, inputs: Inputs, features: Features | None) -> Config:
+    """The whole configuration.
+
+    `content` is what the file `inputs.file` holds, as YAML has it; None without a file. `features`
+    None leaves the names in `builtins` unchecked. Raises ConfigError.
+    """
+    said = _said(content, inputs, EVERYTHING)
+    settings = http.effective_address(resolve(KEYS, said, inputs))
+    served = http.build(settings, tls.build(settings), auth.build(settings))
+    entries = database_list.entries(said.get(_DATABASES), inputs)
+    built = [databases.build(entry, inputs) for entry in entries]
+    _warn(served, entries)
+    sources = {path: setting.source for path, setting in settings.items()}
+    for _, more in built:
+        sources |= more
+    known = features or Features(None, None, None)
+    return fill(
+        Config,
+        settings,
+        file=inputs.file,
+        http=served,
+        databases=tuple(database for database, _ in built),
+        hidden_tools=builtins.hidden(builtins.TOOLS, settings, known.tools),
+        hidden_resources=builtins.hidden(builtins.RESOURCES, settings, known.resources),
+        hidden_prompts=builtins.hidden(builtins.PROMPTS, settings, known.prompts),
+        log=fill(Log, settings, "log."),
+        audit=audit.build(settings),
+        metrics=fill(Metrics, settings, "metrics."),
+        llm=llm.build(settings, inputs.machine),
+        sources=sources,
+    )
+
+
+def assemble_sections(names: Sequence[str], content: object, inputs: Inputs) -> dict[str, object]:
+    """The values of the sections that a verb names, by these names; the other arguments as in
+    `assemble`.
+
+    Raises ConfigError for a problem with these sections, or with the file as a whole; a problem
+    with another section is a warning. The machine is asked for no file that only others name.
+    """
+    needed = tuple(_SECTIONS[name] for name in names)
+    said = _said(content, inputs, needed)
+    settings = resolve(KEYS, said, inputs, needed=needed)
+    if not is_needed(needed, _DATABASES):
+        database_list.warn_of_problems(said.get(_DATABASES), inputs)
+    return {name: _section(name, settings, said.get(_DATABASES), inputs) for name in names}
+
+
+def _section(name: str, settings: Settings, listed: object, inputs: Inputs) -> object:
+    if name == "audit":
+        return audit.build(settings)
+    if name == "auth":
+        return auth.build(settings)
+    if name == "database_names":
+        return database_list.names(listed, inputs)
+    return database_list.databases(listed, inputs)
+
+
+def _said(content: object, inputs: Inputs, needed: Needed) -> Said:
+    if inputs.file is None:
+        return {}
+    return document.flatten(content, _KNOWN, inputs.file, needed=needed)
+
+
+def _warn(served: Http, entries: Sequence[Mapping[str, Setting]]) -> None:
+    if any(entry["password"].layer is Layer.FLAG for entry in entries):
+        _log.warning(
+            "the password after -db-password shows in the list of processes: "
+            "use PGEDGE_DB_PASSWORD, password_file or ~/.pgpass"
+        )
+    for entry in entries:
+        if entry["available_to_users"].value and not served.auth.enabled:
+            _log.warning(
+                "%s has no effect without authentication", entry["available_to_users"].label
+            )
