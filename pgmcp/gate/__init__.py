@@ -3,8 +3,8 @@
 Where to begin, and what belongs together:
 
 - a call: `port` (what a tool sees), `databases`, `database`, `transaction`, `state`;
-- the verdict: `judge`, which asks `trees` and `bodies` for node trees, and `objections` whether
-  they may run; what a tree says is decided in the room `judging`;
+- the verdict: `judge` makes a `verdict`; it asks `trees` and `bodies` for node trees, and
+  `objections` whether they may run. What a tree says is decided in the room `judging`;
 - what PostgreSQL's catalogue is asked: `function_calls` and `lookups`, `credentials`;
 - the database's role: `roles`; and for -check `inspection`.
 """

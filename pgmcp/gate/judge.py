@@ -15,14 +15,14 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import lookups, trees
-from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.function_calls import Run
-from pgmcp.gate.objections import Judgement, Objections
+from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
+from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict, refusal
 from pgmcp.judging import effects, expansion
 from pgmcp.judging.effects import Objection
 from pgmcp.judging.statistics import Shown, StatisticsView
@@ -44,64 +44,6 @@ _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a database has at all, in a state: what `lookups.ODD_RELATIONS` says, policies, and
-    foreign tables."""
-
-    state: State
-    odd_relations: bool
-    policies: bool
-    foreign_tables: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was found of a text in a state.
-
-    A refusal is remembered too: to examine a statement again is work for the server, and for some
-    roles an entry in its log.
-    """
-
-    seen: _Seen
-    objection: Objection | None
-    """Why it may not run, None when it may."""
-    bodies: tuple[SqlBody, ...]
-    """The functions in SQL that it runs, which read relations of their own."""
-    reads_relations: bool
-    """Whether it names any."""
-    rewritten: bool
-    """Whether PostgreSQL puts something in their place or beside them when it runs the text, as for
-    a view. What that reads is locked by then only if the bare text was parsed before."""
-    shown: bool
-    """Whether the tree is that of the statement which is bound, and not only of one with the same
-    text: before PostgreSQL 16 the tree in an EXPLAIN is not shown. Without it, only a state that
-    stays the same says so."""
-    lasting: bool
-    """Whether the verdict holds wherever the state is the same."""
-    everywhere: bool
-    """Whether it holds in any state, as the text names nothing that could be looked up."""
-    leaves_nothing: bool
-    """Whether what it calls is PostgreSQL's own, and no more than the judge lets through by itself.
-    That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK undoes.
-    Nothing like that is known of functions of users and extensions, of foreign tables, or of what
-    the operator vouches for: they may leave a lock of the session, for example."""
-
-    @property
-    def state(self) -> State:
-        """The state in which it was found."""
-        return self.seen.state
-
-    def require_harmless(self) -> None:
-        """StatementRefusedError unless the statement may run."""
-        if self.objection is not None:
-            raise _refused(self.objection)
-
-
-class StateChangedError(Exception):
-    """Something was committed while a statement was judged, so that the verdict is void."""
-
-
 class Judge:
     """Judges statements for one configured database; for any number of threads.
 
@@ -116,7 +58,7 @@ class Judge:
         """These views, as they were when last asked for."""
         self._objections = Objections(trusted, statistics_shown)
         self._trusts_builtins = any(name.startswith("pg_catalog.") for name in trusted)
-        self._seen: _Seen | None = None
+        self._contents: Contents | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._verdicts_lock = threading.Lock()
         self._findings: OrderedDict[bytes, Judgement] = OrderedDict()
@@ -144,25 +86,15 @@ class Judge:
         """Keep a verdict: a refusal, one whose state was confirmed after the judging, or one that
         holds everywhere."""
         if confirmed:
-            self._seen = verdict.seen
-        if not (verdict.lasting or verdict.everywhere):
+            self._contents = verdict.scope.contents
+        if not (verdict.scope.lasting or verdict.scope.everywhere):
             return
         with self._verdicts_lock:
             self._verdicts[_key(text)] = verdict
             while len(self._verdicts) > MAX_REMEMBERED:
                 self._verdicts.popitem(last=False)
 
-    def _find(
-        self,
-        text: str,
-        analysed: Sequence[str],
-        objects: effects.Objects,
-        run: Run,
-        server_major: int,
-        *,
-        behind_relations: bool,
-        only_planned: bool,
-    ) -> Judgement:
+    def _find(self, statement: AnalysedStatement, run: Run, *, behind_relations: bool) -> Judgement:
         """As `Objections.find`. What was found of the same trees without asking the catalogue
         depends on nothing else, and is not found again."""
         asked = False
@@ -172,19 +104,11 @@ class Judge:
             asked = True
             return run(steps)
 
-        flags = f"{server_major} {behind_relations} {only_planned}"
-        key = _key("\0".join([flags, text, *analysed]))
+        flags = f"{statement.server_major} {behind_relations} {statement.only_planned}"
+        key = _key("\0".join([flags, statement.text, *statement.trees]))
         finding = self._findings.get(key)
         if finding is None:
-            finding = self._objections.find(
-                text,
-                analysed,
-                objects,
-                ask,
-                server_major,
-                behind_relations=behind_relations,
-                only_planned=only_planned,
-            )
+            finding = self._objections.find(statement, ask, behind_relations=behind_relations)
             if not asked:
                 with self._verdicts_lock:
                     self._findings[key] = finding
@@ -192,9 +116,9 @@ class Judge:
                         self._findings.popitem(last=False)
         return finding
 
-    def _leaves_nothing(self, objects: effects.Objects, seen: _Seen) -> bool:
+    def _leaves_nothing(self, objects: effects.Objects, contents: Contents) -> bool:
         """See `Verdict`; `objects` are all that the statement names."""
-        behind_relations = seen.odd_relations or seen.foreign_tables
+        behind_relations = contents.odd_relations or contents.foreign_tables
         return not (
             self._trusts_builtins or objects.of_users() or (objects.relations and behind_relations)
         )
@@ -206,7 +130,7 @@ class Judge:
         for a text that PostgreSQL could not even analyse at a bearable cost.
         """
         if (too_much := expansion.objection(text)) is not None:
-            raise _refused(Objection(too_much))
+            raise refusal(Objection(too_much))
         # The order matters: what is parsed is no older than the state, and locked when looked at.
         show = trees.show(server_major)
         return (SHOW_STATE, TAKE_NOTE, show, *bound, *trees.HIDE)
@@ -229,77 +153,81 @@ class Judge:
         StateChangedError where what was shown need not be what was bound.
         """
         state, locks = state_of(replies[0].rows[0])
-        bound = replies[_BEFORE:-_BEHIND]
-        shown = [trees.bound(reply) for reply in bound]
+        bound = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
         if only_planned:
-            shown[0] = [_planned(bound[0], shown[-1], server_major, strict=strict)]
-        analysed = [tree for several in shown for tree in several]
+            bound[0] = [_planned(replies[_BEFORE], bound[-1], server_major, strict=strict)]
+        analysed = [tree for several in bound for tree in several]
         if not state.snapshot or not analysed:
             raise _not_shown()
-        seen = self._seen
-        if seen is None or seen.state != state or not strict:
+        contents = self._contents
+        if contents is None or contents.state != state or not strict:
             # The locks are held: from now on nobody can give a table that is read a policy.
-            seen = _look(state, run)
-        finding = Judgement(Objection(_TOO_LARGE))
-        objects = effects.Objects()
-        reads_relations = rewritten = True
-        if _readable(analysed):
-            objects = effects.objects_in("".join(analysed))
-            reads_relations = bool(objects.relations)
-            rewritten = (
-                reads_relations
-                and not only_planned
-                and (seen.policies or any(map(_VIEW.search, analysed)))
-            )
-            if rewritten:
-                analysed = [_rewritten(text, server_major, run)]
-                below = effects.objects_in(analysed[0]) if _readable(analysed) else objects
-                if not objects.relations <= below.relations:
-                    raise StateChangedError  # another table by the same name, between two parses
-                objects |= below
-            if _readable(analysed):
-                finding = self._find(
-                    text,
-                    analysed,
-                    objects,
-                    run,
-                    server_major,
-                    behind_relations=seen.odd_relations or only_planned,
-                    only_planned=only_planned,
-                )
+            contents = _look(state, run)
+        scope = Scope(contents, exact=bool(bound[-1]), lasting=all_told(state.snapshot, locks))
+        if not _readable(analysed):
+            return Verdict(scope, Objection(_TOO_LARGE))
+        objects = effects.objects_in("".join(analysed))
+        statement = AnalysedStatement(text, analysed, objects, server_major, only_planned)
+        rewritten = _is_rewritten(statement, contents)
+        if rewritten:
+            statement = _rewritten(statement, run)
+            if not _readable(statement.trees):
+                return Verdict(scope, Objection(_TOO_LARGE))
+        return self._verdict(statement, scope, run, rewritten=rewritten)
+
+    def _verdict(
+        self, statement: AnalysedStatement, scope: Scope, run: Run, *, rewritten: bool
+    ) -> Verdict:
+        """The verdict on a statement whose trees are there."""
+        contents, objects = scope.contents, statement.objects
+        behind_relations = contents.odd_relations or statement.only_planned
+        finding = self._find(statement, run, behind_relations=behind_relations)
+        names_any = objects.relations or objects.functions or objects.operators
+        everywhere = not names_any and sql.names_nothing(statement.text)
         return Verdict(
-            seen,
+            replace(scope, everywhere=everywhere),
             finding.objection,
             finding.bodies,
-            reads_relations=reads_relations or bool(finding.bodies),
+            reads_relations=bool(objects.relations or finding.bodies),
             rewritten=rewritten,
-            shown=bool(shown[-1]),
-            lasting=all_told(state.snapshot, locks),
-            everywhere=not (reads_relations or objects.functions or objects.operators)
-            and sql.names_nothing(text),
-            leaves_nothing=not finding.bodies and self._leaves_nothing(objects, seen),
+            leaves_nothing=not finding.bodies and self._leaves_nothing(objects, contents),
         )
 
 
-def _look(state: State, run: Run) -> _Seen:
+def _look(state: State, run: Run) -> Contents:
     outcome = run((_LOOK,))
     if outcome.failure is not None:
         raise StateChangedError
-    return _Seen(state, *(value != b"f" for value in outcome.replies[0].rows[0]))
+    return Contents(state, *(value != b"f" for value in outcome.replies[0].rows[0]))
 
 
 def _readable(analysed: Sequence[str]) -> bool:
     return max(map(len, analysed)) <= MAX_TREE_BYTES
 
 
-def _rewritten(text: str, server_major: int, run: Run) -> str:
-    outcome = run(trees.rewriting(text, server_major))
+def _is_rewritten(statement: AnalysedStatement, contents: Contents) -> bool:
+    """Whether PostgreSQL puts views or policies in when it runs the statement; what is only planned
+    has them already."""
+    if not statement.objects.relations or statement.only_planned:
+        return False
+    return contents.policies or any(map(_VIEW.search, statement.trees))
+
+
+def _rewritten(statement: AnalysedStatement, run: Run) -> AnalysedStatement:
+    """The statement with views and policies put in; its objects are all that it names before and
+    after. StateChangedError where that need not be the same statement any more."""
+    outcome = run(trees.rewriting(statement.text, statement.server_major))
     if outcome.failure is not None:
         raise StateChangedError
     tree = trees.rewritten(outcome.replies[1])
     if not tree:
         raise _not_shown()
-    return tree
+    if not _readable([tree]):
+        return replace(statement, trees=[tree])
+    below = effects.objects_in(tree)
+    if not statement.objects.relations <= below.relations:
+        raise StateChangedError  # another table by the same name, between two parses
+    return replace(statement, trees=[tree], objects=statement.objects | below)
 
 
 def _planned(bare: Reply, explained: Sequence[str], server_major: int, *, strict: bool) -> str:
@@ -321,14 +249,6 @@ def _not_shown() -> StatementRefusedError:
     return StatementRefusedError(
         "PostgreSQL did not show what this statement would do, so it was not run."
     )
-
-
-def _refused(objection: Objection) -> StatementRefusedError:
-    refused = StatementRefusedError(
-        f"This statement may not run here: {objection.reason}.", objection.hint
-    )
-    refused.gate = "judge"
-    return refused
 
 
 def _key(text: str) -> bytes:

@@ -29,6 +29,22 @@ class _Own:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysedStatement:
+    """A statement as PostgreSQL analysed it.
+
+    `trees`: several where it was analysed several times, with the views and policies put in where
+    it has any; `objects`: all that it names. `only_planned`: it may be a write, of which nothing
+    runs but what the planner calls.
+    """
+
+    text: str
+    trees: Sequence[str]
+    objects: Objects
+    server_major: int
+    only_planned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """Why a statement may not run, None when it may, and the functions in SQL that it runs."""
 
@@ -50,24 +66,10 @@ class Objections:
         self._trusted = frozenset(trusted)
         self._own: _Own | None = None
 
-    def find(
-        self,
-        text: str,
-        trees: Sequence[str],
-        objects: Objects,
-        run: Run,
-        server_major: int,
-        *,
-        behind_relations: bool,
-        only_planned: bool = False,
-    ) -> Judgement:
-        """Why a statement may not run.
-
-        `trees`: the statement as analysed, several where it was analysed several times, with the
-        views and policies put in where it has any; `objects`: all that it names.
-        `behind_relations`: whether reading a relation may call what no tree names. `only_planned`:
-        it may be a write, of which nothing runs but what the planner calls.
-        """
+    def find(self, statement: AnalysedStatement, run: Run, *, behind_relations: bool) -> Judgement:
+        """Why a statement may not run; `behind_relations`: whether reading a relation may call what
+        no tree names."""
+        trees, objects = statement.trees, statement.objects
         for tree in trees:
             if too_large := growth.objection(tree, objects.functions, objects.types):
                 return Judgement(Objection(too_large))
@@ -76,18 +78,18 @@ class Objections:
             return Judgement(Objection(credentials.objection(credential)))
         calls = Calls(
             run,
-            server_major,
+            statement.server_major,
             self._trusted,
             own.refused_builtins,
             behind_relations=behind_relations,
-            writes=only_planned,
+            writes=statement.only_planned,
             statistics_shown=self._statistics_shown,
         )
-        if only_planned:
+        if statement.only_planned:
             objects = replace(objects, functions=objects.functions - effects.NEVER_PLANNED)
         objection = calls.objection([Part(tree) for tree in trees], objects)
         if objection is None and calls.views:
-            parts = statistics.parts_in_front(text, calls.views)
+            parts = statistics.parts_in_front(statement.text, calls.views)
             shown = [statistics.objection(tree, calls.views, parts) for tree in trees]
             objection = next(filter(None, shown), None)
         if objection is None and calls.bodies:

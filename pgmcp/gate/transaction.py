@@ -17,10 +17,12 @@ from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
-from pgmcp.gate.judge import Judge, StateChangedError, Verdict
+from pgmcp.gate.function_calls import Run
+from pgmcp.gate.judge import Judge
 from pgmcp.gate.state import ALTERED, check, is_check
 from pgmcp.gate.trees import RESTORE_PATH
-from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Step
+from pgmcp.gate.verdict import StateChangedError, Verdict
+from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Reply, Step
 from pgmcp.sql import text as sql
 
 if TYPE_CHECKING:
@@ -168,8 +170,9 @@ class Transactions:
         """In one write if the text was judged in this state, or its refusal; else see
         `_run_unknown`."""
         verdict = self._judge.known(reading.key)
-        stays = (verdict is not None and verdict.everywhere) or not self._judge.expects_commits()
-        if verdict is not None and stays:
+        everywhere = verdict is not None and verdict.scope.everywhere
+        expects_same_state = everywhere or not self._judge.expects_commits()
+        if verdict is not None and expects_same_state:
             steps = self._confirmed(connection, reading, verdict)
             outcome = self._last(connection, steps, verdict)
             if not _altered(steps, outcome):
@@ -177,7 +180,7 @@ class Transactions:
                     verdict.require_harmless()
                 return steps, outcome
             connection.settle(self._call)
-        return self._run_unknown(connection, reading, strict=stays)
+        return self._run_unknown(connection, reading, strict=expects_same_state)
 
     def _confirmed(
         self, connection: Connection, reading: CallerRead, verdict: Verdict
@@ -192,7 +195,7 @@ class Transactions:
         limits = self._milliseconds(connection)
         if verdict.objection is not None:
             return [READ_ONLY, check(_SETTINGS, verdict.state, limits)]
-        if verdict.everywhere:
+        if verdict.scope.everywhere:
             limited = _LIMITED._replace(params=limits)
             return [READ_ONLY, limited, *reading.bound, reading.opened, *reading.fetched]
         if not verdict.reads_relations:  # there is no lock to wait for
@@ -239,29 +242,57 @@ class Transactions:
     def _examine_and_run(
         self, connection: Connection, reading: CallerRead, *, strict: bool
     ) -> tuple[Sequence[Step], Outcome]:
-        call = self._call
         asked: list[tuple[Sequence[Step], Outcome]] = []
 
-        def go_on(steps: Sequence[Step]) -> Outcome:
-            return connection.run(steps, call, limit_bytes=OWN_RESULT_BYTES, last=False)
-
         def ask(questions: Sequence[Step]) -> Outcome:
-            outcome = go_on(questions)
+            outcome = self._go_on(connection, questions)
             asked.append((questions, outcome))
             return outcome
 
-        major = connection.server_major
-        examination = self._judge.examination(reading.text, reading.bound, major)
+        examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
         steps: Sequence[Step] = [*self.opening(connection), *examination]
-        outcome = go_on(steps)
+        outcome = self._go_on(connection, steps)
+        if outcome.failure is not None:
+            connection.finish(self._call)
+            return steps, outcome
+        replies = outcome.replies[-len(examination) :]
+        verdict = self._judged(connection, reading, replies, ask, strict=strict)
+        strict = strict or not verdict.scope.exact
+        if not strict and any(
+            self._go_on(connection, questions).replies != before.replies
+            for questions, before in asked
+        ):
+            raise StateChangedError
+        confirmed = _PATH_AND_NO_LOCK
+        if strict:
+            confirmed = check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
+        steps = [confirmed, *self._ran(reading, self._milliseconds(connection))]
+        outcome = self._last(connection, steps, verdict)
+        if strict and _altered(steps, outcome):
+            raise StateChangedError
+        if strict or verdict.scope.everywhere:
+            self._judge.remember(reading.key, verdict, confirmed=strict)
+        return steps, outcome
+
+    def _go_on(self, connection: Connection, steps: Sequence[Step]) -> Outcome:
+        """Run steps of a transaction that goes on behind them."""
+        return connection.run(steps, self._call, limit_bytes=OWN_RESULT_BYTES, last=False)
+
+    def _judged(
+        self,
+        connection: Connection,
+        reading: CallerRead,
+        replies: Sequence[Reply],
+        ask: Run,
+        *,
+        strict: bool,
+    ) -> Verdict:
+        """The verdict that lets the text run. StatementRefusedError for any other, which is
+        remembered, and ends the transaction."""
         try:
-            if outcome.failure is not None:
-                connection.finish(call)
-                return steps, outcome
-            replies = outcome.replies[-len(examination) :]
             verdict = self._judge.judge(
                 reading.text,
-                major,
+                connection.server_major,
                 replies,
                 ask,
                 strict=strict,
@@ -272,21 +303,9 @@ class Transactions:
             verdict.require_harmless()
         except StatementRefusedError as refused:
             refused.gate = "judge"
-            connection.finish(call)
+            connection.finish(self._call)
             raise
-        strict = strict or not verdict.shown
-        if not strict and any(go_on(steps).replies != was.replies for steps, was in asked):
-            raise StateChangedError
-        settled = _PATH_AND_NO_LOCK
-        if strict:
-            settled = check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
-        steps = [settled, *self._ran(reading, self._milliseconds(connection))]
-        outcome = self._last(connection, steps, verdict)
-        if strict and _altered(steps, outcome):
-            raise StateChangedError
-        if strict or verdict.everywhere:
-            self._judge.remember(reading.key, verdict, confirmed=strict)
-        return steps, outcome
+        return verdict
 
     def _last(self, connection: Connection, steps: Sequence[Step], verdict: Verdict) -> Outcome:
         """Run the steps that end with the caller's rows, which are counted as the answer's."""
