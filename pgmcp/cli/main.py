@@ -15,6 +15,7 @@ import pgmcp
 
 TYPE_CHECKING = False  # importing typing is a quarter of the time that -version takes
 if TYPE_CHECKING:
+    from pgmcp.app import App, Command
     from pgmcp.cli import flags
     from pgmcp.cli.console import Console
     from pgmcp.cli.invocation import Invocation
@@ -76,17 +77,15 @@ def _show_version() -> int:
 
 
 def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> int:
+    """Run the verb of the command line, else serve. `started_alone`: not inside another program."""
     if options.verb is not None:
         return _run_verb(options.verb, options.values, called)
     # Imported here: each way of starting loads only what it needs.
-    import contextlib
     import gc
     import logging
-    import queue
-    import threading
 
     gc.set_threshold(_GARBAGE_OBJECTS)
-    from pgmcp.app import App, Command
+    from pgmcp.app import App
     from pgmcp.auth import hashing
     from pgmcp.cli.invocation import program_dir
     from pgmcp.config import config_file
@@ -110,23 +109,38 @@ def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> 
         # Inside another program, that one would be started.
         app = App(config, handed, hashing.own_command(HASH_PASSWORDS) if started_alone else ())
         app.outbound.install()
-        if not config.http.enabled:
-            stop = threading.Event()
-            _on_stop(lambda _: stop.set())
-            _explain_terminal(called, config)
-            return app.serve_stdio(stop)
-        commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        _on_stop(lambda _: commands.put("stop"))
-        _on_reload(lambda: commands.put("reload"))
+        if config.http.enabled:
+            return _serve_http(app, read)
+        _explain_terminal(called, config)
+        return _serve_stdio(app)
 
-        def command() -> Command:
-            while True:
-                # Not for ever: a signal that comes just before the wait does not end it, and
-                # neither does one that the system hands to another thread.
-                with contextlib.suppress(queue.Empty):
-                    return commands.get(timeout=_LOOK_SECONDS)
 
-        return app.serve_http(command, read)
+def _serve_stdio(app: App) -> int:
+    """Serve standard input until it ends, or a signal ends it."""
+    import threading
+
+    stop = threading.Event()
+    _on_stop(lambda _: stop.set())
+    return app.serve_stdio(stop)
+
+
+def _serve_http(app: App, read: Callable[[], Config]) -> int:
+    """Serve over HTTP until a signal ends it; `read` reads the configuration for a reload."""
+    import contextlib
+    import queue
+
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    _on_stop(lambda _: commands.put("stop"))
+    _on_reload(lambda: commands.put("reload"))
+
+    def command() -> Command:
+        while True:
+            # Not for ever: a signal that comes just before the wait does not end it, and
+            # neither does one that the system hands to another thread.
+            with contextlib.suppress(queue.Empty):
+                return commands.get(timeout=_LOOK_SECONDS)
+
+    return app.serve_http(command, read)
 
 
 def _explain_terminal(called: Invocation, config: Config) -> None:

@@ -7,23 +7,20 @@ slowest of 256 callers wait for seconds.
 
 from __future__ import annotations
 
-import errno
-import itertools
 import logging
-import secrets
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
 from http.server import ThreadingHTTPServer
 from typing import Any
 
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Address
 from pgmcp.net.addresses import address_key
+from pgmcp.transport.accepting import Acceptor
 from pgmcp.transport.budget import Budget
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.connection import ClientConnection, Wait
@@ -35,6 +32,7 @@ from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.response import refusal, render
+from pgmcp.transport.stamps import DateField, RequestIds
 from pgmcp.transport.watching import Watching
 from pgmcp.transport.workers import STALL_SECONDS, WorkerPool
 
@@ -42,8 +40,6 @@ log = logging.getLogger("pgmcp.http")
 
 TICK_SECONDS = 0.1
 """How often deadlines and hang-ups are looked at."""
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_ACCEPTS_PER_ROUND = 128
 _OTHER_DESCRIPTORS = 256
 """What connections to databases, files and the rest take at most, about."""
 
@@ -77,46 +73,34 @@ class HttpServer(ThreadingHTTPServer):
         super().__init__((address.host, address.port), RequestHandler, bind_and_activate=False)
         self.socket.close()
         self.endpoint = endpoint
-        self.limits = limits or HttpLimits()
+        self.limits = limits = limits or HttpLimits()
         self.clock = clock
-        self.message_memory = Budget(self.limits.messages_bytes)
-        self.answer_memory = Budget(self.limits.answers_bytes)
+        self.message_memory = Budget(limits.messages_bytes)
+        self.answer_memory = Budget(limits.answers_bytes)
+        self.next_request_id = RequestIds().next
+        self.date = DateField().text
         self.stopping = False
         self.generation = 0
         self._most_connections = 0
-        self.allow_connections(self.limits.connections)
+        self.allow_connections(limits.connections)
         self._tls = tls
-        self._listeners = list(listeners) or listen(address, self.limits.backlog)
-        for listener in self._listeners:
-            listener.setblocking(False)
-        self.socket = self._listeners[0]
+        sockets = list(listeners) or listen(address, limits.backlog)
+        self.socket = sockets[0]
         self.server_address = self.socket.getsockname()
         self.port = int(self.server_address[1])
         self._parking: Parking[RequestHandler] = Parking(clock)
+        self._acceptor = Acceptor(sockets, self._parking, self.process_request, clock)
         self.calls = CallQueue(
-            requests=self.limits.requests,
-            running=self.limits.running,
-            share=self.limits.share,
-            waiting=self.limits.waiting,
+            requests=limits.requests,
+            running=limits.running,
+            share=limits.share,
+            waiting=limits.waiting,
         )
-        # Calls that run take no more threads than `running`: the others are for what is brief.
-        self._workers = WorkerPool(
-            RequestHandler.handle,
-            lambda handler: handler.owner,
-            name="pgmcp-http",
-            size=self.limits.workers,
-            limit=self.limits.running + self.limits.workers,
-            idle_seconds=self.limits.worker_idle_seconds,
-            clock=clock,
-        )
+        self._workers = _worker_pool(limits, clock)
         self._handlers: set[RequestHandler] = set()
         self._handlers_lock = threading.Lock()
         self._watched: dict[ClientConnection, Call] = {}
-        self._accepting_again_at: float | None = None
         self._evictions = EvictionReport(clock)
-        self._date = (0, "")
-        self._id_prefix = secrets.token_hex(3)  # tells the runs of a server apart in a log
-        self._request_numbers = itertools.count(1)
         self._rounds = 0
         self._answered = (-1, -1)
         self._over = threading.Event()
@@ -167,8 +151,7 @@ class HttpServer(ThreadingHTTPServer):
     def serve_forever(self, poll_interval: float = TICK_SECONDS) -> None:
         """Serve until `stop`."""
         self._loop_ended.clear()
-        for listener in self._listeners:
-            self._parking.listen(listener)
+        self._acceptor.begin()
         next_tick = self.clock() + poll_interval
         try:
             while not self._over.is_set():
@@ -195,34 +178,14 @@ class HttpServer(ThreadingHTTPServer):
                 call.cancel("the client disconnected")
         if (summary := self._evictions.summary()) is not None:
             log.warning("At the limit of connections, in the last minute: %s", summary)
-        if self._accepting_again_at is not None and self.clock() >= self._accepting_again_at:
-            self._accepting_again_at = None
-            if not self.stopping:
-                for listener in self._listeners:
-                    self._parking.listen(listener)
+        self._acceptor.end_pause_when_over()
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPTS_PER_ROUND):
-            if self.stopping:
-                return
-            try:
-                sock, client_address = listener.accept()
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._pause_accepting(error)
-                return
-            try:
-                self.process_request(sock, client_address)
-            except OSError:  # gone already
-                sock.close()
-
-    def _pause_accepting(self, error: OSError) -> None:
-        """Leave new clients in the backlog: the selector would report them for ever."""
-        log.warning("cannot accept connections: %s", error.strerror)
-        self._close(self._parking.take_idle(8))
-        for listener in self._listeners:
-            self._parking.ignore(listener)
-        self._accepting_again_at = self.clock() + 10 * TICK_SECONDS
+        exhausted = self._acceptor.accept(listener)
+        if exhausted is not None:
+            log.warning("cannot accept connections: %s", exhausted.strerror)
+            self._close(self._parking.take_idle(8))
+            self._acceptor.pause()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Park a new connection. At the limit another makes room for it."""
@@ -312,19 +275,6 @@ class HttpServer(ThreadingHTTPServer):
         self.generation += 1
         self._close(self._parking.take_idle())
 
-    def next_request_id(self) -> str:
-        """An id that no other request of this server has; it is no secret."""
-        return f"{self._id_prefix}{next(self._request_numbers) & 0xFFFFFF:06x}"
-
-    def date(self) -> str:
-        """Now, as the Date field has it."""
-        now = int(time.time())
-        second, text = self._date
-        if now != second:
-            text = formatdate(now, usegmt=True)
-            self._date = (now, text)
-        return text
-
     def busy(self) -> bool:
         """Whether another connection waits for a thread."""
         return self._workers.waiting()
@@ -351,9 +301,7 @@ class HttpServer(ThreadingHTTPServer):
         answer; after that its socket is closed.
         """
         self.stopping = True
-        for listener in self._listeners:
-            self._parking.ignore(listener)
-            listener.close()
+        self._acceptor.close()
         idle = self._parking.take_idle()
         running = len(self._handlers) - len(idle)
         self._close(idle)
@@ -387,3 +335,16 @@ class HttpServer(ThreadingHTTPServer):
     def _close(self, handlers: Sequence[RequestHandler]) -> None:
         for handler in handlers:
             handler.drop()
+
+
+def _worker_pool(limits: HttpLimits, clock: Callable[[], float]) -> WorkerPool[RequestHandler]:
+    """Calls that run take no more threads than `running`: the others are for what is brief."""
+    return WorkerPool(
+        RequestHandler.handle,
+        lambda handler: handler.owner,
+        name="pgmcp-http",
+        size=limits.workers,
+        limit=limits.running + limits.workers,
+        idle_seconds=limits.worker_idle_seconds,
+        clock=clock,
+    )
