@@ -38,7 +38,7 @@ _WATCHDOG_SECONDS = 0.05  # the shortest; a watchdog that wants more would be mo
 _REPORT_SECONDS = 30.0
 _REPORT_AFTER_SECONDS = 0.5
 
-Command = Literal["stop", "reload"]
+ServerCommand = Literal["stop", "reload"]
 
 _log = logging.getLogger("pgmcp.server")
 
@@ -116,7 +116,7 @@ class App:
         finally:
             self._close()
 
-    def serve_http(self, command: Callable[[], Command], load: Callable[[], Config]) -> int:
+    def serve_http(self, command: Callable[[], ServerCommand], load: Callable[[], Config]) -> int:
         """Serve HTTP; the exit status. `command` waits for what to do next, and to reload is to
         take over what `load` then returns."""
         from pgmcp.server.http_front import HttpFront

@@ -42,7 +42,7 @@ class Files:
             raise ConfigError(f"{label}: cannot read {path} for the {what}", "Check the path.")
         return Secret(self.files[str(path)])
 
-    def pgpass(self, path: Path) -> list[pgpass.Entry]:
+    def pgpass(self, path: Path) -> list[pgpass.PgpassEntry]:
         return pgpass.parse(self.files.get(str(path), "").encode())
 
     def user(self) -> str:

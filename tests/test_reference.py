@@ -26,14 +26,14 @@ def test_help_lists_the_pages() -> None:
 
 @pytest.mark.parametrize("words", [["-help", "tools"], ["--help", "tools"], ["-h", "tools", "-x"]])
 def test_a_word_behind_help_names_a_page(words: list[str]) -> None:
-    assert flags.parse(words) == flags.Options("help", {"help": "tools"})
+    assert flags.parse(words) == flags.CommandLine("help", {"help": "tools"})
 
 
 def test_help_is_a_value_like_any_other_and_takes_no_flag_for_a_page() -> None:
     assert flags.parse(["-addr", "-help"]).values == {"addr": "-help"}
-    assert flags.parse(["-help", "-http"]) == flags.Options("help", {})
+    assert flags.parse(["-help", "-http"]) == flags.CommandLine("help", {})
     assert flags.parse(["-help=true", "audit"]).values == {"help": "audit"}
-    assert flags.parse(["-help=false", "-http"]) == flags.Options(None, {"http": True})
+    assert flags.parse(["-help=false", "-http"]) == flags.CommandLine(None, {"http": True})
 
 
 @pytest.mark.parametrize("topic", pages.TOPICS)

@@ -1,4 +1,4 @@
-"""Complexity, class names and names: what is new fails, and the list of what is left shrinks."""
+"""Complexity, type names and names: what is new fails, and the list of what is left shrinks."""
 
 from __future__ import annotations
 
@@ -51,12 +51,34 @@ def test_a_noqa_hides_nothing(folder: Path) -> None:
     assert len(read_faults(folder).functions) == 1
 
 
+def test_finds_a_function_that_is_longer_than_a_screen(folder: Path) -> None:
+    body = "    pass\n" * 49
+    (folder / "pgmcp" / "a.py").write_text(f"def f():\n{body}\ndef g():\n{body}    pass\n")
+    assert dict(read_faults(folder).functions) == {"pgmcp/a.py::g": 1}
+
+
+def test_finds_an_alias_that_stands_twice_in_the_program(folder: Path) -> None:
+    both = "T = TypeVar('T')\nLIMIT = 1\n_Alias = int\nAlias"
+    (folder / "pgmcp" / "a.py").write_text(f"{both} = int\n")
+    (folder / "pgmcp" / "b.py").write_text(f"{both}: TypeAlias = str\nId = NewType('Id', int)\n")
+    (folder / "pgmcp" / "c.py").write_text("class Id: ...\n")
+    assert dict(read_faults(folder).types) == {"Alias": 1, "Id": 1}
+
+
+def test_finds_a_literal_that_is_written_twice_in_any_order(folder: Path) -> None:
+    (folder / "pgmcp" / "a.py").write_text("Mode = Literal['on', 'off']\nX = Literal['on']\n")
+    (folder / "pgmcp" / "b.py").write_text(
+        "def f(mode: typing.Literal['off', 'on'], x: Literal['on']): ...\n"
+    )
+    assert dict(read_faults(folder).types) == {"Literal['off', 'on']": 1}
+
+
 def test_finds_a_class_name_that_stands_twice_in_the_program(folder: Path) -> None:
     (folder / "pgmcp" / "a.py").write_text("class A: ...\nclass _B: ...\nclass Args: ...\n")
     (folder / "pgmcp" / "b.py").write_text("class A: ...\nclass _B: ...\nclass Args: ...\n")
     (folder / "tools" / "c.py").write_text("class C: ...\n")
     (folder / "tools" / "d.py").write_text("class C: ...\n")
-    assert dict(read_faults(folder).classes) == {"A": 1}
+    assert dict(read_faults(folder).types) == {"A": 1}
 
 
 @pytest.mark.parametrize(
@@ -89,9 +111,9 @@ def test_what_is_only_used_or_only_like_it_is_no_name(folder: Path) -> None:
     assert not read_faults(folder).names
 
 
-@pytest.mark.parametrize("section", ["functions", "classes", "names"])
+@pytest.mark.parametrize("section", ["functions", "types", "names"])
 def test_what_is_new_and_what_is_exempt_without_need_fail(section: str) -> None:
-    empty: dict[str, dict[str, int]] = {"functions": {}, "classes": {}, "names": {}}
+    empty: dict[str, dict[str, int]] = {"functions": {}, "types": {}, "names": {}}
     fault = Faults(**{**empty, section: {"x": 2}})
     less = Faults(**{**empty, section: {"x": 1}})
     assert next(problems(fault, NONE)).startswith("x: ")

@@ -1,4 +1,4 @@
-"""Hold the code to three habits: small functions, one meaning for each class name, names that say.
+"""Hold the code to three habits: small functions, one meaning for each type name, names that say.
 
 The rule: what broke a habit before it was checked stands in tools/exemptions.toml, and that list
 may only shrink. What is not in it fails, and so does a line in it that is no longer needed.
@@ -23,25 +23,28 @@ EXEMPTIONS = "tools/exemptions.toml"
 _FOLDERS = ("pgmcp", "tools")
 _NO_NAMES = frozenset({"one", "found"})
 _EACH_HAS_ITS_OWN = frozenset({"Args"})  # each tool and prompt declares its arguments
+_TYPE_PARAMETERS = frozenset({"TypeVar", "ParamSpec"})
+_MOST_LINES = 50  # of a function, its docstring included: what fits a screen
 
 _HEADER = f"""\
 # What still breaks a rule of tools/check_code.py. Nothing may be added; `tools/check --fix` takes
 # out what is no longer needed.
 #
-# functions: McCabe complexity over the limit of pyproject.toml. classes: names that stand twice in
-# pgmcp/. names: how often a file gives something the name {" or ".join(sorted(_NO_NAMES))}.
+# functions: McCabe complexity over the limit of pyproject.toml, or more than {_MOST_LINES} lines.
+# types: names of classes and aliases that stand twice in pgmcp/, and copies of a Literal.
+# names: how often a file gives something the name {" or ".join(sorted(_NO_NAMES))}.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What breaks a habit, each with the number of times: once for a function or a class name.
+    """What breaks a habit, each with the number of times: once for a function or a type.
 
-    `functions` are `path::name`, `classes` names, `names` paths.
+    `functions` are `path::name`, `types` names or Literals as they are written, `names` paths.
     """
 
     functions: Mapping[str, int]
-    classes: Mapping[str, int]
+    types: Mapping[str, int]
     names: Mapping[str, int]
 
 
@@ -53,8 +56,8 @@ def read_faults(root: Path = ROOT) -> Faults:
         for path in sorted((root / folder).rglob("*.py"))
     }
     return Faults(
-        functions=_complex_functions(root, trees),
-        classes=_repeated_classes(trees),
+        functions=_complex_functions(root, trees) | _long_functions(trees),
+        types=_repeated_types(trees),
         names=_poor_names(trees),
     )
 
@@ -63,7 +66,7 @@ def read_exemptions(root: Path = ROOT) -> Faults:
     """What may break a habit; TypeError for a section that is not known."""
     content = tomllib.loads((root / EXEMPTIONS).read_text())
     content["functions"] = dict.fromkeys(content["functions"], 1)
-    content["classes"] = dict.fromkeys(content["classes"], 1)
+    content["types"] = dict.fromkeys(content["types"], 1)
     return Faults(**content)
 
 
@@ -87,13 +90,13 @@ def shrunk(faults: Faults, exemptions: Faults) -> str:
             }
             for actual, allowed in (
                 (faults.functions, exemptions.functions),
-                (faults.classes, exemptions.classes),
+                (faults.types, exemptions.types),
                 (faults.names, exemptions.names),
             )
         )
     )
     lines = [_HEADER]
-    for section, names in (("functions", kept.functions), ("classes", kept.classes)):
+    for section, names in (("functions", kept.functions), ("types", kept.types)):
         listed = "".join(f'\n    "{name}",' for name in names)
         lines += [f"{section} = [{listed}\n]" if names else f"{section} = []", ""]
     lines += ["[names]", *(f'"{path}" = {count}' for path, count in kept.names.items())]
@@ -118,8 +121,11 @@ def main(arguments: Sequence[str]) -> int:
 def _compared(faults: Faults, exemptions: Faults) -> dict[tuple[str, str], tuple[int, int]]:
     """(name, what is wrong with it) to (how often it is so, how often it may be)."""
     sections = (
-        ("more complex than pyproject.toml allows: split it", "functions"),
-        ("this class name stands twice in pgmcp/: give each its own", "classes"),
+        (
+            "more complex than pyproject.toml allows, or too long for a screen: split it",
+            "functions",
+        ),
+        ("this type stands twice in pgmcp/: give each meaning one name, in one place", "types"),
         (f"{' or '.join(sorted(_NO_NAMES))} as a name: say what the thing is", "names"),
     )
     compared = {}
@@ -160,19 +166,69 @@ def _name_at(tree: ast.Module, row: int) -> str:
     return next(names(tree))
 
 
-def _repeated_classes(trees: Mapping[str, ast.Module]) -> dict[str, int]:
-    """Names of public classes that several modules of pgmcp/ define."""
-    modules = defaultdict(set)
+def _long_functions(trees: Mapping[str, ast.Module]) -> dict[str, int]:
+    """The functions of pgmcp/ that have more than `_MOST_LINES`."""
+    return {
+        f"{path}::{_name_at(tree, node.lineno)}": 1
+        for path, tree in trees.items()
+        if path.startswith("pgmcp/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= _MOST_LINES
+    }
+
+
+def _repeated_types(trees: Mapping[str, ast.Module]) -> dict[str, int]:
+    """Public types that several modules of pgmcp/ define, and Literals that are written twice."""
+    places = defaultdict(list)
     for path, tree in trees.items():
         if path.startswith("pgmcp/"):
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    modules[node.name].add(path)
+            for name in {*_classes(tree), *_aliases(tree)}:
+                places[name].append(path)
+            for literal in _literals(tree):
+                places[literal].append(path)
     return {
         name: 1
-        for name, paths in modules.items()
+        for name, paths in places.items()
         if len(paths) > 1 and name not in _EACH_HAS_ITS_OWN
     }
+
+
+def _classes(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def _aliases(tree: ast.Module) -> Iterator[str]:
+    """The names in CamelCase that a module gives to something: aliases, NewTypes, named tuples."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        for target in targets:
+            if (
+                isinstance(target, ast.Name)
+                and target.id[0].isupper()
+                and not target.id.isupper()
+                and not _is_type_parameter(getattr(node, "value", None))
+            ):
+                yield target.id
+
+
+def _is_type_parameter(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) in _TYPE_PARAMETERS
+
+
+def _literals(tree: ast.Module) -> Iterator[str]:
+    """Each Literal of several values, with its values in order."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Subscript)
+            and ast.unparse(node.value).rpartition(".")[2] == "Literal"
+            and isinstance(node.slice, ast.Tuple)
+        ):
+            yield f"Literal[{', '.join(sorted(map(ast.unparse, node.slice.elts)))}]"
 
 
 def _poor_names(trees: Mapping[str, ast.Module]) -> Counter[str]:

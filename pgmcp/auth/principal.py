@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["token", "session", "local", "anonymous"]
+PrincipalKind = Literal["token", "session", "local", "anonymous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Principal:
     `databases`: the names it may use; the first is its default.
     """
 
-    kind: Kind
+    kind: PrincipalKind
     name: str
     key: str
     databases: tuple[str, ...] = ()

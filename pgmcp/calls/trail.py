@@ -12,7 +12,7 @@ from typing import Literal
 from pgmcp.auth.principal import Principal
 from pgmcp.errors import CallEndedError, PgmcpError, StatementError
 
-Outcome = Literal["ok", "refused", "ended", "error"]
+CallOutcome = Literal["ok", "refused", "ended", "error"]
 """`refused` by a gate; `ended` before it was done: cancelled, out of time, or its right lost."""
 
 OTHER = "other"
@@ -40,7 +40,7 @@ class Trail:
     database: str | None = None
     statements: list[str] = field(default_factory=list)
     rows: int | None = None
-    outcome: Outcome = "ok"
+    outcome: CallOutcome = "ok"
     error: str | None = None
     sqlstate: str | None = None
     gate: str = ""

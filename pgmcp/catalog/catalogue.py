@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["table", "partitioned table", "foreign table", "view", "materialized view"]
+QualifiedName = tuple[str, str]
+"""Schema and name."""
+
+RelationKind = Literal["table", "partitioned table", "foreign table", "view", "materialized view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Listed:
     oid: int
     schema: str
     name: str
-    kind: Kind
+    kind: RelationKind
     estimated_rows: int | None = None
     comment: str | None = None
     partition_of: str | None = None
@@ -106,7 +109,7 @@ class Relation:
 
     schema: str
     name: str
-    kind: Kind
+    kind: RelationKind
     columns: tuple[Column, ...]
     comment: str | None = None
     primary_key: tuple[str, ...] = ()

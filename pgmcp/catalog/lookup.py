@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pgmcp.catalog import read as catalog_read
 from pgmcp.catalog.catalogue import Column, Listed, Relation
-from pgmcp.catalog.read import Candidate, Fetch
+from pgmcp.catalog.read import Candidate
 from pgmcp.errors import ToolError
+from pgmcp.postgres.rows import Fetch
 from pgmcp.sql.names import clipped, fold, parts, qualified, quoted, unquoted
 from pgmcp.sql.text import encode, quote_identifier
 
 _SHOWN_NAMES = 10
 _COMPARED_NAMES = 3_000  # comparing takes 20 µs each
 
-Reading = tuple[str | None, str]
+NameReading = tuple[str | None, str]
 """A schema, None for any, and a name in it: one thing that a caller's text can mean."""
 
 
@@ -125,12 +126,12 @@ def closest(name: str, names: Iterable[str]) -> list[str]:
     return [by_fold[folded] for folded in (near or list(by_fold))[:_SHOWN_NAMES]]
 
 
-def _readings(table: str, schema: str | None) -> Sequence[Reading]:
+def _readings(table: str, schema: str | None) -> Sequence[NameReading]:
     """What the text can mean, the likeliest first: the name as it stands; as SQL, in quotes or
     behind its schema; without quotes in lower case, as PostgreSQL takes it; cut to 63 bytes."""
     encode(table, "the name")
     encode(schema or "", "the schema's name")
-    readings: list[Reading] = [(schema, table)]
+    readings: list[NameReading] = [(schema, table)]
     names = parts(table)
     within = None if schema is None else unquoted(schema)
     if len(names) == 1:
@@ -145,7 +146,7 @@ def _readings(table: str, schema: str | None) -> Sequence[Reading]:
 
 
 def _pick(
-    readings: Sequence[Reading],
+    readings: Sequence[NameReading],
     candidates: Sequence[Candidate],
     same: Callable[[str], str] = str,
 ) -> list[Listed]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from sys import intern
 from typing import NamedTuple
@@ -19,18 +19,16 @@ from pgmcp.catalog.catalogue import (
     Column,
     ForeignKey,
     Index,
-    Kind,
     Listed,
     Property,
     Relation,
+    RelationKind,
     UserType,
 )
-from pgmcp.postgres.rows import Rows, Value
+from pgmcp.postgres.rows import Fetch, Value
 from pgmcp.sql.names import array_literal
 
-Fetch = Callable[[str, tuple[str | None, ...]], Rows]
-
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, RelationKind] = {
     "r": "table",
     "p": "partitioned table",
     "f": "foreign table",

@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pgmcp.catalog import read as catalog_read
-from pgmcp.catalog.catalogue import Catalogue, ForeignKey, Listed, Relation
+from pgmcp.catalog.catalogue import Catalogue, ForeignKey, Listed, QualifiedName, Relation
 from pgmcp.catalog.fingerprint import FINGERPRINT, RELATION_FINGERPRINT, SNAPSHOT
 from pgmcp.errors import ToolError
-from pgmcp.postgres.rows import Value
+from pgmcp.postgres.rows import Fetch, Value
 from pgmcp.sql.names import array_literal
 
 T = TypeVar("T")
-Name = tuple[str, str]
-"""Schema and name."""
 
 READ_AT_ONCE = 300
 """As many relations are described in one go, and all where there are no more."""
@@ -33,8 +31,8 @@ class TableList:
     """Every relation that the role may read, in the order of schema and name, and which refer to
     which: pairs of the referring table and its key."""
 
-    listed: Mapping[Name, Listed | Relation]
-    references: tuple[tuple[Name, ForeignKey], ...]
+    listed: Mapping[QualifiedName, Listed | Relation]
+    references: tuple[tuple[QualifiedName, ForeignKey], ...]
     schema_comments: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,10 +52,10 @@ class CatalogueTables:
         )
         self.memo: dict[Any, Any] = {}  # what was made of the relations
 
-    def __getitem__(self, name: Name) -> Relation:
+    def __getitem__(self, name: QualifiedName) -> Relation:
         return self._relations[name]
 
-    def expect(self, names: Iterable[Name]) -> None:
+    def expect(self, names: Iterable[QualifiedName]) -> None:
         """These will be looked at: read them together."""
 
     def derived(self, make: Callable[[TableList], T]) -> T:
@@ -73,7 +71,7 @@ class _Kept:
         self.fingerprint = fingerprint
         self.list = tables
         self.made: dict[Callable[[TableList], Any], Any] = {}
-        self.relations: dict[Name, Relation] = {}
+        self.relations: dict[QualifiedName, Relation] = {}
         self.memo: dict[Any, Any] = {}
         self.fingerprints: dict[Value, Value] = {}
 
@@ -81,7 +79,7 @@ class _Kept:
 class LazyTables(CatalogueTables):
     """`CatalogueTables` that describes a relation when it is first looked at; for one call."""
 
-    def __init__(self, kept: _Kept, kept_lock: threading.Lock, fetch: catalog_read.Fetch) -> None:
+    def __init__(self, kept: _Kept, kept_lock: threading.Lock, fetch: Fetch) -> None:
         self.list = kept.list
         self._kept = kept
         self._kept_lock = kept_lock
@@ -91,14 +89,14 @@ class LazyTables(CatalogueTables):
             self._relations = dict(kept.relations)
             self.memo = kept.memo
 
-    def __getitem__(self, name: Name) -> Relation:
+    def __getitem__(self, name: QualifiedName) -> Relation:
         if name not in self._relations:
             if name not in self.list.listed:
                 raise KeyError(name)
             self.expect([name])
         return self._relations[name]
 
-    def expect(self, names: Iterable[Name]) -> None:
+    def expect(self, names: Iterable[QualifiedName]) -> None:
         """Describe those that are not described yet, in as few statements as one takes."""
         listed = self.list.listed
         wanted = list(listed) if len(listed) <= READ_AT_ONCE else dict.fromkeys(names)
@@ -137,7 +135,7 @@ class TablesCache:
         self._kept: _Kept | None = None
         self._kept_lock = threading.Lock()
 
-    def get(self, fetch: catalog_read.Fetch) -> LazyTables:
+    def get(self, fetch: Fetch) -> LazyTables:
         """The tables as they are now; `fetch` asks the server, now and when one is looked at."""
         with self._kept_lock:
             kept = self._kept
@@ -153,7 +151,7 @@ class TablesCache:
                 self._kept = kept
         return LazyTables(kept, self._kept_lock, fetch)
 
-    def _altered(self, kept: _Kept, fetch: catalog_read.Fetch) -> bool:
+    def _altered(self, kept: _Kept, fetch: Fetch) -> bool:
         """Whether one of the relations that were described is not as it was."""
         with self._kept_lock:
             known = dict(kept.fingerprints)
@@ -167,7 +165,7 @@ def _by_oid(rows: Iterable[tuple[Value, ...]]) -> dict[Value, Value]:
     return {row[0]: row[1] for row in rows}
 
 
-def read_list(fetch: catalog_read.Fetch) -> TableList:
+def read_list(fetch: Fetch) -> TableList:
     """The list as it is now."""
     listed = catalog_read.everything(fetch)
     if not listed:

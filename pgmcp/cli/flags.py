@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from pgmcp.cli.flag_table import Row, Table, all_flags, flags_for
 from pgmcp.config.document import suggestion
+from pgmcp.config.layers import Options
 from pgmcp.errors import UsageError
 from pgmcp.reference.pages import TOPICS
 
@@ -26,7 +27,7 @@ _BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CommandLine:
     """A command line that was understood. `verb` is None to serve.
 
     `values` has only what was given, by the flag's name: text, or a bool for a boolean flag.
@@ -34,10 +35,10 @@ class Options:
     """
 
     verb: str | None
-    values: Mapping[str, str | bool]
+    values: Options
 
 
-def parse(argv: Sequence[str]) -> Options:
+def parse(argv: Sequence[str]) -> CommandLine:
     """What a command line, without the program's name, asks for.
 
     Raises UsageError for an unknown or incomplete flag, a stray word, and flags that do not go
@@ -55,10 +56,10 @@ def parse(argv: Sequence[str]) -> Options:
     }
     if "help" in values:
         topic = given.get(_TOPIC)
-        return Options("help", {"help": topic} if topic else {})
+        return CommandLine("help", {"help": topic} if topic else {})
     verb = _verb(values, given, table)
     _refuse_flags_of_others(verb, values, table)
-    return Options(verb, values)
+    return CommandLine(verb, values)
 
 
 def usage() -> str:
@@ -136,9 +137,7 @@ def _about_stray(word: str) -> str:
     return "Put a value that contains blanks in quotes."
 
 
-def _verb(
-    values: Mapping[str, str | bool], given: Mapping[str, object], table: Table
-) -> str | None:
+def _verb(values: Options, given: Mapping[str, object], table: Table) -> str | None:
     verbs = [name for name in values if table[name].verb]
     if len(verbs) > 1:
         raise UsageError(
@@ -151,9 +150,7 @@ def _verb(
     return verbs[0] if verbs else None
 
 
-def _refuse_flags_of_others(
-    verb: str | None, values: Mapping[str, str | bool], table: Table
-) -> None:
+def _refuse_flags_of_others(verb: str | None, values: Options, table: Table) -> None:
     """Refuse a flag of a verb that was not given: it would be ignored in silence."""
     for name in values:
         of = table[name].of

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgmcp.config.layers import Options
 from pgmcp.errors import COMMAND, visible
 
 _NAMES = ("pgedge-postgres-mcp", "pgmcp")
@@ -42,7 +43,7 @@ AS_IN_THE_GUIDE = Invocation()
 """How the guide calls the program."""
 
 
-def of_process(options: Mapping[str, str | bool], environ: Mapping[str, str]) -> Invocation:
+def of_process(options: Options, environ: Mapping[str, str]) -> Invocation:
     """How this process was called, with these flags. Paths are absolute: a log is read elsewhere.
 
     A configuration that is found without `-config` will be found again.

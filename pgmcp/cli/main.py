@@ -15,11 +15,12 @@ import pgmcp
 
 TYPE_CHECKING = False  # importing typing is a quarter of the time that -version takes
 if TYPE_CHECKING:
-    from pgmcp.app import App, Command
+    from pgmcp.app import App, ServerCommand
     from pgmcp.cli import flags
     from pgmcp.cli.console import Console
     from pgmcp.cli.invocation import Invocation
     from pgmcp.cli.verb import Verb
+    from pgmcp.config.layers import Options
     from pgmcp.config.model import Config
 
 HASH_PASSWORDS = "-hash-passwords"
@@ -76,7 +77,7 @@ def _show_version() -> int:
     return 0
 
 
-def _run(options: flags.Options, called: Invocation, *, started_alone: bool) -> int:
+def _run(options: flags.CommandLine, called: Invocation, *, started_alone: bool) -> int:
     """Run the verb of the command line, else serve. `started_alone`: not inside another program."""
     if options.verb is not None:
         return _run_verb(options.verb, options.values, called)
@@ -129,11 +130,11 @@ def _serve_http(app: App, read: Callable[[], Config]) -> int:
     import contextlib
     import queue
 
-    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    commands: queue.SimpleQueue[ServerCommand] = queue.SimpleQueue()
     _on_stop(lambda _: commands.put("stop"))
     _on_reload(lambda: commands.put("reload"))
 
-    def command() -> Command:
+    def command() -> ServerCommand:
         while True:
             # Not for ever: a signal that comes just before the wait does not end it, and
             # neither does one that the system hands to another thread.
@@ -156,7 +157,7 @@ def _explain_terminal(called: Invocation, config: Config) -> None:
     )
 
 
-def _run_verb(name: str, options: Mapping[str, str | bool], called: Invocation) -> int:
+def _run_verb(name: str, options: Options, called: Invocation) -> int:
     from pgmcp.auth.times import utc_now
     from pgmcp.cli import verb as verb_
     from pgmcp.cli import verbs
@@ -172,9 +173,7 @@ def _run_verb(name: str, options: Mapping[str, str | bool], called: Invocation) 
     return verb_.run(verb, command, sections)
 
 
-def _sections(
-    verb: Verb, options: Mapping[str, str | bool], console: Console
-) -> Mapping[str, object]:
+def _sections(verb: Verb, options: Options, console: Console) -> Mapping[str, object]:
     """The values of the sections that a verb names; `config` is all of them.
 
     It says which file they are read from, since what is not there is looked for elsewhere.

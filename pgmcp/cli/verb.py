@@ -12,9 +12,8 @@ from datetime import datetime
 
 from pgmcp.cli.console import Console
 from pgmcp.cli.invocation import AS_IN_THE_GUIDE, Invocation
+from pgmcp.config.layers import Options
 from pgmcp.errors import PgmcpError
-
-Options = Mapping[str, str | bool]
 
 
 @dataclass(frozen=True, slots=True)

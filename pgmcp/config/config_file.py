@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
+from pgmcp.config.layers import Options
 from pgmcp.errors import COMMAND, ConfigError, FileError
 from pgmcp.storage.protection import refuse_if_others_can_write
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("pgmcp.config")
 
 
 def find(
-    options: Mapping[str, str | bool],
+    options: Options,
     cwd: Path,
     program_dir: Path,
     system_file: Path = SYSTEM_FILE,

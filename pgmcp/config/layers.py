@@ -17,6 +17,9 @@ from pgmcp.config.machine import Machine
 from pgmcp.config.needed import EVERYTHING, Needed, is_needed, warn
 from pgmcp.errors import ConfigError
 
+Options = Mapping[str, str | bool]
+"""The flags that were given, by name: a text, or True or False for a flag without a value."""
+
 
 class Layer(IntEnum):
     """Where a value came from; the higher wins."""
@@ -36,7 +39,7 @@ class Inputs:
     `cwd`, the default files to `program_dir`; `~` is `home`.
     """
 
-    options: Mapping[str, str | bool]
+    options: Options
     environ: Mapping[str, str]
     file: Path | None
     program_dir: Path

@@ -12,13 +12,13 @@ from pathlib import Path
 from pgmcp.config import config_file
 from pgmcp.config.assemble import assemble, assemble_sections
 from pgmcp.config.builtins import Features
-from pgmcp.config.layers import Inputs
+from pgmcp.config.layers import Inputs, Options
 from pgmcp.config.model import Config
 from pgmcp.config.this_machine import ThisMachine
 
 
 def load(
-    options: Mapping[str, str | bool],
+    options: Options,
     environ: Mapping[str, str],
     program_dir: Path,
     features: Features | None,
@@ -39,7 +39,7 @@ def load(
 
 def load_sections(
     names: Sequence[str],
-    options: Mapping[str, str | bool],
+    options: Options,
     environ: Mapping[str, str],
     program_dir: Path,
     *,
@@ -56,7 +56,7 @@ def load_sections(
 
 
 def gather(
-    options: Mapping[str, str | bool],
+    options: Options,
     environ: Mapping[str, str],
     program_dir: Path,
     file: Path | None,
@@ -67,7 +67,7 @@ def gather(
 
 
 def _find(
-    options: Mapping[str, str | bool],
+    options: Options,
     environ: Mapping[str, str],
     program_dir: Path,
     system_file: Path,

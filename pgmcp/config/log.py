@@ -10,7 +10,7 @@ from pgmcp.config.key import key
 from pgmcp.config.kinds import BOOLEAN, DURATION, PATH, choice
 
 Format = Literal["text", "json"]
-Level = Literal["debug", "info", "warning", "error"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Log:
     format: Format = key(
         "text", choice(*get_args(Format)), "One line an event, as text or as a JSON object."
     )
-    level: Level = key(
+    level: LogLevel = key(
         "info",
-        choice(*get_args(Level)),
+        choice(*get_args(LogLevel)),
         "The least important events that are logged; -debug logs all.",
     )
     file: Path | None = key(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pgmcp.config.pgpass import Entry
+from pgmcp.config.pgpass import PgpassEntry
 from pgmcp.config.values import Secret
 
 
@@ -24,7 +24,7 @@ class Machine(Protocol):
         """The one secret that a file holds. ConfigError begins with `label`, and calls the secret
         `what`: a password, an API key."""
 
-    def pgpass(self, path: Path) -> Sequence[Entry]:
+    def pgpass(self, path: Path) -> Sequence[PgpassEntry]:
         """The entries of a libpq password file, none where libpq would not use it."""
 
     def user(self) -> str:

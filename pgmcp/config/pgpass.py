@@ -17,7 +17,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PgpassEntry:
     """One line: the patterns as they stand in the file, and the password, unescaped."""
 
     patterns: tuple[str, str, str, str]
@@ -31,7 +31,7 @@ class Entry:
         )
 
 
-def parse(text: bytes) -> list[Entry]:
+def parse(text: bytes) -> list[PgpassEntry]:
     """The entries of a password file, in order. A line of another shape is skipped.
 
     A comment needs no care: no host begins with `#`.
@@ -46,11 +46,11 @@ def parse(text: bytes) -> list[Entry]:
         if len(fields) < 5:
             continue
         host, port, database, user, password = fields[:5]
-        entries.append(Entry((host, port, database, user), _unescape(password)))
+        entries.append(PgpassEntry((host, port, database, user), _unescape(password)))
     return entries
 
 
-def find(entries: Sequence[Entry], host: Host, database: str, user: str) -> Secret | None:
+def find(entries: Sequence[PgpassEntry], host: Host, database: str, user: str) -> Secret | None:
     """The password of the first entry that matches; a default socket directory is `localhost`."""
     name = "localhost" if host.host.rstrip("/") in _SOCKET_DIRS else host.host
     wanted = (name, str(host.port), database, user)

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from pgmcp.config import pgpass
-from pgmcp.config.pgpass import Entry
+from pgmcp.config.pgpass import PgpassEntry
 from pgmcp.config.values import Secret
 from pgmcp.errors import ConfigError, FileError
 from pgmcp.storage.protection import refuse_if_others_can_write
@@ -41,7 +41,7 @@ class ThisMachine:
         except (ImportError, KeyError):  # Windows; a user id without an entry, as in containers
             return ""
 
-    def pgpass(self, path: Path) -> list[Entry]:
+    def pgpass(self, path: Path) -> list[PgpassEntry]:
         """See Machine. A file that libpq would not use is logged."""
         try:
             status = path.stat()

@@ -15,7 +15,7 @@ from pgmcp.sql.text import quote_identifier
 
 _PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
-Node = Mapping[str, Any]
+PlanNode = Mapping[str, Any]
 
 _JOINS = {"Hash Join": "Hash", "Merge Join": "Merge", "Nested Loop": "Nested Loop"}
 _AGGREGATES = {"Sorted": "Group", "Hashed": "Hash", "Mixed": "Mixed"}
@@ -29,27 +29,27 @@ _IN_THE_HEADLINE = frozenset(
 _TARGETS = ("Relation Name", "CTE Name", "Function Name", "Tuplestore Name", "Alias")
 
 
-def parse(text: bytes | str) -> list[Node]:
+def parse(text: bytes | str) -> list[PlanNode]:
     """The members of the JSON array that EXPLAIN (FORMAT JSON) gives, each with its `Plan`, times
     and all: several where a rule puts statements beside a write."""
-    explained: list[Node] = json.loads(text)
+    explained: list[PlanNode] = json.loads(text)
     return explained
 
 
-def children(node: Node) -> list[Node]:
+def children(node: PlanNode) -> list[PlanNode]:
     """The nodes directly under this one."""
-    plans: list[Node] = node.get("Plans", [])
+    plans: list[PlanNode] = node.get("Plans", [])
     return plans
 
 
-def walk(node: Node) -> Iterator[Node]:
+def walk(node: PlanNode) -> Iterator[PlanNode]:
     """This node and all under it, parents first."""
     yield node
     for child in children(node):
         yield from walk(child)
 
 
-def draw(explained: Node) -> str:
+def draw(explained: PlanNode) -> str:
     """The tree in the manner of EXPLAIN's text format, then the times and the rest."""
     lines = list(_drawn(explained["Plan"], "", ""))
     for key, value in explained.items():
@@ -62,12 +62,12 @@ def draw(explained: Node) -> str:
     return "\n".join(lines)
 
 
-def title(node: Node) -> str:
+def title(node: PlanNode) -> str:
     """What a node is, and on what: `Index Scan using orders_pkey on orders o`."""
     return _kind(node) + _target(node)
 
 
-def _drawn(node: Node, indent: str, arrow: str) -> Iterator[str]:
+def _drawn(node: PlanNode, indent: str, arrow: str) -> Iterator[str]:
     name = node.get("Subplan Name")
     if name:
         yield f"{indent}{name}"
@@ -84,7 +84,7 @@ def _drawn(node: Node, indent: str, arrow: str) -> Iterator[str]:
         yield from _drawn(child, inside, "->  ")
 
 
-def _kind(node: Node) -> str:
+def _kind(node: PlanNode) -> str:
     kind: str = node["Node Type"]
     join = node.get("Join Type", "Inner")
     if kind in _JOINS and join != "Inner":
@@ -103,7 +103,7 @@ def _kind(node: Node) -> str:
     return "Parallel " * bool(node.get("Parallel Aware")) + kind
 
 
-def _target(node: Node) -> str:
+def _target(node: PlanNode) -> str:
     index = _name(node.get("Index Name", ""))
     target = next((node[key] for key in _TARGETS if key in node), None)
     if target is None:
@@ -118,7 +118,7 @@ def _name(name: str) -> str:
     return name if not name or _PLAIN_NAME.fullmatch(name) else quote_identifier(name)
 
 
-def _numbers(node: Node) -> str:
+def _numbers(node: PlanNode) -> str:
     text = ""
     if "Total Cost" in node:
         text += (

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pgmcp.dba.plan import Node, children, title, walk
+from pgmcp.dba.plan import PlanNode, children, title, walk
 
 _COSTLY = 1000.0  # planner units: below this, no plan is worth changing
 _MANY = 1000
 
 
-def findings(explained: Node) -> list[str]:
+def findings(explained: PlanNode) -> list[str]:
     """Sentences, the plan's own order; empty when nothing stands out.
 
     `explained` is what `plan.parse` gives; estimates without ANALYZE, measurements with it.
@@ -28,7 +28,7 @@ def findings(explained: Node) -> list[str]:
     return findings
 
 
-def _filtering(node: Node) -> Iterator[str]:
+def _filtering(node: PlanNode) -> Iterator[str]:
     loops = node.get("Actual Loops", 0)
     removed = node.get("Rows Removed by Filter", 0) * loops
     kept = node.get("Actual Rows", 0) * loops
@@ -39,7 +39,7 @@ def _filtering(node: Node) -> Iterator[str]:
     yield text + (advice if "Seq Scan" in node["Node Type"] else "")
 
 
-def _spilling(node: Node) -> Iterator[str]:
+def _spilling(node: PlanNode) -> Iterator[str]:
     advice = "With more work_mem it would stay in memory."
     sorts = [node, *node.get("Workers", [])]
     disk = sum(s.get("Sort Space Used", 0) for s in sorts if s.get("Sort Space Type") == "Disk")
@@ -56,7 +56,7 @@ def _spilling(node: Node) -> Iterator[str]:
         )
 
 
-def _looping(node: Node) -> Iterator[str]:
+def _looping(node: PlanNode) -> Iterator[str]:
     if node["Node Type"] != "Nested Loop":
         return
     inner = children(node)[-1]
@@ -69,7 +69,7 @@ def _looping(node: Node) -> Iterator[str]:
         )
 
 
-def _visiting(node: Node) -> Iterator[str]:
+def _visiting(node: PlanNode) -> Iterator[str]:
     fetched = node.get("Heap Fetches", 0)
     rows = node.get("Actual Rows", 0) * node.get("Actual Loops", 0)
     if fetched >= _MANY and fetched * 2 >= rows:
@@ -79,13 +79,13 @@ def _visiting(node: Node) -> Iterator[str]:
         )
 
 
-def _short_of_workers(node: Node) -> Iterator[str]:
+def _short_of_workers(node: PlanNode) -> Iterator[str]:
     planned, launched = node.get("Workers Planned", 0), node.get("Workers Launched")
     if launched is not None and launched < planned:
         yield f"{title(node)} got {launched} of the {planned} parallel workers it planned with."
 
 
-_LOOKS: tuple[Callable[[Node], Iterator[str]], ...] = (
+_LOOKS: tuple[Callable[[PlanNode], Iterator[str]], ...] = (
     _filtering,
     _spilling,
     _looping,
@@ -94,7 +94,7 @@ _LOOKS: tuple[Callable[[Node], Iterator[str]], ...] = (
 )
 
 
-def _misestimates(node: Node, *, limited: bool) -> Iterator[str]:
+def _misestimates(node: PlanNode, *, limited: bool) -> Iterator[str]:
     """The lowest nodes whose rows are off by ten: those above them inherit the error.
 
     Under a LIMIT, fewer rows than planned are no mistake: nobody asked for the rest.
@@ -118,7 +118,7 @@ def _misestimates(node: Node, *, limited: bool) -> Iterator[str]:
     )
 
 
-def _costly_scans(root: Node) -> Iterator[str]:
+def _costly_scans(root: PlanNode) -> Iterator[str]:
     """Without measurements: sequential scans with a filter that make up most of the cost."""
     total = root.get("Total Cost", 0.0)
     if "Actual Loops" in root or total < _COSTLY:
@@ -132,14 +132,14 @@ def _costly_scans(root: Node) -> Iterator[str]:
             )
 
 
-def _never_executed(root: Node) -> Iterator[str]:
+def _never_executed(root: PlanNode) -> Iterator[str]:
     idle = [title(node) for node in walk(root) if node.get("Actual Loops") == 0]
     if idle:
         rest = f" and {len(idle) - 3} more" if len(idle) > 3 else ""
         yield f"Never executed: {', '.join(idle[:3])}{rest}."
 
 
-def _times(explained: Node) -> Iterator[str]:
+def _times(explained: PlanNode) -> Iterator[str]:
     planning = explained.get("Planning Time", 0.0)
     execution = explained.get("Execution Time")
     if execution is None:
@@ -154,5 +154,5 @@ def _times(explained: Node) -> Iterator[str]:
         )
 
 
-def _filter(node: Node) -> str:
+def _filter(node: PlanNode) -> str:
     return f"filter {node['Filter']}" if "Filter" in node else "filter"

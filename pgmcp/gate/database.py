@@ -30,7 +30,6 @@ from pgmcp.gate.judge import Judge
 from pgmcp.gate.transaction import (
     OWN_RESULT_BYTES,
     CallerRead,
-    Params,
     Transactions,
     explained,
     gated,
@@ -40,7 +39,7 @@ from pgmcp.gate.transaction import (
 from pgmcp.judging import statistics
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
-from pgmcp.postgres.rows import Rows
+from pgmcp.postgres.rows import Params, Rows
 from pgmcp.sql import lookalikes
 from pgmcp.sql import text as sql
 

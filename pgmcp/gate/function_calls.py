@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pgmcp.config.databases import Statistics
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies, lookups
 from pgmcp.gate.bodies import Details, SqlBody
@@ -64,7 +65,7 @@ class Calls:
         *,
         behind_relations: bool,
         writes: bool = False,
-        statistics_shown: statistics.Shown = "own",
+        statistics_shown: Statistics = "own",
     ) -> None:
         self.views: tuple[StatisticsView, ...] = ()
         """The views that show what others do, once a function that does so is called."""

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from pgmcp.config.databases import Statistics
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import lookups, trees
 from pgmcp.gate.function_calls import Run
@@ -25,7 +26,7 @@ from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
 from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict, refusal
 from pgmcp.judging import effects, expansion
 from pgmcp.judging.effects import Objection
-from pgmcp.judging.statistics import Shown, StatisticsView
+from pgmcp.judging.statistics import StatisticsView
 from pgmcp.postgres.messages import Outcome, Reply, Step
 from pgmcp.sql import text as sql
 
@@ -51,7 +52,7 @@ class Judge:
     much of what others do.
     """
 
-    def __init__(self, trusted: Collection[str] = (), statistics_shown: Shown = "own") -> None:
+    def __init__(self, trusted: Collection[str] = (), statistics_shown: Statistics = "own") -> None:
         self.withholds = statistics_shown == "own"
         """Whether the statistics views are shown without the text of other callers."""
         self.views: tuple[StatisticsView, ...] | None = None

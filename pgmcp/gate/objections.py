@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pgmcp.config.databases import Statistics
 from pgmcp.gate import credentials, lookups
 from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.credentials import Credential
@@ -59,9 +60,7 @@ class Objections:
     much of what others do.
     """
 
-    def __init__(
-        self, trusted: Collection[str] = (), statistics_shown: statistics.Shown = "own"
-    ) -> None:
+    def __init__(self, trusted: Collection[str] = (), statistics_shown: Statistics = "own") -> None:
         self._statistics_shown = statistics_shown
         self._trusted = frozenset(trusted)
         self._own: _Own | None = None

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.catalog.tables import CatalogueTables
-from pgmcp.postgres.rows import Rows
+from pgmcp.postgres.rows import Params, Rows
 
 
 class Database(Protocol):
@@ -31,7 +31,7 @@ class Database(Protocol):
     def query(
         self,
         text: str,
-        params: tuple[str | None, ...] = (),
+        params: Params = (),
         *,
         max_rows: int,
         offset: int = 0,
@@ -41,11 +41,11 @@ class Database(Protocol):
     def show(self, text: str) -> Rows:
         """Run a caller's SHOW."""
 
-    def explain(self, options: str, text: str, params: tuple[str | None, ...] = ()) -> Rows:
+    def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a caller's SELECT, and without ANALYZE a caller's write as well;
         `options` is our text, `text` the caller's."""
 
-    def fetch(self, text: str, params: tuple[str | None, ...] = ()) -> Rows:
+    def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, read-only, past no gate."""
 
     def catalogue(self) -> Catalogue:

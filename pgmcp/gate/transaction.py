@@ -23,13 +23,12 @@ from pgmcp.gate.state import ALTERED, check, is_check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Reply, Step
+from pgmcp.postgres.rows import Params
 from pgmcp.sql import text as sql
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
     from pgmcp.postgres.driver import Connection
-
-Params = tuple[str | None, ...]
 
 OWN_RESULT_BYTES = 128 * 1024 * 1024
 """The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""

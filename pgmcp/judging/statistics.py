@@ -11,16 +11,13 @@ column from anywhere else. Pure: text in, text and decisions out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pgmcp.judging.columns import WHOLE_ROW, columns_read_in
 from pgmcp.judging.effects import Objection
 from pgmcp.judging.nodes import nodes, parse
 from pgmcp.sql.lexer import Lexeme, lexemes
 from pgmcp.sql.text import quote_identifier
-
-Shown = Literal["none", "own", "all"]
-"""Which of `databases[].statistics`."""
 
 ACTIVITY, STATEMENTS = "pg_stat_activity", "pg_stat_statements"
 SHOW_ACTIVITY, SHOW_TEXT = 2022, 1940  # pg_stat_get_activity, pg_stat_get_backend_activity
@@ -36,7 +33,8 @@ HINTS = {
     "own": f"Read it through the views, such as {ACTIVITY}. An administrator can allow more with"
     " `statistics: all` for this database.",
 }
-"""What to do where a function that shows what others do may not be called."""
+"""What to do where a function that shows what others do may not be called, by the value of
+`databases[].statistics`."""
 
 VIEWS_SQL = f"""
 SELECT n.nspname, c.relname, c.oid, a.attname, a.attnum

@@ -16,10 +16,10 @@ from pgmcp.language.phrase import Phrase
 from pgmcp.language.projections import column_phrases, identity, is_one_row
 from pgmcp.language.question import (
     Aggregate,
+    AggregateFunction,
     Bucket,
     Condition,
     Field,
-    Function,
     Hop,
     Measure,
     Order,
@@ -40,7 +40,7 @@ def count_rows(distinct: str | None = None) -> Aggregate:
     return Aggregate("count", distinct, distinct is not None)
 
 
-FUNCTIONS: tuple[Function, ...] = ("sum", "avg", "min", "max")
+FUNCTIONS: tuple[AggregateFunction, ...] = ("sum", "avg", "min", "max")
 
 
 def count_request(reading: Reading, p: int) -> Parses[Question]:
@@ -147,12 +147,12 @@ def figure_request(reading: Reading, p: int) -> Parses[Question]:
     return parses
 
 
-def _fits(function: Function, category: str) -> bool:
+def _fits(function: AggregateFunction, category: str) -> bool:
     return category == "N" or (function in ("min", "max") and category == "D")
 
 
-def _functions(reading: Reading, p: int) -> list[tuple[tuple[Function, ...], int]]:
-    parses: list[tuple[tuple[Function, ...], int]] = []
+def _functions(reading: Reading, p: int) -> list[tuple[tuple[AggregateFunction, ...], int]]:
+    parses: list[tuple[tuple[AggregateFunction, ...], int]] = []
     for function in FUNCTIONS:
         for q in accept(reading, p, function):
             parses.append(((function,), q))

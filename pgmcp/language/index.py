@@ -17,7 +17,7 @@ from pgmcp.language.joins import noun, role_of
 from pgmcp.language.question import Hop, TableRef
 from pgmcp.language.stemming import split_name, stem, stems
 
-Key = tuple[str, ...]
+StemKey = tuple[str, ...]
 _T = TypeVar("_T")
 NAME, ALIAS, PART = 0, 1, 2
 """Ranks: the name itself; a comment, an abbreviation spelt out; the last word of a longer name."""
@@ -32,7 +32,7 @@ class TableIndex:
     def __init__(self, tables: TableList) -> None:
         self._listed = tables.listed
         self._by_word: dict[str, list[TableRef]] = {}
-        self._looked_up: dict[Key, tuple[int, tuple[TableRef, ...]] | None] = {}
+        self._looked_up: dict[StemKey, tuple[int, tuple[TableRef, ...]] | None] = {}
         self._keys: dict[TableRef, list[tuple[TableRef, ForeignKey, bool]]] = {}
         self._hops: dict[TableRef, tuple[Hop, ...]] = {}
         self.schemas = frozenset(name[0] for name in tables.listed) | set(tables.schema_comments)
@@ -49,7 +49,7 @@ class TableIndex:
             self._keys.setdefault(source, []).append((source, key, False))
             self._keys.setdefault(target, []).append((source, key, True))
 
-    def get(self, key: Key) -> tuple[int, tuple[TableRef, ...]] | None:
+    def get(self, key: StemKey) -> tuple[int, tuple[TableRef, ...]] | None:
         """The best rank that a table has for the phrase, and the tables of that rank."""
         if key not in self._looked_up:
             if len(self._looked_up) >= _MAX_LOOKED_UP:
@@ -57,7 +57,7 @@ class TableIndex:
             self._looked_up[key] = self._look_up(key)
         return self._looked_up.get(key)
 
-    def _look_up(self, key: Key) -> tuple[int, tuple[TableRef, ...]] | None:
+    def _look_up(self, key: StemKey) -> tuple[int, tuple[TableRef, ...]] | None:
         ranked = []
         for ref in self._by_word.get(key[-1], ()) if key else ():
             rank = table_keys(ref, self._listed[ref].comment).get(key)
@@ -65,7 +65,7 @@ class TableIndex:
                 ranked.append((rank, ref))
         return best(ranked) if ranked else None
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: StemKey) -> bool:
         return self.get(key) is not None
 
     def words(self) -> Iterable[str]:
@@ -109,9 +109,9 @@ def _is_abbreviated(word: str) -> bool:
     return (stem(word) if word[-1] == "s" else word) in naming.ABBREVIATIONS
 
 
-def table_keys(ref: TableRef, comment: str | None) -> dict[Key, int]:
+def table_keys(ref: TableRef, comment: str | None) -> dict[StemKey, int]:
     """The phrases that can mean a table, each with its rank."""
-    keys: dict[Key, int] = {}
+    keys: dict[StemKey, int] = {}
     bare, full, schema = noun(ref.table), stems(ref.table), stems(ref.schema)
     for key in (bare, full, (stem("".join(split_name(ref.table))),), schema + bare, schema + full):
         keys.setdefault(key, NAME)
@@ -123,7 +123,7 @@ def table_keys(ref: TableRef, comment: str | None) -> dict[Key, int]:
     return keys
 
 
-def comment_key(comment: str | None, longest: int) -> Key:
+def comment_key(comment: str | None, longest: int) -> StemKey:
     """A comment that is no more than another name: `customers`, `sales price (net)`."""
     if not comment:
         return ()
@@ -131,7 +131,7 @@ def comment_key(comment: str | None, longest: int) -> Key:
     return key if len(key) <= longest else ()
 
 
-def spelt_out(key: Key) -> Key:
+def spelt_out(key: StemKey) -> StemKey:
     """A name with its abbreviations as words, () where it has none."""
     if not any(part in naming.ABBREVIATIONS for part in key):
         return ()

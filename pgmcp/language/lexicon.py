@@ -12,10 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pgmcp.catalog.catalogue import Catalogue, Column, Listed, Relation
-from pgmcp.catalog.tables import CatalogueTables, Name
+from pgmcp.catalog.catalogue import Catalogue, Column, Listed, QualifiedName, Relation
+from pgmcp.catalog.tables import CatalogueTables
 from pgmcp.language import naming, words
-from pgmcp.language.index import ALIAS, NAME, PART, Key, TableIndex, best, comment_key, spelt_out
+from pgmcp.language.index import (
+    ALIAS,
+    NAME,
+    PART,
+    StemKey,
+    TableIndex,
+    best,
+    comment_key,
+    spelt_out,
+)
 from pgmcp.language.joins import Graph, is_bridge, noun
 from pgmcp.language.question import ColumnRef, TableRef
 from pgmcp.language.stemming import split_name, stem, stems
@@ -40,7 +49,7 @@ class Lexicon:
         return cls(tables, tables.derived(TableIndex))
 
     @property
-    def listed(self) -> Mapping[Name, Listed | Relation]:
+    def listed(self) -> Mapping[QualifiedName, Listed | Relation]:
         """Every table by schema and name, without its columns."""
         return self.relations.list.listed
 
@@ -79,12 +88,12 @@ class Lexicon:
         result: _T = memo[what, table]
         return result
 
-    def columns(self, table: TableRef) -> Mapping[Key, tuple[int, tuple[str, ...]]]:
+    def columns(self, table: TableRef) -> Mapping[StemKey, tuple[int, tuple[str, ...]]]:
         """The phrases that mean columns of a table."""
         return self._once(table, "columns", lambda: self._columns(table))
 
-    def _columns(self, table: TableRef) -> Mapping[Key, tuple[int, tuple[str, ...]]]:
-        entries: dict[Key, list[tuple[int, str]]] = {}
+    def _columns(self, table: TableRef) -> Mapping[StemKey, tuple[int, tuple[str, ...]]]:
+        entries: dict[StemKey, list[tuple[int, str]]] = {}
         relation = self.relations[table]
         for column in relation.columns:
             for key, rank in _column_keys(relation, column).items():
@@ -93,7 +102,7 @@ class Lexicon:
                     entries.setdefault(key, []).append((rank, column.name))
         return {key: best(ranked) for key, ranked in entries.items()}
 
-    def _names_table(self, key: Key) -> bool:
+    def _names_table(self, key: StemKey) -> bool:
         """Whether a word is a table's name, so that it is not a fragment of a column's."""
         named = self.tables.get(key)
         return named is not None and named[0] == NAME
@@ -199,10 +208,10 @@ def _is_hidden(column: Column) -> bool:
     return column.type == "bytea" or (secret and column.category in "SU")
 
 
-def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
+def _column_keys(relation: Relation, column: Column) -> dict[StemKey, int]:
     """The phrases that can mean a column, each with its rank."""
     full = stems(column.name)
-    keys: dict[Key, int] = {full: NAME, (stem("".join(split_name(column.name))),): NAME}
+    keys: dict[StemKey, int] = {full: NAME, (stem("".join(split_name(column.name))),): NAME}
     refers = any(column.name in key.columns for key in relation.foreign_keys)
     own = noun(relation.name)
     bare = full[len(own) :] if len(full) > len(own) and full[: len(own)] == own else full
@@ -220,7 +229,7 @@ def _column_keys(relation: Relation, column: Column) -> dict[Key, int]:
     return keys
 
 
-def _aliases(key: Key, category: str, without_kind: Key) -> Iterator[Key]:
+def _aliases(key: StemKey, category: str, without_kind: StemKey) -> Iterator[StemKey]:
     """Other ways to say a column's name. `without_kind`: the name less `_at`, () when it has none.
 
     `release_year` is also "released", `ship_date` "shipped" and "ship date".
@@ -240,12 +249,12 @@ def _aliases(key: Key, category: str, without_kind: Key) -> Iterator[Key]:
         yield ("born",)
 
 
-def _past(key: Key) -> Key:
+def _past(key: StemKey) -> StemKey:
     """The participle of a name's last word: `hired` of `hire`."""
     return (*key[:-1], key[-1] + ("d" if key[-1].endswith("e") else "ed"))
 
 
-def stripped(key: Key) -> Key:
+def stripped(key: StemKey) -> StemKey:
     """A column's stems without what only says its kind: `is_`, `_at`, `_minutes`."""
     if len(key) > 1 and key[0] in naming.FLAG_PARTS:
         key = key[1:]

@@ -148,7 +148,7 @@ Condition = Compare | Between | OneOf | Like | Missing | IsTrue | Period | Relat
 
 # -- what is shown ---------------------------------------------------------------------------------
 
-Function = Literal["count", "sum", "avg", "min", "max"]
+AggregateFunction = Literal["count", "sum", "avg", "min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Bucket:
 class Aggregate:
     """A figure over the subject's rows; `column` None counts rows."""
 
-    function: Function
+    function: AggregateFunction
     column: str | None = None
     distinct: bool = False
 
@@ -179,7 +179,7 @@ class Aggregate:
 class Measure:
     """A figure over the rows at the other end of `path`, one for each row of the subject."""
 
-    function: Function
+    function: AggregateFunction
     path: Path
     column: str | None = None
     where: Condition | None = None

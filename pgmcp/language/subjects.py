@@ -14,7 +14,7 @@ from pgmcp.language.conditions import measuring, own_date
 from pgmcp.language.match import columns, is_count, number, related
 from pgmcp.language.nouns import Extension, follow, noun_phrase
 from pgmcp.language.phrase import Phrase, to_many
-from pgmcp.language.question import Field, Function, Measure, Order, Path, TableRef, both
+from pgmcp.language.question import AggregateFunction, Field, Measure, Order, Path, TableRef, both
 from pgmcp.language.reading import Parses, Reading, accept, maybe, remembered, word
 from pgmcp.language.stemming import stems
 
@@ -248,7 +248,7 @@ def _extreme_value(
             yield Order(measure, descending), end, cost
     for (other, path), end, column, cost in _column_of(reading, r, table):
         if to_many(path) and _orderable(reading, other.table, column, adjective):
-            function: Function = "max" if descending else "min"
+            function: AggregateFunction = "max" if descending else "min"
             measure = Measure(function, path, column, both(other.where))
             yield Order(measure, descending), end, cost
 

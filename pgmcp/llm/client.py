@@ -12,7 +12,7 @@ import io
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -23,6 +23,7 @@ from pgmcp.config.values import Host
 from pgmcp.errors import ModelError
 from pgmcp.llm import prompt, providers
 from pgmcp.llm.turns import Turns
+from pgmcp.net.outbound import OnResolved
 from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.postgres.address import ServerAddress, UnreachableError, open_wire, server_addresses
 
@@ -42,8 +43,6 @@ _REFUSALS = {
     503: ("is overloaded", _LATER),
     529: ("is overloaded", _LATER),
 }
-
-OnResolved = Callable[[Host, Sequence[Any]], object]
 
 _log = logging.getLogger("pgmcp.llm")
 

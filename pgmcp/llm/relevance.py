@@ -10,7 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pgmcp.catalog.catalogue import Catalogue, Relation
+from pgmcp.catalog.catalogue import Catalogue, QualifiedName, Relation
 from pgmcp.language.stemming import irregular_plurals, split_name, stem, stems
 
 _MAX_WORDS = 30
@@ -24,8 +24,6 @@ _EVERYWHERE = frozenset(
     " you can could would please its our their into over under only also most least more less"
     .split()
 )  # fmt: skip
-
-Name = tuple[str, str]
 
 
 def relevant(catalogue: Catalogue, question: str) -> tuple[Relation, ...]:
@@ -59,12 +57,12 @@ def words_of(question: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words[:_MAX_WORDS])
 
 
-def _ranked(relations: Iterable[Relation], words: frozenset[str]) -> list[Name]:
+def _ranked(relations: Iterable[Relation], words: frozenset[str]) -> list[QualifiedName]:
     """The names of the relations that share a word, best first.
 
     A word counts for the less, the more relations have it: `name` says little, `invoice` much.
     """
-    weights_by_name: dict[Name, dict[str, float]] = {}
+    weights_by_name: dict[QualifiedName, dict[str, float]] = {}
     for relation in _candidates(relations, words):
         weights = _weights(relation, words)
         if weights:
@@ -116,9 +114,11 @@ def _weights(relation: Relation, words: frozenset[str]) -> dict[str, float]:
     return weights | dict.fromkeys(words & set(stems(relation.name)), _IN_NAME)
 
 
-def _neighbours(relations: Mapping[Name, Relation]) -> dict[Name, list[Name]]:
+def _neighbours(
+    relations: Mapping[QualifiedName, Relation],
+) -> dict[QualifiedName, list[QualifiedName]]:
     """Each relation's others, along foreign keys in either direction."""
-    neighbours: dict[Name, list[Name]] = {}
+    neighbours: dict[QualifiedName, list[QualifiedName]] = {}
     for name, relation in relations.items():
         for key in relation.foreign_keys:
             other = (key.ref_schema, key.ref_table)

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
-from pgmcp.mcp.era import CAPABILITIES_KEY, LOG_LEVEL_KEY, Era, Headers, era_of, meta_of
+from pgmcp.mcp.era import CAPABILITIES_KEY, LOG_LEVEL_KEY, Era, RequestHeaders, era_of, meta_of
 from pgmcp.rpc import jsonrpc
 
-Level = Literal[
+MessageLevel = Literal[
     "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
 ]  # fmt: skip
-LEVELS: tuple[Level, ...] = get_args(Level)
+LEVELS: tuple[MessageLevel, ...] = get_args(MessageLevel)
 
 Send = Callable[[dict[str, Any]], None]
 """Sends one JSON-RPC message before the answer; a transport makes one for each request. It does not
@@ -35,7 +35,7 @@ class Client:
     def __init__(
         self,
         params: Mapping[str, Any] | None = None,
-        headers: Headers | None = None,
+        headers: RequestHeaders | None = None,
         send: Send | None = None,
     ) -> None:
         self._params = params if params is not None else {}
@@ -62,7 +62,7 @@ class Client:
             params["message"] = message
         self.notify("notifications/progress", params)
 
-    def log(self, level: Level, data: Any, logger: str = "") -> None:
+    def log(self, level: MessageLevel, data: Any, logger: str = "") -> None:
         """Send a log message, to a client that asked for messages of this level or lower ones.
 
         `data` is a JSON value without secrets or other callers' data. Only the modern era asks

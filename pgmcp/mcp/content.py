@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from pgmcp.rpc.jsonrpc import JsonObject
 
 Audience = Literal["user", "assistant"]
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Era = Literal["legacy", "modern"]
-Headers = Mapping[str, str]
+RequestHeaders = Mapping[str, str]
 
 LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Newest first. 2025-03-26 would also want batches: no client sends any, and none is taken."""
@@ -30,7 +30,7 @@ def meta_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return meta if isinstance(meta, dict) else _NO_META
 
 
-def era_of(meta: Mapping[str, Any], headers: Headers | None) -> Era:
+def era_of(meta: Mapping[str, Any], headers: RequestHeaders | None) -> Era:
     """The era of a request, by its `_meta` or by a version header that no handshake agreed on.
 
     Its method's name and the header Mcp-Method say nothing: old clients send both. `headers` by

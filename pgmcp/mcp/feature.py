@@ -18,7 +18,7 @@ from pgmcp.gate.port import Database
 from pgmcp.mcp.client import Client
 from pgmcp.mcp.result import InputRequired, Result
 
-Outcome = Result | InputRequired | Stream
+ToolOutcome = Result | InputRequired | Stream
 """What a tool returns: its result, a question that comes first, or a stream that ends in a result
 and holds no thread until then."""
 
@@ -49,7 +49,7 @@ class Tool:
     title: str
     description: str
     args: type[Any]
-    run: Callable[[Any, Context], Outcome]
+    run: Callable[[Any, Context], ToolOutcome]
     annotations: Annotations = field(default_factory=Annotations)
     output: type[Any] | Mapping[str, Any] | None = None
     hidden: bool = False

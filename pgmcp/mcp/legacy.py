@@ -9,7 +9,7 @@ from __future__ import annotations
 from pgmcp.errors import InvalidParamsError, MethodNotFoundError
 from pgmcp.mcp.era import LEGACY_VERSIONS as VERSIONS
 from pgmcp.mcp.feature import Context
-from pgmcp.mcp.methods import SHARED, Members, Params, Served
+from pgmcp.mcp.methods import SHARED, Members, RequestParams, Served
 from pgmcp.mcp.server import Server
 from pgmcp.rpc.jsonrpc import Request
 
@@ -26,7 +26,7 @@ def serve(server: Server, request: Request, context: Context) -> Served:
     return method.serve(server.registry, request.params, context)
 
 
-def _initialize(server: Server, params: Params) -> Members:
+def _initialize(server: Server, params: RequestParams) -> Members:
     asked = params.get("protocolVersion")
     if not isinstance(asked, str):
         raise InvalidParamsError("params.protocolVersion: required, expected a string")

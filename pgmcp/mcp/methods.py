@@ -31,7 +31,7 @@ from pgmcp.mcp.result import InputRequired, Result, plain
 from pgmcp.rpc.conversion import converted
 from pgmcp.rpc.schema import build
 
-Params = dict[str, Any]
+RequestParams = dict[str, Any]
 Members = dict[str, Any]
 
 _LIST_TTL_MS = 300_000
@@ -56,17 +56,17 @@ class Method:
     not let it. `name_param`: the parameter that the header Mcp-Name repeats.
     """
 
-    serve: Callable[[Registry, Params, Context], Served]
+    serve: Callable[[Registry, RequestParams, Context], Served]
     ttl_ms: int | None = None
     name_param: str | None = None
 
 
-def _list_tools(registry: Registry, params: Params, context: Context) -> Members:
+def _list_tools(registry: Registry, params: RequestParams, context: Context) -> Members:
     _refuse_cursor(params)
     return registry.listed("tools", context.client.era)
 
 
-def _call_tool(registry: Registry, params: Params, context: Context) -> Served:
+def _call_tool(registry: Registry, params: RequestParams, context: Context) -> Served:
     name = _string(params, "name")
     tool = registry.tools.get(name)
     if tool is None:
@@ -111,17 +111,17 @@ def _input_required(outcome: InputRequired, client: Client) -> Members:
     return {"resultType": "input_required", "inputRequests": forms}
 
 
-def _list_resources(registry: Registry, params: Params, context: Context) -> Members:
+def _list_resources(registry: Registry, params: RequestParams, context: Context) -> Members:
     _refuse_cursor(params)
     return registry.listed("resources", context.client.era)
 
 
-def _list_templates(_: Registry, params: Params, __: Context) -> Members:
+def _list_templates(_: Registry, params: RequestParams, __: Context) -> Members:
     _refuse_cursor(params)
     return {"resourceTemplates": []}
 
 
-def _read_resource(registry: Registry, params: Params, context: Context) -> Members:
+def _read_resource(registry: Registry, params: RequestParams, context: Context) -> Members:
     uri = _string(params, "uri")
     resource = registry.resources.get(uri)
     if resource is None:
@@ -134,12 +134,12 @@ def _read_resource(registry: Registry, params: Params, context: Context) -> Memb
     return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": body}]}
 
 
-def _list_prompts(registry: Registry, params: Params, context: Context) -> Members:
+def _list_prompts(registry: Registry, params: RequestParams, context: Context) -> Members:
     _refuse_cursor(params)
     return registry.listed("prompts", context.client.era)
 
 
-def _get_prompt(registry: Registry, params: Params, _: Context) -> Members:
+def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Members:
     name = _string(params, "name")
     prompt = registry.prompts.get(name)
     if prompt is None:
@@ -164,14 +164,14 @@ SHARED: Mapping[str, Method] = {
 }
 
 
-def _string(params: Params, name: str) -> str:
+def _string(params: RequestParams, name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str):
         raise InvalidParamsError(f"params.{name}: required, expected a string")
     return value
 
 
-def _arguments(params: Params) -> Params:
+def _arguments(params: RequestParams) -> RequestParams:
     """The arguments: an object, or JSON text of one. Some clients send [] or "" for none."""
     arguments = converted(dict, params.get("arguments"))
     if arguments is None or arguments == [] or arguments == "":
@@ -181,7 +181,7 @@ def _arguments(params: Params) -> Params:
     return arguments
 
 
-def _refuse_cursor(params: Params) -> None:
+def _refuse_cursor(params: RequestParams) -> None:
     # Every list is one page, so no cursor was ever handed out.
     if params.get("cursor") is not None:
         raise InvalidParamsError("params.cursor: not a cursor of this server")

@@ -20,7 +20,14 @@ from pgmcp.errors import (
     UnsupportedVersionError,
     shortened,
 )
-from pgmcp.mcp.era import ALL_VERSIONS, CAPABILITIES_KEY, PREFIX, VERSION_KEY, Headers, meta_of
+from pgmcp.mcp.era import (
+    ALL_VERSIONS,
+    CAPABILITIES_KEY,
+    PREFIX,
+    VERSION_KEY,
+    RequestHeaders,
+    meta_of,
+)
 from pgmcp.mcp.era import MODERN_VERSIONS as VERSIONS
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.methods import SHARED, Later, Members, Method, Served
@@ -31,7 +38,9 @@ _SERVER_INFO = PREFIX + "serverInfo"
 _DISCOVER_TTL_MS = 300_000
 
 
-def serve(server: Server, request: Request, context: Context, headers: Headers | None) -> Served:
+def serve(
+    server: Server, request: Request, context: Context, headers: RequestHeaders | None
+) -> Served:
     """The result of one request; `headers` is None on stdio. RpcError when it is refused."""
     method = SHARED.get(request.method)
     _check_meta(meta_of(request.params), headers)
@@ -79,7 +88,7 @@ def _wrapped(server: Server, members: Members, ttl_ms: int | None) -> Members:
 # -- the checks, in their order --------------------------------------------------------------------
 
 
-def _check_meta(meta: Mapping[str, Any], headers: Headers | None) -> None:
+def _check_meta(meta: Mapping[str, Any], headers: RequestHeaders | None) -> None:
     if VERSION_KEY not in meta:
         # Only a header brought the request here: when nobody knows its version, say that first.
         _check_version(_header(headers or {}, "mcp-protocol-version"))
@@ -88,7 +97,7 @@ def _check_meta(meta: Mapping[str, Any], headers: Headers | None) -> None:
             raise MissingMetaError(f'params._meta["{key}"]: required, expected {noun}')
 
 
-def _check_headers(request: Request, method: Method | None, headers: Headers) -> None:
+def _check_headers(request: Request, method: Method | None, headers: RequestHeaders) -> None:
     expected = {
         "MCP-Protocol-Version": meta_of(request.params)[VERSION_KEY],
         "Mcp-Method": request.method,
@@ -113,7 +122,7 @@ def _check_version(version: str | None) -> None:
         )
 
 
-def _header(headers: Headers, name: str) -> str | None:
+def _header(headers: RequestHeaders, name: str) -> str | None:
     """A header's value, decoded (Streamable HTTP, "Value encoding"); None when it is not there."""
     sent = headers.get(name)
     if sent is None:

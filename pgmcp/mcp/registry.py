@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Prompt, Resource, Tool
-from pgmcp.rpc.jsonrpc import Constant
+from pgmcp.rpc.jsonrpc import Constant, JsonObject
 from pgmcp.rpc.schema import json_schema
 
 T = TypeVar("T")
-JsonObject = dict[str, Any]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 

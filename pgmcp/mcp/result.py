@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgmcp.mcp.content import Content, JsonObject, Text
+from pgmcp.mcp.content import Content, Text
+from pgmcp.rpc.jsonrpc import JsonObject
 from pgmcp.rpc.schema import json_schema
 
 

@@ -21,6 +21,9 @@ from pgmcp.config.values import Host
 
 Hosts = Callable[[], Iterable[Host]]
 
+OnResolved = Callable[[Host, Iterable[Any]], object]
+"""Told the socket addresses of a host, before any of them is connected to."""
+
 _REMEMBERED_ADDRESSES = 64
 """For each host. A cancel request goes where its connection went, which DNS may have left since."""
 

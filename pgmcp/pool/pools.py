@@ -17,11 +17,12 @@ from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Host
 from pgmcp.errors import PoolClosedError
+from pgmcp.net.outbound import OnResolved
 from pgmcp.pool.slots import Slots
 
 if TYPE_CHECKING:
     from pgmcp.pool.pool import Pool
-    from pgmcp.postgres.connector import Admit, Connector, OnResolved
+    from pgmcp.postgres.connector import Admit, Connector
 
 CLOSE_SECONDS = 3.0
 """How long an owner's running calls may take to end before their lines are cut."""

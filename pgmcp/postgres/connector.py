@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from pgmcp.errors import (
     ConnectionLostError,
     StatementError,
 )
+from pgmcp.net.outbound import OnResolved
 from pgmcp.postgres.address import (
     ServerAddress,
-    SocketAddress,
     TlsSettings,
     UnreachableError,
     server_addresses,
@@ -59,9 +59,6 @@ _DURATION = re.compile(r"([0-9]+)(us|ms|s|min|h|d|)")
 _ANSWER_BYTES = 64 * 1024
 _NOT_ENCRYPTED_RIGHT = "28000"  # what pg_hba.conf says when a line should be, or not be, encrypted
 
-
-OnResolved = Callable[[Host, Iterable[SocketAddress]], object]
-"""Told the addresses of a host, before any of them is connected to."""
 
 Admit = Callable[[DatabaseSettings, "Connection", Call], None]
 """Asked whether a new connection may be used; when not, it closes it and raises a ToolError."""

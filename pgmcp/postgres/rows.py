@@ -1,12 +1,15 @@
-"""Rows as the server wrote them. Values; no I/O."""
+"""Rows as the server wrote them, and the parameters of a statement. Values; no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 Value = bytes | None
 """A value as PostgreSQL sends it in text format (UTF-8 but for an SQL_ASCII database), or NULL."""
+
+Params = tuple[str | None, ...]
+"""The parameters of a statement, $1 first, as text; None for NULL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Rows:
     rows: list[tuple[Value, ...]]
     more: bool = False
     cut_bytes: int | None = None
+
+
+Fetch = Callable[[str, Params], Rows]
+"""Runs a statement of pgmcp's own, with these parameters."""
 
 
 def texts(rows: Iterable[Sequence[Value]]) -> list[tuple[str, ...]]:

@@ -49,6 +49,9 @@ class Response:
 
 Message = Request | Notification | Response
 
+JsonObject = dict[str, Any]
+"""A JSON object, as `json` reads and writes it."""
+
 
 class Constant(dict[str, Any]):
     """An object that is sent again and again and never changed, so that it is encoded once."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, cast
 
-Kind = Literal["word", "name", "string", "dollar", "number", "parameter", "symbol"]
+LexemeKind = Literal["word", "name", "string", "dollar", "number", "parameter", "symbol"]
 
 
 class Lexeme(NamedTuple):
@@ -21,7 +21,7 @@ class Lexeme(NamedTuple):
     dollar is a string in dollar quotes.
     """
 
-    kind: Kind
+    kind: LexemeKind
     start: int
     end: int
     open: bool = False
@@ -91,4 +91,4 @@ def lexemes(text: str, at: int = 0, *, backslashes: bool = False) -> Iterator[Le
                 break
             if kind != "space":
                 is_open = at == len(text) and any(piece[name] is not None for name in _OPEN)
-                yield Lexeme(cast(Kind, kind), start, at, is_open)
+                yield Lexeme(cast(LexemeKind, kind), start, at, is_open)

@@ -53,7 +53,7 @@ class Signature:
         )
 
 
-State = Signature | tuple[Signature | None, ...] | None
+FileState = Signature | tuple[Signature | None, ...] | None
 """Of a file, or of files that belong together; None when the file is not there."""
 
 
@@ -65,13 +65,13 @@ class Debounce:
     one after the other.
     """
 
-    def __init__(self, current: State) -> None:
+    def __init__(self, current: FileState) -> None:
         self._loaded = current
-        self._pending: State = None
+        self._pending: FileState = None
         self._since: float | None = None
         self._next_at = float("-inf")
 
-    def due(self, seen: State, now: float) -> bool:
+    def due(self, seen: FileState, now: float) -> bool:
         """Whether to load now, having seen that at `now` (seconds, monotonic)."""
         if seen == self._loaded:
             self._since = None
@@ -140,7 +140,7 @@ class _Watched:
     """`look` gives the state now; `name` is what the log calls it."""
 
     name: str
-    look: Callable[[], State]
+    look: Callable[[], FileState]
     debounce: Debounce
     retry: Retry
     reload: Callable[[], object]
@@ -207,7 +207,7 @@ class Watcher:
                 _logger(name).exception("the background task %s failed", name)
 
     def _add(
-        self, name: str, look: Callable[[], State], reload: Callable[[], object], area: str
+        self, name: str, look: Callable[[], FileState], reload: Callable[[], object], area: str
     ) -> Unwatch:
         watched = _Watched(name, look, Debounce(look()), Retry(), reload, _logger(area))
         with self._watched_lock:

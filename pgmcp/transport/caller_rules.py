@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pgmcp.errors import HttpError
 from pgmcp.transport import cors, origin
 from pgmcp.transport.head import Head
+from pgmcp.transport.response import ResponseHeaders
 
 
 class CallerRules:
@@ -44,7 +45,7 @@ class CallerRules:
         """Whether a page of a listed origin asks."""
         return head.headers.get("origin") in self._allowed_origins
 
-    def cors_headers(self, head: Head) -> cors.Headers:
+    def cors_headers(self, head: Head) -> ResponseHeaders:
         """What each answer to this request says besides, for the browser of a page that may call;
         nothing for other callers."""
         return cors.allowing(head.headers["origin"]) if self.is_listed_page(head) else ()

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pgmcp.transport.response import HttpResponse
-
-Headers = tuple[tuple[str, str], ...]
+from pgmcp.transport.response import HttpResponse, ResponseHeaders
 
 _EXPOSED = "Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After"
 # GET and DELETE too: a page has to see our 405, which a refused preflight would hide from it.
@@ -25,7 +23,7 @@ _PREFLIGHT_SECONDS = 600
 """How long a browser may keep the answer; it asks again after a change of the list by then."""
 
 
-def allowing(origin: str) -> Headers:
+def allowing(origin: str) -> ResponseHeaders:
     """The headers of each answer to a page of a listed origin."""
     return (
         ("Access-Control-Allow-Origin", origin),

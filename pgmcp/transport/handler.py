@@ -25,13 +25,18 @@ from pgmcp.transport.budget import Budget, Hold
 from pgmcp.transport.call_queue import CallQueue, Turn
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps, Wait
-from pgmcp.transport.cors import Headers
 from pgmcp.transport.endpoint import Admission, Asked, Endpoint
 from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
 from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.reading import drop_body, message_of, read_body, read_head
-from pgmcp.transport.response import HttpResponse, refusal, render, render_event_head
+from pgmcp.transport.response import (
+    HttpResponse,
+    ResponseHeaders,
+    refusal,
+    render,
+    render_event_head,
+)
 
 log = logging.getLogger("pgmcp.http")
 
@@ -111,7 +116,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.generation = server.generation
         self._events: EventStream | None = None  # of the request that is being answered
         self._message_id: str | int | None = None
-        self._cors: Headers = ()  # of every answer to the latest request
+        self._cors: ResponseHeaders = ()  # of every answer to the latest request
         self._conversation = self._converse()
 
     def handle(self) -> None:

@@ -25,6 +25,9 @@ _COPIED_BYTES = 32 * 1024
 """Up to here head and body go out in one write."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+ResponseHeaders = tuple[tuple[str, str], ...]
+"""Names and values, in the order in which they are written."""
+
 
 class HttpResponse(NamedTuple):
     """A status, a body (None: none at all) and the headers that are this answer's own.
@@ -34,7 +37,7 @@ class HttpResponse(NamedTuple):
 
     status: int
     body: bytes | bytearray | None
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: ResponseHeaders = ()
     content_type: str = "application/json"
     held: HeldAnswer | None = None
 
@@ -45,7 +48,7 @@ UNAUTHORIZED = HttpResponse(
 )
 
 
-def refusal(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
+def refusal(status: int, message: str, headers: ResponseHeaders = ()) -> HttpResponse:
     """An error outside JSON-RPC: `{"error": message}`."""
     return HttpResponse(status, json.dumps({"error": message}).encode(), headers)
 
@@ -66,7 +69,7 @@ def of_error(error: Exception) -> HttpResponse | None:
     return None
 
 
-def retry_after(seconds: int | None) -> tuple[tuple[str, str], ...]:
+def retry_after(seconds: int | None) -> ResponseHeaders:
     """The Retry-After field (RFC 9110, section 10.2.3), nothing without `seconds`."""
     return () if seconds is None else (("Retry-After", str(seconds)),)
 
@@ -78,7 +81,7 @@ def render(
     date: str,
     close: bool,
     head_only: bool = False,
-    headers: tuple[tuple[str, str], ...] = (),
+    headers: ResponseHeaders = (),
 ) -> tuple[bytes | bytearray, ...]:
     """The bytes of an answer, in one piece or two: a long body is not copied behind its head.
 
@@ -99,9 +102,7 @@ def render(
     return (head + body,) if len(body) <= _COPIED_BYTES else (head, body)
 
 
-def render_event_head(
-    *, request_id: str, date: str, headers: tuple[tuple[str, str], ...] = ()
-) -> bytes:
+def render_event_head(*, request_id: str, date: str, headers: ResponseHeaders = ()) -> bytes:
     """The head of an answer that is a stream of events, in chunks of no known length.
 
     No proxy may keep it back either: X-Accel-Buffering tells nginx and others.

@@ -31,7 +31,7 @@ from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import BODY_BYTES
 
 SCOPE = "stdio"
-MakeContext = Callable[[Call, Client], Context]
+MakeLocalContext = Callable[[Call, Client], Context]
 """What a call runs in: the call, and the client as the message has it."""
 
 _MAX_LINE_BYTES = BODY_BYTES
@@ -58,7 +58,7 @@ def serve(
     reader: BinaryIO,
     writer: BinaryIO,
     dispatcher: Answering,
-    context_of: MakeContext,
+    context_of: MakeLocalContext,
     *,
     stop: threading.Event,
     limits: StdioLimits | None = None,
@@ -123,7 +123,7 @@ class _Loop:
         self,
         writer: BinaryIO,
         dispatcher: Answering,
-        context_of: MakeContext,
+        context_of: MakeLocalContext,
         limits: StdioLimits,
         clock: Callable[[], float],
     ) -> None:

@@ -6,7 +6,6 @@ The rule: nothing that is there is written over, and a password goes into a file
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pgmcp.config import databases, template
 from pgmcp.config.config_file import default_file, find
 from pgmcp.config.first_database import FirstDatabase, first_database
 from pgmcp.config.key import Key
+from pgmcp.config.layers import Options
 from pgmcp.config.load import gather
 from pgmcp.errors import COMMAND, ConfigError, FileError, UsageError
 from pgmcp.storage.files import os_error
@@ -31,8 +31,6 @@ _QUESTIONS = {
 }
 _HIDDEN_QUESTION = "Password (not shown; empty for none, or one in ~/.pgpass)"
 _ADDRESS = "127.0.0.1:8080"
-
-Options = Mapping[str, str | bool]
 
 
 def init(command: Command) -> int:

@@ -19,18 +19,18 @@ from pgmcp.render import tsv
 from pgmcp.rpc.schema import arg
 from pgmcp.sql.text import quote_identifier
 
-Operator = Literal[
+ColumnOperator = Literal[
     "=", "<>", "<", "<=", ">", ">=", "like", "not like", "ilike", "not ilike",
     "in", "not in", "is null", "is not null",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class ColumnCondition:
     """One condition on one column."""
 
     column: str = arg("The column's name.", min_length=1, max_length=200)
-    op: Operator = arg(
+    op: ColumnOperator = arg(
         "How to compare. like and ilike match the column's text, % any characters and _ one.",
         default="=",
     )
@@ -60,7 +60,7 @@ class Args:
         default=None,
         max_length=200,
     )
-    filter: tuple[Condition, ...] = arg(
+    filter: tuple[ColumnCondition, ...] = arg(
         "Conditions that a counted row meets, all of them; default: every row counts.",
         default=(),
         max_items=20,
@@ -86,7 +86,9 @@ def run(args: Args, context: Context) -> Result:
     return text(f"{heading(database, sql, params)}\n\n{tsv.render(rows)}", counted)
 
 
-def counting(relation: Relation, conditions: tuple[Condition, ...]) -> tuple[str, tuple[str, ...]]:
+def counting(
+    relation: Relation, conditions: tuple[ColumnCondition, ...]
+) -> tuple[str, tuple[str, ...]]:
     """The SELECT that counts, and its parameters. ToolError for a condition that makes no sense."""
     params: list[str] = []
     terms = []
@@ -100,7 +102,7 @@ def counting(relation: Relation, conditions: tuple[Condition, ...]) -> tuple[str
     return sql, tuple(params)
 
 
-def _term(relation: Relation, condition: Condition, places: list[str]) -> str:
+def _term(relation: Relation, condition: ColumnCondition, places: list[str]) -> str:
     # A parameter without a cast takes the column's type, as a literal would. A cast to
     # varchar(3) or numeric(10,2) would cut or round the value before it is compared.
     column = quote_identifier(lookup.column(relation, condition.column).name)
@@ -114,7 +116,7 @@ def _term(relation: Relation, condition: Condition, places: list[str]) -> str:
     return f"{column} {operator} {places[0]}"
 
 
-def _values(condition: Condition, path: str) -> tuple[str, ...]:
+def _values(condition: ColumnCondition, path: str) -> tuple[str, ...]:
     # An empty value is as if left out for the operators that take none.
     if condition.op in ("in", "not in"):
         if not condition.values or condition.value:

@@ -81,7 +81,7 @@ def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> s
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
 
 
-def _remarks(explained: list[plan.Node], args: Args) -> str:
+def _remarks(explained: list[plan.PlanNode], args: Args) -> str:
     measured = any("Actual Loops" in each["Plan"] for each in explained)
     basis = "measured" if measured else "from estimates"
     lines = [line for each in explained for line in findings(each)] or ["Nothing."]

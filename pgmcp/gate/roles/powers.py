@@ -9,15 +9,13 @@ to itself. SQL text and values; what asks the database is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pgmcp.gate.roles.power_queries import PARAMETER_PRIVILEGES_SINCE, powers_sql
-from pgmcp.postgres.rows import Rows, Value
+from pgmcp.postgres.rows import Fetch, Value
 from pgmcp.sql.names import array_literal
 from pgmcp.sql.text import quote_identifier
-
-Fetch = Callable[[str, tuple[str | None, ...]], Rows]
 
 
 @dataclass(frozen=True, slots=True)

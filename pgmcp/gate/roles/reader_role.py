@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pgmcp.gate.roles.power_queries import PARAMETER_PRIVILEGES_SINCE
-from pgmcp.gate.roles.powers import Fetch
-from pgmcp.postgres.rows import texts
+from pgmcp.postgres.rows import Fetch, texts
 from pgmcp.sql.text import quote_identifier
 
 _NAME = "pgmcp_reader"
