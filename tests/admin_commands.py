@@ -69,6 +69,7 @@ def sections_of(config: Config, names: Sequence[str]) -> dict[str, object]:
         "config": config,
         "database_names": listed,
         "databases": config.databases,
+        "policies": config.policies,
     }
     return {name: values[name] for name in names}
 

@@ -91,14 +91,16 @@ def write_config(
     return config
 
 
-def add_token(config: Path, note: str) -> str:
+def add_token(config: Path, note: str, policy: str | None = None) -> str:
     """Make a token that never expires, as `-add-token` does but without a process for it."""
     path = Path(json.loads(config.read_text())["http"]["auth"]["token_file"])
     secret = new_secret()
 
     now = datetime.now(UTC)
     FileTokenStore(path).add(
-        lambda taken: new_token(taken, secret, note=note, database=None, now=now, expires_at=None)
+        lambda taken: new_token(
+            taken, secret, note=note, database=None, now=now, expires_at=None, policy=policy
+        )
     )
     return secret
 

@@ -8,6 +8,7 @@ from pgmcp.cli import flags
 from pgmcp.config import reference, template
 from pgmcp.config.databases import KEYS as DATABASE_KEYS
 from pgmcp.config.model import KEYS
+from pgmcp.config.policies import KEYS as POLICY_KEYS
 
 
 def test_every_key_is_in_the_written_file_and_in_the_table() -> None:
@@ -35,7 +36,7 @@ def test_every_section_has_its_heading_once_and_each_key_below_it() -> None:
     headings = [line for line in listed.splitlines() if line.startswith("### ")]
     assert len(headings) == len(set(headings))
     assert "### `databases[]`" in headings
-    assert listed.count("\n- `") == len(KEYS) + len(DATABASE_KEYS)
+    assert listed.count("\n- `") == len(KEYS) + len(DATABASE_KEYS) + len(POLICY_KEYS)
     below = listed.partition("### `http.tls`\n")[2].partition("### ")[0]
     assert re.findall(r"^- `([^`]+)\.", below, re.MULTILINE) == ["http.tls"] * below.count("- `")
 

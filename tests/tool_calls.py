@@ -13,6 +13,7 @@ import pytest
 from pgmcp.auth.principal import Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
+from pgmcp.config.policies import Policy
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Secret
 from pgmcp.errors import ToolError
@@ -53,29 +54,31 @@ class Reach:
 
     databases: DatabaseSet
     call: Call
+    policy: Policy | None = None
 
     def names(self) -> tuple[str, ...]:
         return ("main",)
 
     def get(self, name: str | None = None) -> port.Database:
-        return self.databases.database(PRINCIPAL.key, name or "main", self.call)
+        return self.databases.database(PRINCIPAL.key, name or "main", self.call, policy=self.policy)
 
 
 class Calls:
     """Runs tools; `context` is what they run in."""
 
-    def __init__(self, databases: DatabaseSet, database: str) -> None:
+    def __init__(self, databases: DatabaseSet, database: str, policy: Policy | None = None) -> None:
         self._pools = databases
         self.database = database
+        self.policy = policy
 
     def get(self) -> port.Database:
-        return Reach(self._pools, Call(30)).get()
+        return Reach(self._pools, Call(30), self.policy).get()
 
     @property
     def context(self) -> Context:
         known = {resource.uri: resource for resource in resources.ALL}
         call = Call(30)
-        return Context(PRINCIPAL, call, Reach(self._pools, call), resources=known)
+        return Context(PRINCIPAL, call, Reach(self._pools, call, self.policy), resources=known)
 
     def __call__(self, tool: Tool, **arguments: Any) -> str:
         """The text of a call that succeeds."""

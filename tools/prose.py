@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from pgmcp.cli.flag_table import all_flags
-from pgmcp.config import databases
+from pgmcp.config import databases, policies
 from pgmcp.config.model import KEYS
 from pgmcp.reference.pages import TOPICS
 from tools.manual import metric_names
@@ -47,6 +47,9 @@ def problems(root: Path) -> Iterator[str]:
         text = path.read_text(encoding="utf-8")
         for problem in (*unknown_names(text), *dead_links(text, path)):
             yield f"{path.relative_to(root)}: {problem}"
+
+
+_POLICY_NAME = re.compile(rf"\A{policies.PREFIX}\.\w+")
 
 
 def unknown_names(text: str) -> Iterator[str]:
@@ -117,12 +120,14 @@ def _unknown_keys(document: object, prefix: str = "") -> Iterator[str]:
 
 def _is_key(name: str) -> bool:
     """Whether this is a key, or a section of keys."""
+    name = _POLICY_NAME.sub(f"{policies.PREFIX}.NAME", name)
     return any(path == name or path.startswith(f"{name}.") for path in _keys())
 
 
 @cache
 def _keys() -> frozenset[str]:
     paths = {key.path for key in KEYS} | {f"databases[].{key.path}" for key in databases.KEYS}
+    paths |= {f"{policies.PREFIX}.NAME.{key.path}" for key in policies.KEYS}
     return frozenset(paths | {path.removesuffix(".NAME") for path in paths})
 
 

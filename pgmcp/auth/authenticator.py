@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.principal import ANONYMOUS, Principal, anonymous_may
+from pgmcp.auth.principal import ANONYMOUS, DEFAULT_POLICY, Principal, anonymous_may
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, Sessions
 from pgmcp.auth.tokens import ApiToken
@@ -30,7 +30,9 @@ class CredentialAuthenticator:
     """`databases` maps each configured name, in order, to the users it is reserved for.
 
     `bad_tokens` counts failures per address; a valid token is never held up by it.
-    `subjects` maps the subjects of clients' certificates to ids of tokens.
+    `subjects` maps the subjects of clients' certificates to ids of tokens. `policies` maps the name
+    of each policy to the databases that it allows, () for all; `policy_of` says which one a user
+    has, None for none.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class CredentialAuthenticator:
         bad_tokens: Limiter,
         subjects: Mapping[str, str] | None = None,
         refusals: Refusals | None = None,
+        policies: Mapping[str, Sequence[str]] | None = None,
+        policy_of: Callable[[str], str | None] = lambda _name: None,
     ) -> None:
         self._tokens = tokens
         self._sessions = sessions
@@ -52,6 +56,8 @@ class CredentialAuthenticator:
         self._bad_tokens = bad_tokens
         self._subjects = dict(subjects or {})
         self._refusals = refusals or Refusals()
+        self._policies = policies or {}
+        self._policy_of = policy_of
         self._seen: set[tuple[str, str]] = set()
         self._seen_lock = threading.Lock()
         self._principals: dict[int, tuple[ApiToken | Session, Principal]] = {}
@@ -75,9 +81,7 @@ class CredentialAuthenticator:
         credential = self._tokens.find(secret) or self._sessions.find(secret)
         if credential is None:
             raise self._bad(address, "unknown, expired or revoked token")
-        principal = self._principal(credential)
-        self._log_first(principal, address)
-        return principal
+        return self._admitted(credential, address)
 
     def anonymous(self, method: str, params: object, address: str = "-") -> Principal:
         """ANONYMOUS for a login without an Authorization header; UnauthorizedError for all else."""
@@ -98,7 +102,15 @@ class CredentialAuthenticator:
         if token is None:
             self._refused(address, f"certificate {subject} of a token that is not valid")
             raise UnauthorizedError
-        principal = self._principal(token)
+        return self._admitted(token, address)
+
+    def _admitted(self, credential: ApiToken | Session, address: str) -> Principal:
+        """The principal of a valid credential; UnauthorizedError where its policy is not there."""
+        principal = self._principal(credential)
+        if principal.policy is not None and principal.policy not in self._policies:
+            name = f"{principal.kind} {principal.name}"
+            self._refused(address, f"{name} has a policy that is not there: {principal.policy}")
+            raise UnauthorizedError
         self._log_first(principal, address)
         return principal
 
@@ -115,19 +127,36 @@ class CredentialAuthenticator:
     def _new_principal(self, credential: ApiToken | Session) -> Principal:
         if isinstance(credential, Session):
             username = credential.username
-            return Principal("session", username, credential.key, self._for_user(username))
-        return Principal("token", credential.id, credential.key, self._for_token(credential))
+            policy = self._policy(self._policy_of(username))
+            databases = self._for_user(username, policy)
+            return Principal("session", username, credential.key, databases, policy)
+        policy = self._policy(credential.policy)
+        databases = self._for_token(credential, policy)
+        return Principal("token", credential.id, credential.key, databases, policy)
 
-    def _for_user(self, username: str) -> tuple[str, ...]:
+    def _policy(self, named: str | None) -> str | None:
+        """The policy of a credential that names this one, or none."""
+        return DEFAULT_POLICY if named is None and DEFAULT_POLICY in self._policies else named
+
+    def _for_user(self, username: str, policy: str | None) -> tuple[str, ...]:
         return tuple(
-            name for name, users in self._databases.items() if not users or username in users
+            name
+            for name, users in self._databases.items()
+            if (not users or username in users) and self._allows(policy, name)
         )
 
-    def _for_token(self, token: ApiToken) -> tuple[str, ...]:
+    def _for_token(self, token: ApiToken, policy: str | None) -> tuple[str, ...]:
         if token.database is not None:
             # Not configured (any more): no database, rather than another one.
-            return (token.database,) if token.database in self._databases else ()
-        return tuple(name for name, users in self._databases.items() if not users)[:1]
+            known = token.database in self._databases and self._allows(policy, token.database)
+            return (token.database,) if known else ()
+        unreserved = (name for name, users in self._databases.items() if not users)
+        return tuple(name for name in unreserved if self._allows(policy, name))[:1]
+
+    def _allows(self, policy: str | None, database: str) -> bool:
+        """Whether a policy lets its credentials use a database."""
+        allowed = () if policy is None else self._policies.get(policy, ())
+        return not allowed or database in allowed
 
     def _bad(self, address: str, kind: str) -> Exception:
         wait = self._bad_tokens.count(address)

@@ -18,12 +18,14 @@ class Principal:
     `name`: the token's id, the user's name, or the kind itself; what the log shows.
     `key`: its credential, which calls end with; unguessable parts are digests, never secrets.
     `databases`: the names it may use; the first is its default.
+    `policy`: the name of the policy that restricts it, None where none does.
     """
 
     kind: PrincipalKind
     name: str
     key: str
     databases: tuple[str, ...] = ()
+    policy: str | None = None
 
     @property
     def owner(self) -> str:
@@ -31,6 +33,8 @@ class Principal:
         return owner_of(self.key)
 
 
+DEFAULT_POLICY = "default"
+"""The policy of each principal whose credential names none, where there is such a policy."""
 LOGIN_TOOL = "authenticate_user"
 """The one tool that an anonymous caller may call."""
 ANONYMOUS = Principal("anonymous", "anonymous", "anonymous")
@@ -56,6 +60,6 @@ def owner_of(key: str) -> str:
     return f"user:{key[len(_SESSION) : key.rindex(':')]}" if key.startswith(_SESSION) else key
 
 
-def local(databases: tuple[str, ...]) -> Principal:
+def local(databases: tuple[str, ...], policy: str | None = None) -> Principal:
     """The caller of a server without authentication."""
-    return Principal("local", "local", "local", databases)
+    return Principal("local", "local", "local", databases, policy)

@@ -19,7 +19,8 @@ from pgmcp.auth.times import rfc3339
 class ApiToken:
     """A token. `hash` is 64 lower-case hex digits; `expires_at` None means never.
 
-    `database` is the only database that it may use, None for the default. `entry` is what the store
+    `database` is the only database that it may use, None for the default; `policy` the name of what
+    restricts it, None for the default one. `entry` is what the store
     says, unknown keys included; `text` is how a file says it, None when that is not known or not in
     our layout.
     """
@@ -32,6 +33,7 @@ class ApiToken:
     database: str | None
     entry: Mapping[str, object]
     text: str | None = field(default=None, compare=False)
+    policy: str | None = None
 
     @property
     def key(self) -> str:
@@ -61,6 +63,7 @@ def new_token(
     database: str | None,
     now: datetime,
     expires_at: datetime | None,
+    policy: str | None = None,
 ) -> ApiToken:
     """A token for `secret`, with an id that none of `taken` has."""
     ids = {token.id for token in taken}
@@ -76,7 +79,11 @@ def new_token(
     }
     if database is not None:
         entry["database"] = database
-    return ApiToken(f"token-{number}", digest(secret), note, now, expires_at, database, entry)
+    if policy is not None:
+        entry["policy"] = policy
+    return ApiToken(
+        f"token-{number}", digest(secret), note, now, expires_at, database, entry, policy=policy
+    )
 
 
 def why_ended(before: ApiToken, after: ApiToken | None, now: datetime) -> str | None:
@@ -86,4 +93,6 @@ def why_ended(before: ApiToken, after: ApiToken | None, now: datetime) -> str | 
     """
     if after is None or after.id != before.id:
         return "expired" if before.expired(now) else "removed"
+    if after.policy != before.policy:
+        return "given another policy"
     return None if after.database == before.database else "bound to another database"

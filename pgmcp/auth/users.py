@@ -26,6 +26,7 @@ _MAX_DECOMPOSED = 4 * NAME_MAX_CHARACTERS
 @dataclass(frozen=True, slots=True)
 class User:
     """A user account. `disabled_at` is when it was last disabled: older sessions end then.
+    `policy` is the name of what restricts it, None for the default one.
 
     `entry` is what the file says, and `text` how it says it, None when that is not known or not in
     our layout.
@@ -41,6 +42,7 @@ class User:
     disabled_at: str
     entry: Mapping[str, object]
     text: str | None = field(default=None, compare=False)
+    policy: str | None = None
 
     def with_password(self, password_hash: str) -> User:
         """With another password; sessions stay."""
@@ -49,6 +51,13 @@ class User:
     def with_annotation(self, annotation: str) -> User:
         """With another note."""
         return self._changed(annotation=annotation)
+
+    def with_policy(self, policy: str | None) -> User:
+        """With another policy, None for the default one; sessions end."""
+        entry = {name: value for name, value in self.entry.items() if name != "policy"}
+        if policy is not None:
+            entry["policy"] = policy
+        return replace(self, policy=policy, entry=entry, text=None)
 
     def with_enabled(self) -> User:
         """Enabled, with a clean count."""
@@ -138,5 +147,7 @@ def why_gone(before: User, after: User | None) -> str | None:
     """
     if after is None or after.created_at != before.created_at:
         return "user deleted"
+    if after.policy != before.policy:
+        return "user given another policy"
     disabled = before.enabled and not (after.enabled and after.disabled_at == before.disabled_at)
     return "user disabled" if disabled else None

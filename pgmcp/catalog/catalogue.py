@@ -104,7 +104,7 @@ class Relation:
 
     `partition_of` names the parent ("schema.table") of a partition. `on_search_path` says that the
     bare name finds it. `properties`, `types` and `definition` (of a view) are read only where
-    somebody looks at them.
+    somebody looks at them. `is_whole`: it has no other columns, dropped ones included.
     """
 
     schema: str
@@ -123,6 +123,7 @@ class Relation:
     properties: tuple[Property, ...] = ()
     types: tuple[UserType, ...] = ()
     definition: str | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ def _listed(row: Sequence[Value]) -> Listed:
     )
 
 
-def _relation(listed: Listed, columns: Iterable[Column], keys: list[_Key]) -> Relation:
+def _relation(listed: Listed, columns: Sequence[Column], keys: list[_Key]) -> Relation:
     return Relation(
         schema=listed.schema,
         name=listed.name,
@@ -269,6 +269,7 @@ def _relation(listed: Listed, columns: Iterable[Column], keys: list[_Key]) -> Re
         estimated_rows=listed.estimated_rows,
         partition_of=listed.partition_of,
         on_search_path=listed.on_search_path,
+        is_whole=len(columns) == listed.column_count,
     )
 
 

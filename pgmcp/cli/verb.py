@@ -13,7 +13,7 @@ from datetime import datetime
 from pgmcp.cli.console import Console
 from pgmcp.cli.invocation import AS_IN_THE_GUIDE, Invocation
 from pgmcp.config.layers import Options
-from pgmcp.errors import PgmcpError
+from pgmcp.errors import PgmcpError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,20 @@ class Verb:
     flags: tuple[Flag, ...] = ()
     metavar: str = ""
     files: tuple[str, ...] = ()
+
+
+def chosen_policy(command: Command, flag: str, policies: Mapping[str, object]) -> str | None:
+    """The policy that a flag names, None without one; UsageError for one that is not there."""
+    name = command.text(flag)
+    if not name:
+        return None
+    if name not in policies:
+        known = ", ".join(policies)
+        raise UsageError(
+            f"there is no policy {name!r} in the configuration",
+            f"Configured: {known}" if known else "Write one in the section policies.",
+        )
+    return name
 
 
 def run(verb: Verb, command: Command, sections: Mapping[str, object]) -> int:

@@ -10,7 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from pgmcp.config import audit, auth, builtins, database_list, databases, document, http, llm, tls
+from pgmcp.config import (
+    audit,
+    auth,
+    builtins,
+    database_list,
+    databases,
+    document,
+    http,
+    llm,
+    policies,
+    tls,
+)
 from pgmcp.config.builtins import Features
 from pgmcp.config.http import Http
 from pgmcp.config.layers import Inputs, Layer, Setting, Settings, fill, resolve
@@ -19,8 +30,8 @@ from pgmcp.config.metrics import Metrics
 from pgmcp.config.model import KEYS, Config
 from pgmcp.config.needed import EVERYTHING, Needed, is_needed
 
-_KNOWN = [key.path for key in KEYS] + ["databases"]
 _DATABASES = "databases"
+_KNOWN = [key.path for key in KEYS] + [_DATABASES, policies.PREFIX]
 
 _log = logging.getLogger("pgmcp.config")
 
@@ -32,6 +43,7 @@ _SECTIONS = {
     "auth": auth.PREFIX,
     "database_names": _DATABASES,
     "databases": _DATABASES,
+    "policies": policies.PREFIX,
 }
 """What a verb may name: the beginning of the paths of its keys."""
 
@@ -52,6 +64,9 @@ def assemble(content: object, inputs: Inputs, features: Features | None) -> Conf
     for _, more in built:
         sources |= more
     known = features or Features(None, None, None)
+    restrictions = policies.build(said.get(policies.PREFIX), inputs)
+    names = [database.name for database, _ in built]
+    policies.check_names(restrictions, names, known.tools, inputs)
     return fill(
         Config,
         settings,
@@ -64,6 +79,7 @@ def assemble(content: object, inputs: Inputs, features: Features | None) -> Conf
         log=fill(Log, settings, "log."),
         audit=audit.build(settings),
         metrics=fill(Metrics, settings, "metrics."),
+        policies=restrictions,
         llm=llm.build(settings, inputs.machine),
         sources=sources,
     )
@@ -81,16 +97,19 @@ def assemble_sections(names: Sequence[str], content: object, inputs: Inputs) -> 
     settings = resolve(KEYS, said, inputs, needed=needed)
     if not is_needed(needed, _DATABASES):
         database_list.warn_of_problems(said.get(_DATABASES), inputs)
-    return {name: _section(name, settings, said.get(_DATABASES), inputs) for name in names}
+    return {name: _section(name, settings, said, inputs) for name in names}
 
 
-def _section(name: str, settings: Settings, listed: object, inputs: Inputs) -> object:
+def _section(name: str, settings: Settings, said: Said, inputs: Inputs) -> object:
+    listed = said.get(_DATABASES)
     if name == "audit":
         return audit.build(settings)
     if name == "auth":
         return auth.build(settings)
     if name == "database_names":
         return database_list.names(listed, inputs)
+    if name == "policies":
+        return policies.build(said.get(policies.PREFIX), inputs)
     return database_list.databases(listed, inputs)
 
 

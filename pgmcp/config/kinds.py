@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgmcp.config import addresses, durations
+from pgmcp.config import addresses, durations, patterns
+from pgmcp.config.patterns import ReadRules
 from pgmcp.config.values import Secret
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True} | {
@@ -238,4 +239,12 @@ NETWORKS = _list(
     "list of addresses",
     'Write a list of addresses or networks, such as ["10.0.0.5", "192.0.2.0/24"].',
     addresses.parse_network,
+)
+READ_RULES = Kind(
+    "list of patterns",
+    "LIST",
+    'Write a list such as ["public.*", "not public.users.password_hash"]: schema.table, schema.*, '
+    "*.* or schema.table.column, with names quoted where SQL would quote them.",
+    lambda value: ReadRules(_list_of(_from_text(patterns.parse))(value)),
+    lambda text: ReadRules((patterns.parse(text),)),
 )

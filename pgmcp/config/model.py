@@ -19,6 +19,7 @@ from pgmcp.config.kinds import BOOLEAN, whole
 from pgmcp.config.llm import Llm
 from pgmcp.config.log import Log
 from pgmcp.config.metrics import Metrics
+from pgmcp.config.policies import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,12 @@ class Config:
     log: Log = section(Log)
     audit: Audit | None = section(Audit, optional=True, restart=True)
     metrics: Metrics = section(Metrics)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
     llm: Llm | None = section(Llm, optional=True)
     debug: bool = key(False, BOOLEAN, "Log every request with its duration.", flag="debug")
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
 KEYS = keys_of(Config)
-"""Every key but those of the entries of `databases`, which are `config.databases.KEYS`."""
+"""Every key but those of the entries of `databases` and `policies`, which are the `KEYS` of these
+modules."""

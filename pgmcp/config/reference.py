@@ -9,11 +9,12 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-from pgmcp.config import databases
+from pgmcp.config import databases, policies
 from pgmcp.config.key import Key
 from pgmcp.config.model import KEYS
 
 _DATABASE = "databases[]"
+_POLICY = f"{policies.PREFIX}.NAME"
 _COLUMNS = 96
 
 
@@ -21,6 +22,7 @@ def render_keys_markdown() -> str:
     """Every key below the heading of its section; a database's entry is `databases[].KEY`."""
     listed = [(key.path, key) for key in KEYS]
     listed += [(f"{_DATABASE}.{key.path}", key) for key in databases.KEYS]
+    listed += [(f"{_POLICY}.{key.path}", key) for key in policies.KEYS]
     sections: dict[str, list[str]] = {}
     for path, key in listed:
         sections.setdefault(path.rpartition(".")[0], []).append(_entry(path, key))

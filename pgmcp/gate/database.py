@@ -17,6 +17,7 @@ from pgmcp.catalog import read as catalog_read
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.catalog.tables import CatalogueTables, TablesCache
 from pgmcp.config import databases
+from pgmcp.config.policies import Policy
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
@@ -27,16 +28,20 @@ from pgmcp.errors import (
     ToolError,
 )
 from pgmcp.gate.judge import Judge
+from pgmcp.gate.restriction import Restriction
 from pgmcp.gate.transaction import (
     OWN_RESULT_BYTES,
     CallerRead,
+    DeniedError,
     Transactions,
     explained,
     gated,
     own,
     planned,
 )
+from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
+from pgmcp.policy.refusals import refusal
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Params, Rows
@@ -70,7 +75,8 @@ class ReadOnlyDatabase:
     """`gate.port.Database` for one call; it leases a connection for each statement.
 
     `trail` is told of each statement of a caller before it is sent, and of the rows that came back:
-    not of pgmcp's own look-ups, nor of any parameter.
+    not of pgmcp's own look-ups, nor of any parameter. `policy`: what the principal may read, None
+    where nothing restricts it.
     """
 
     def __init__(
@@ -81,11 +87,17 @@ class ReadOnlyDatabase:
         catalogues: TablesCache,
         call: Call,
         trail: Trail,
+        policy: Policy | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._judge = judge
-        self._transactions = Transactions(settings, judge, call)
+        self._transactions = Transactions(settings, judge, call, policy)
+        self._restriction: Restriction | None = None
+        self._visible: VisibleCatalogue | None = None
+        if policy is not None:
+            self._restriction = Restriction(policy, self._fetch, self._parsed)
+            self._visible = VisibleCatalogue(policy, self._fetch)
         self._catalogues = catalogues
         self._call = call
         self._trail = trail
@@ -155,7 +167,13 @@ class ReadOnlyDatabase:
         return self._noted(rows)
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
-        """Run a statement of pgmcp's own, past no gate; all of its rows or an error."""
+        """Run a statement of pgmcp's own, past no gate; all of its rows or an error. Of the
+        catalogue, what the policy lets be seen."""
+        return (
+            self._fetch(text, params) if self._visible is None else self._visible.read(text, params)
+        )
+
+    def _fetch(self, text: str, params: Params = ()) -> Rows:
         steps, outcome = self._run(own(text, params), OWN_RESULT_BYTES)
         if outcome.failure is not None:
             raise self._statement_error(outcome.failure, steps)
@@ -186,7 +204,7 @@ class ReadOnlyDatabase:
         withheld = statistics.withhold(text, judge.views or ())
         if judge.views is None or judge.known(withheld.text) is None:
             # They change when their extension is updated.
-            rows = self.fetch(statistics.VIEWS_SQL).rows
+            rows = self._fetch(statistics.VIEWS_SQL).rows
             judge.views = statistics.read_views(
                 [tuple((value or b"").decode() for value in row) for row in rows]
             )
@@ -197,8 +215,28 @@ class ReadOnlyDatabase:
         """Run a caller's text, once it is judged; the last step brings the rows. `said`: the text
         as the caller sent it."""
         sql.encode(reading.text)
-        steps, outcome = self._leased(lambda c: self._transactions.run(c, reading))
-        return self._rows(said, steps, outcome)
+        if self._restriction is None:
+            return self._rows(said, *self._leased(lambda c: self._transactions.run(c, reading)))
+        return self._read_restricted(self._restriction, reading, said)
+
+    def _read_restricted(self, restriction: Restriction, reading: CallerRead, said: str) -> Rows:
+        """As `_read`, under a policy."""
+        if not self._transactions.knows_allowed(reading):
+            restriction.require_readable(said)
+        try:
+            return self._rows(said, *self._leased(lambda c: self._transactions.run(c, reading)))
+        except DeniedError as denied:
+            raise restriction.answer(said, refusal(denied.denial), denied.denial) from None
+        except (StatementError, StatementRefusedError) as error:
+            raise restriction.answer(said, error) from None
+
+    def _parsed(self, text: str) -> ToolError | None:
+        """What PostgreSQL says against a caller's text when it parses it; nothing of it runs."""
+        gate = "" if sql.may_write(text) else sql.GATE
+        steps, outcome = self._run(
+            (Step(gate + text, prefix=len(gate), execute=False),), OWN_RESULT_BYTES
+        )
+        return None if outcome.failure is None else self._refusal(text, outcome.failure, steps)
 
     def _rows(self, text: str, steps: Sequence[Step], outcome: Outcome) -> Rows:
         if outcome.failure is not None:

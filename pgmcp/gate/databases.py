@@ -19,9 +19,14 @@ from pgmcp.pool.pools import Pools, Source
 
 if TYPE_CHECKING:
     from pgmcp.catalog.tables import TablesCache
+    from pgmcp.config.policies import Policy
     from pgmcp.gate.database import ReadOnlyDatabase
     from pgmcp.gate.judge import Judge
     from pgmcp.postgres.driver import Connection
+
+
+_MAX_CATALOGUES = 16
+"""Of so many policies the tables of a database are kept."""
 
 
 class _Learnt:
@@ -29,6 +34,7 @@ class _Learnt:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self._catalogues: dict[Policy | None, TablesCache] = {}
 
     @cached_property
     def judge(self) -> Judge:
@@ -38,12 +44,16 @@ class _Learnt:
         settings = self.source.database
         return Judge(settings.trusted_functions, settings.statistics)
 
-    @cached_property
-    def catalogues(self) -> TablesCache:
-        """The tables, as they were when last asked for."""
-        from pgmcp.catalog.tables import TablesCache
+    def catalogues(self, policy: Policy | None) -> TablesCache:
+        """The tables under a policy, as they were when last asked for."""
+        catalogue = self._catalogues.get(policy)
+        if catalogue is None:
+            from pgmcp.catalog.tables import TablesCache
 
-        return TablesCache()
+            if len(self._catalogues) >= _MAX_CATALOGUES:
+                self._catalogues.clear()
+            catalogue = self._catalogues.setdefault(policy, TablesCache())
+        return catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +81,17 @@ class DatabaseSet:
         return tuple(self._learnt)
 
     def database(
-        self, owner: str, name: str, call: Call, trail: Trail | None = None
+        self,
+        owner: str,
+        name: str,
+        call: Call,
+        trail: Trail | None = None,
+        policy: Policy | None = None,
     ) -> ReadOnlyDatabase:
         """The database `name` for one call of `owner`; no connection is made yet.
 
-        `trail` is told what the caller had run; None where nobody reads it.
-        ToolError when there is no such database.
+        `trail` is told what the caller had run; None where nobody reads it. `policy`: what the
+        caller may read, None for all that the role may. ToolError when there is no such database.
         """
         from pgmcp.gate.database import ReadOnlyDatabase
 
@@ -86,7 +101,13 @@ class DatabaseSet:
         source = learnt.source
         pool = self.pools.for_call(owner, source, call)
         return ReadOnlyDatabase(
-            source.database, pool, learnt.judge, learnt.catalogues, call, trail or Trail()
+            source.database,
+            pool,
+            learnt.judge,
+            learnt.catalogues(policy),
+            call,
+            trail or Trail(),
+            policy,
         )
 
 

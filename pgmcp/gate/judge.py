@@ -23,6 +23,7 @@ from pgmcp.gate import lookups, trees
 from pgmcp.gate.function_calls import Run
 from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
 from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
+from pgmcp.gate.used import facts_of
 from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict, refusal
 from pgmcp.judging import effects, expansion
 from pgmcp.judging.effects import Objection
@@ -145,12 +146,14 @@ class Judge:
         *,
         strict: bool,
         only_planned: bool = False,
+        with_facts: bool = False,
     ) -> Verdict:
         """The verdict on a statement; StatementRefusedError where nothing can be said of it.
 
         `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
         `strict`: the state will be confirmed, so that what was seen in it before holds.
         `only_planned`: the first step that binds parses the bare text, which may be a write.
+        `with_facts`: what it uses is wanted, for a policy.
         StateChangedError where what was shown need not be what was bound.
         """
         state, locks = state_of(replies[0].rows[0])
@@ -174,10 +177,16 @@ class Judge:
             statement = _rewritten(statement, run)
             if not _readable(statement.trees):
                 return Verdict(scope, Objection(_TOO_LARGE))
-        return self._verdict(statement, scope, run, rewritten=rewritten)
+        return self._verdict(statement, scope, run, rewritten=rewritten, with_facts=with_facts)
 
     def _verdict(
-        self, statement: AnalysedStatement, scope: Scope, run: Run, *, rewritten: bool
+        self,
+        statement: AnalysedStatement,
+        scope: Scope,
+        run: Run,
+        *,
+        rewritten: bool,
+        with_facts: bool,
     ) -> Verdict:
         """The verdict on a statement whose trees are there."""
         contents, objects = scope.contents, statement.objects
@@ -192,6 +201,7 @@ class Judge:
             reads_relations=bool(objects.relations or finding.bodies),
             rewritten=rewritten,
             leaves_nothing=not finding.bodies and self._leaves_nothing(objects, contents),
+            facts=facts_of(statement.trees, finding.body_trees, run) if with_facts else None,
         )
 
 

@@ -7,7 +7,7 @@ that it can be asked again; only what a server's version fixes is kept.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pgmcp.config.databases import Statistics
 from pgmcp.gate import credentials, lookups
@@ -47,10 +47,14 @@ class AnalysedStatement:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Why a statement may not run, None when it may, and the functions in SQL that it runs."""
+    """Why a statement may not run, None when it may, and the functions in SQL that it runs.
+
+    `body_trees`: the trees of these functions' statements, by the functions' OIDs.
+    """
 
     objection: Objection | None
     bodies: tuple[SqlBody, ...] = ()
+    body_trees: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 class Objections:
@@ -93,15 +97,13 @@ class Objections:
             objection = next(filter(None, shown), None)
         if objection is None and calls.bodies:
             objection = self._bodies_objection(trees, calls, own, run)
-        return Judgement(objection, tuple(calls.bodies))
+        return Judgement(objection, tuple(calls.bodies), _by_function(calls))
 
     def _bodies_objection(
         self, trees: Sequence[str], calls: Calls, own: _Own, run: Run
     ) -> Objection | None:
         """Why the bodies may not be computed or read, by themselves or in their callers' place."""
-        bodies: dict[int, list[str]] = {}
-        for body, shown in calls.bodies.items():
-            bodies.setdefault(body.function, []).extend(shown)
+        bodies = _by_function(calls)
         inside = [tree for shown in bodies.values() for tree in shown]
         objects = calls.all_objects
         if credential := _credential(inside, objects, own, run):
@@ -136,6 +138,14 @@ class Objections:
             }
             self._own = _Own(refused, credentials.credentials(rows_of(asked, 1)))
         return self._own
+
+
+def _by_function(calls: Calls) -> dict[int, list[str]]:
+    """The trees of the bodies, by the functions' OIDs."""
+    bodies: dict[int, list[str]] = {}
+    for body, shown in calls.bodies.items():
+        bodies.setdefault(body.function, []).extend(shown)
+    return bodies
 
 
 def _placed(trees: Sequence[str], bodies: Mapping[int, Sequence[str]]) -> set[int]:

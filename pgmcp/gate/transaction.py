@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
+from pgmcp.config.policies import Policy
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.function_calls import Run
@@ -22,6 +23,7 @@ from pgmcp.gate.judge import Judge
 from pgmcp.gate.state import ALTERED, check, is_check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
+from pgmcp.policy.decision import Denial, DenialReason, decided
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Reply, Step
 from pgmcp.postgres.rows import Params
 from pgmcp.sql import text as sql
@@ -121,13 +123,27 @@ def own(text: str, params: Params) -> tuple[Step, ...]:
     )
 
 
-class Transactions:
-    """The transactions of one call on one database, for any number of connections."""
+class DeniedError(Exception):
+    """A statement that the policy of the principal does not allow. It has not run."""
 
-    def __init__(self, settings: DatabaseSettings, judge: Judge, call: Call) -> None:
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(denial.reason.value)
+        self.denial = denial
+
+
+class Transactions:
+    """The transactions of one call on one database, for any number of connections.
+
+    `policy`: that of the principal, None without one.
+    """
+
+    def __init__(
+        self, settings: DatabaseSettings, judge: Judge, call: Call, policy: Policy | None = None
+    ) -> None:
         self._settings = settings
         self._judge = judge
         self._call = call
+        self._policy = policy
 
     def _limits(self, connection: Connection) -> tuple[float, float]:
         """Seconds for statement_timeout and lock_timeout: the strictest of the role's and the
@@ -168,7 +184,7 @@ class Transactions:
     ) -> tuple[Sequence[Step], Outcome]:
         """In one write if the text was judged in this state, or its refusal; else see
         `_run_unknown`."""
-        verdict = self._judge.known(reading.key)
+        verdict = self._known(reading)
         everywhere = verdict is not None and verdict.scope.everywhere
         expects_same_state = everywhere or not self._judge.expects_commits()
         if verdict is not None and expects_same_state:
@@ -176,10 +192,37 @@ class Transactions:
             outcome = self._last(connection, steps, verdict)
             if not _altered(steps, outcome):
                 if outcome.failure is None:
-                    verdict.require_harmless()
+                    self._require_allowed(reading, verdict)
                 return steps, outcome
             connection.settle(self._call)
         return self._run_unknown(connection, reading, strict=expects_same_state)
+
+    def knows_allowed(self, reading: CallerRead) -> bool:
+        """Whether a text was judged before, and the policy let it pass."""
+        verdict = self._known(reading)
+        return verdict is not None and self._denial(reading, verdict) is None
+
+    def _known(self, reading: CallerRead) -> Verdict | None:
+        """The verdict on a text, None where it was not judged, or not for a policy."""
+        verdict = self._judge.known(reading.key)
+        if verdict is None or self._policy is None or verdict.facts is not None:
+            return verdict
+        return None
+
+    def _denial(self, reading: CallerRead, verdict: Verdict) -> Denial | None:
+        """What the policy has against a statement."""
+        if self._policy is None:
+            return None
+        if verdict.facts is None:  # too large to be read, which the judge refuses
+            return None if verdict.objection is not None else Denial(DenialReason.PLAN, "")
+        return decided(self._policy, verdict.facts, reading.text, explains=not reading.fetched)
+
+    def _require_allowed(self, reading: CallerRead, verdict: Verdict) -> None:
+        """DeniedError or StatementRefusedError unless the statement may run. The policy comes
+        first: what is refused of a hidden table would tell that there is one."""
+        if (denial := self._denial(reading, verdict)) is not None:
+            raise DeniedError(denial)
+        verdict.require_harmless()
 
     def _confirmed(
         self, connection: Connection, reading: CallerRead, verdict: Verdict
@@ -192,7 +235,7 @@ class Transactions:
         that the tree names, or that rewriting it brings in, cannot change while they are locked.
         """
         limits = self._milliseconds(connection)
-        if verdict.objection is not None:
+        if verdict.objection is not None or self._denial(reading, verdict) is not None:
             return [READ_ONLY, check(_SETTINGS, verdict.state, limits)]
         if verdict.scope.everywhere:
             limited = _LIMITED._replace(params=limits)
@@ -296,12 +339,16 @@ class Transactions:
                 ask,
                 strict=strict,
                 only_planned=reading.only_planned,
+                with_facts=self._policy is not None,
             )
-            if verdict.objection is not None:
+            if verdict.objection is not None or self._denial(reading, verdict) is not None:
                 self._judge.remember(reading.key, verdict, confirmed=False)
-            verdict.require_harmless()
+            self._require_allowed(reading, verdict)
         except StatementRefusedError as refused:
             refused.gate = "judge"
+            connection.finish(self._call)
+            raise
+        except DeniedError:
             connection.finish(self._call)
             raise
         return verdict

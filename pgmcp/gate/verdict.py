@@ -11,6 +11,7 @@ from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.state import State
 from pgmcp.judging.effects import Objection
+from pgmcp.policy.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Verdict:
     That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK undoes.
     Nothing like that is known of functions of users and extensions, of foreign tables, or of what
     the operator vouches for: they may leave a lock of the session, for example."""
+    facts: Facts | None = None
+    """What it uses, for policies; None where nobody asked, or where it is too large to be read."""
 
     @property
     def state(self) -> State:

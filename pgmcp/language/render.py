@@ -131,7 +131,8 @@ class _Writer:
         """Every column of a row, but for secrets and pictures. `alias`: "" when there is none."""
         before = f"{alias}." if alias else ""
         shown = self.lexicon.shown_columns(table)
-        if len(shown) == len(self.lexicon.relations[table].columns):
+        relation = self.lexicon.relations[table]
+        if relation.is_whole and len(shown) == len(relation.columns):
             return [f"{before}*"]
         return [before + quoted(name) for name in shown]
 

@@ -21,6 +21,7 @@ TOPICS: Mapping[str, str] = {
     "prompts": "The prompts.",
     "questions": "Questions in plain language.",
     "reads": "What a read may do, and what refuses the rest.",
+    "policies": "What each token and user may read.",
     "tls": "HTTPS, a private authority for a test, and client certificates.",
     "proxies": "Behind nginx or Caddy.",
     "limits": "Sizes, shares, and the answers 413, 429 and 503.",

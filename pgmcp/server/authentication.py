@@ -91,8 +91,14 @@ class Authentication:
             bad_tokens=self._bad_tokens,
             subjects=dict(config.http.tls.client_subjects),
             refusals=self.refusals,
+            policies={name: policy.databases for name, policy in config.policies.items()},
+            policy_of=self._policy_of,
         )
         return ObservedAuthenticator(authenticator, self._refused)
+
+    def _policy_of(self, username: str) -> str | None:
+        user = self.users.get(username)
+        return None if user is None else user.policy
 
     def change(self, auth: Auth) -> None:
         """Hold everybody to other limits from now on."""

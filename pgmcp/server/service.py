@@ -6,23 +6,26 @@ The rule: a value, never changed. A reload makes another, and a call keeps that 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pgmcp
-from pgmcp.auth.principal import Principal, local
+from pgmcp.auth.principal import DEFAULT_POLICY, Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
 from pgmcp.config.builtins import Features
 from pgmcp.config.model import Config
+from pgmcp.config.policies import Policy
 from pgmcp.errors import DatabaseRefusedError, shortened
 from pgmcp.features import prompts, resources, tools
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
 from pgmcp.mcp.client import Client
-from pgmcp.mcp.dispatch import Answering, Dispatcher, Observer
+from pgmcp.mcp.dispatch import Answer, Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.registry import Registry
+from pgmcp.rpc.jsonrpc import Message
 from pgmcp.server.observation import ObservedLogins
 
 if TYPE_CHECKING:
@@ -42,14 +45,31 @@ def known_features() -> Features:
     )
 
 
-def registry(config: Config) -> Registry:
-    """Every feature that the configuration did not switch off."""
+def registry(config: Config, only_tools: frozenset[str] = frozenset()) -> Registry:
+    """Every feature that the configuration did not switch off; of the tools `only_tools`, where
+    there are any."""
     hidden = config.hidden_resources
+    offered = [tool for tool in tools.ALL if tool.name not in config.hidden_tools]
     return Registry(
-        [tool for tool in tools.ALL if tool.name not in config.hidden_tools],
+        [tool for tool in offered if not only_tools or tool.name in only_tools],
         [r for r in resources.ALL if r.name not in hidden and r.uri not in hidden],
         [prompt for prompt in prompts.ALL if prompt.name not in config.hidden_prompts],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ByPolicy:
+    """Answers with the features that the caller's policy allows; `others`: where that is all."""
+
+    restricted: Mapping[str, Answering]
+    others: Answering
+
+    def answer(
+        self, message: Message, context: Context, headers: Mapping[str, str] | None
+    ) -> Answer:
+        """The answer to one message."""
+        answering = self.restricted.get(context.principal.policy or "", self.others)
+        return answering.answer(message, context, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class Reach:
     principal: Principal
     call: Call
     trail: Trail
+    policy: Policy | None = None
 
     def names(self) -> tuple[str, ...]:
         """Their names, the default first."""
@@ -80,7 +101,7 @@ class Reach:
             )
         self.trail.database = name or names[0]
         owner = self.principal.owner
-        return self.databases.database(owner, name or names[0], self.call, self.trail)
+        return self.databases.database(owner, name or names[0], self.call, self.trail, self.policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +120,30 @@ class Service:
     ) -> Service:
         """The service of a configuration, with its databases and the language model, None without
         one; `observer` is told of each call."""
+
+        def dispatcher(features: Registry) -> Answering:
+            return Dispatcher(
+                features, server_version=pgmcp.__version__, observer=observer, clock=time.monotonic
+            )
+
         features = registry(config)
-        dispatcher = Dispatcher(
-            features, server_version=pgmcp.__version__, observer=observer, clock=time.monotonic
-        )
-        return cls(config, databases, features, dispatcher, model)
+        answering = dispatcher(features)
+        restricted = {
+            name: dispatcher(registry(config, frozenset(policy.tools)))
+            for name, policy in config.policies.items()
+            if policy.tools
+        }
+        if restricted:
+            answering = ByPolicy(restricted, answering)
+        return cls(config, databases, features, answering, model)
 
     @property
     def everybody(self) -> Principal:
         """The caller of a server without authentication."""
-        return local(tuple(database.name for database in self.config.databases))
+        policy = DEFAULT_POLICY if DEFAULT_POLICY in self.config.policies else None
+        allowed = self.config.policies[policy].databases if policy is not None else ()
+        names = (database.name for database in self.config.databases)
+        return local(tuple(name for name in names if not allowed or name in allowed), policy)
 
     @property
     def call_timeout_seconds(self) -> float:
@@ -137,7 +172,11 @@ class Service:
     ) -> Context:
         """The context of a call that came from `client` at `address`."""
         trail = Trail(call.request_id, principal, address)
-        reach = Reach(self.databases, principal, call, trail)
+        policy = None
+        if principal.policy is not None:
+            # One that a reload has just taken away lets nothing be read, never everything.
+            policy = self.config.policies.get(principal.policy, Policy())
+        reach = Reach(self.databases, principal, call, trail, policy)
         observed = None if accounts is None else ObservedLogins(accounts, trail)
         resources = self.registry.resources
         return Context(principal, call, reach, observed, resources, trail, self.model, client)

@@ -125,6 +125,7 @@ def _token(document: Document, where: Where, value: object, text: str | None = N
         database=fields.text("database", "") or None,
         entry=fields.values,
         text=text,
+        policy=fields.text("policy") if "policy" in fields.values else None,
     )
 
 

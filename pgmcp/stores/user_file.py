@@ -116,4 +116,5 @@ def _user(
         disabled_at=fields.text("disabled_at", ""),
         entry=fields.values,
         text=text,
+        policy=fields.text("policy") if "policy" in fields.values else None,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pgmcp.auth.times import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import ApiToken, new_secret, new_token
-from pgmcp.cli.verb import Command, Flag, Verb
+from pgmcp.cli.verb import Command, Flag, Verb, chosen_policy
 from pgmcp.config.auth import Auth
+from pgmcp.config.policies import Policy
 from pgmcp.errors import COMMAND, UsageError, visible
 from pgmcp.stores.files import FileTokenStore
 
@@ -17,14 +18,26 @@ _SHOWN_HASH = 12
 _PREFIX_MIN_CHARACTERS = 8
 
 
-def add_token(command: Command, auth: Auth, database_names: Sequence[str]) -> int:
+def add_token(
+    command: Command,
+    auth: Auth,
+    database_names: Sequence[str],
+    policies: Mapping[str, Policy],
+) -> int:
     """Make a token and show it, this once. `database_names` are those it may be bound to."""
+    policy = chosen_policy(command, "token-policy", policies)
     note, database, expires_at = _answers(command, database_names)
     secret = new_secret()
     now = command.clock()
     token = FileTokenStore(auth.token_file).add(
         lambda taken: new_token(
-            taken, secret, note=note, database=database, now=now, expires_at=expires_at
+            taken,
+            secret,
+            note=note,
+            database=database,
+            now=now,
+            expires_at=expires_at,
+            policy=policy,
         )
     )
     say = command.console.say
@@ -95,7 +108,8 @@ def _not_found(wanted: str) -> UsageError:
 
 def _heading(token: ApiToken) -> list[str]:
     lines = [f"ID: {token.id}", f"Note: {token.note}"]
-    return [*lines, f"Database: {token.database}"] if token.database else lines
+    lines += [f"Database: {token.database}"] if token.database else []
+    return [*lines, f"Policy: {token.policy}"] if token.policy else lines
 
 
 def _hash_line(token: ApiToken) -> str:
@@ -159,7 +173,7 @@ VERBS = (
         _GROUP,
         "Make a token and show it once.",
         add_token,
-        ("auth", "database_names"),
+        ("auth", "database_names", "policies"),
         (
             Flag("token-note", "What the token is for.", "TEXT"),
             Flag(
@@ -168,6 +182,7 @@ VERBS = (
                 "DURATION",
             ),
             Flag("token-database", "The database it is bound to.", "NAME"),
+            Flag("token-policy", "The policy that says what it may read.", "NAME"),
         ),
         files=("token_file",),
     ),

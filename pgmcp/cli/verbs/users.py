@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pgmcp.auth.passwords import MAX_BYTES, hash_password
@@ -19,8 +19,9 @@ from pgmcp.auth.users import (
     new_user,
     normalize,
 )
-from pgmcp.cli.verb import Command, Flag, Verb
+from pgmcp.cli.verb import Command, Flag, Verb, chosen_policy
 from pgmcp.config.auth import Auth
+from pgmcp.config.policies import Policy
 from pgmcp.errors import COMMAND, UsageError, visible
 from pgmcp.stores.files import FileUserStore
 
@@ -28,8 +29,9 @@ _GROUP = "User accounts"
 _NAME_WIDTH, _CREATED_WIDTH, _LOGIN_WIDTH, _STATUS_WIDTH, _NOTE_WIDTH = 20, 25, 20, 11, 10
 
 
-def add_user(command: Command, auth: Auth) -> int:
+def add_user(command: Command, auth: Auth, policies: Mapping[str, Policy]) -> int:
     """Make an account."""
+    policy = chosen_policy(command, "user-policy", policies)
     store = FileUserStore(auth.user_file)
     taken = store.listed()
 
@@ -56,25 +58,31 @@ def add_user(command: Command, auth: Auth) -> int:
     def decide(before: User | None) -> User:
         if before is not None:
             raise _taken(name)
-        return new_user(name, password_hash, note, command.clock())
+        return new_user(name, password_hash, note, command.clock()).with_policy(policy)
 
     store.edit(name, decide)
     command.console.say(f"User created successfully: {name}")
     return 0
 
 
-def update_user(command: Command, auth: Auth) -> int:
-    """Change a password, a note, or both; without either flag, ask for the password."""
+def update_user(command: Command, auth: Auth, policies: Mapping[str, Policy]) -> int:
+    """Change a password, a note, a policy; without any flag, ask for the password.
+
+    An empty policy is the default one.
+    """
+    policy = chosen_policy(command, "user-policy", policies)
     store = FileUserStore(auth.user_file)
     user = _user(store, _username(command))
     note = command.text("user-note")
     password_hash: str | None = None
-    if "password" in command.options or note is None:
+    if "password" in command.options or (note is None and "user-policy" not in command.options):
         password_hash = hash_password(_password(command, auth, user.name, "New password"))
 
     def change(changed: User) -> User:
         if password_hash is not None:
             changed = changed.with_password(password_hash)
+        if "user-policy" in command.options:
+            changed = changed.with_policy(policy)
         return changed if note is None else changed.with_annotation(note)
 
     _change(store, user.name, change)
@@ -235,18 +243,23 @@ _PASSWORD = Flag(
     "PASSWORD",
 )
 _NOTE = Flag("user-note", "Who the user is.", "TEXT")
+_POLICY = Flag("user-policy", 'The policy that says what the user may read; "" for none.', "NAME")
+_CHANGED = (_USERNAME, _PASSWORD, _NOTE, _POLICY)
 
 VERBS = tuple(
-    Verb(name, _GROUP, description, run, ("auth",), flags, files=("user_file",))
+    Verb(
+        name,
+        _GROUP,
+        description,
+        run,
+        ("auth", "policies") if _POLICY in flags else ("auth",),
+        flags,
+        files=("user_file",),
+    )
     for name, description, run, flags in (
-        ("add-user", "Add a user.", add_user, (_USERNAME, _PASSWORD, _NOTE)),
+        ("add-user", "Add a user.", add_user, _CHANGED),
         ("list-users", "List the users.", list_users, ()),
-        (
-            "update-user",
-            "Change a user's password or note.",
-            update_user,
-            (_USERNAME, _PASSWORD, _NOTE),
-        ),
+        ("update-user", "Change a user's password, note or policy.", update_user, _CHANGED),
         (
             "delete-user",
             "Delete a user, after asking.",

@@ -1,0 +1,91 @@
+"""The section `policies`: what the credentials that name a policy may read and use.
+
+The rule: what a policy does not say it does not allow. A name that no policy has never means that
+there is no restriction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from pgmcp.config.document import flatten, suggestion, type_name
+from pgmcp.config.key import key, keys_of
+from pgmcp.config.kinds import NAMES, READ_RULES
+from pgmcp.config.layers import Inputs, fill, resolve
+from pgmcp.config.patterns import ReadRules
+from pgmcp.errors import ConfigError
+
+PREFIX = "policies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a principal may read. `databases` and `tools` empty: all that it could use without."""
+
+    databases: tuple[str, ...] = key(
+        (), NAMES, "The databases it may use, of those that it could use otherwise; empty for all."
+    )
+    tools: tuple[str, ...] = key((), NAMES, "The tools it may use; empty for all.")
+    read: ReadRules = key(
+        (),
+        READ_RULES,
+        'The tables and columns it may read, and "not" in front of what it may not: the last line '
+        "that matches decides, and what none matches may not be read.",
+    )
+    functions: tuple[str, ...] = key(
+        (),
+        NAMES,
+        "Functions, as schema.name, that it may call although they look objects up, or read more "
+        "than it may.",
+    )
+
+
+KEYS = keys_of(Policy)
+"""The keys of one policy, by their paths in it."""
+_PATHS = [each.path for each in KEYS]
+
+
+def build(listed: object, inputs: Inputs) -> dict[str, Policy]:
+    """The policies by name, from what the file has there. ConfigError."""
+    if listed is None or inputs.file is None:
+        return {}
+    if not isinstance(listed, Mapping):
+        raise ConfigError(
+            f"{inputs.file}: {PREFIX} must be a section, not {type_name(listed)}",
+            "Give each policy a name of its own, and its keys below it.",
+        )
+    plain = replace(inputs, options={}, environ={})
+    policies = {}
+    for name, node in listed.items():
+        if not name or name != name.strip():
+            raise ConfigError(
+                f"{inputs.file}: {PREFIX}: the name {name!r} is empty, or begins or ends with a"
+                " blank",
+                "Give the policy another name.",
+            )
+        prefix = f"{PREFIX}.{name}."
+        section = flatten(node, _PATHS, inputs.file, prefix)
+        policies[name] = fill(Policy, resolve(KEYS, section, plain, prefix=prefix))
+    return policies
+
+
+def check_names(
+    policies: Mapping[str, Policy],
+    databases: Collection[str],
+    tools: Collection[str] | None,
+    inputs: Inputs,
+) -> None:
+    """ConfigError for a policy that names a database or a tool which is not there; `tools` None:
+    they are not known."""
+    for name, policy in policies.items():
+        for path, said, known in (
+            ("databases", policy.databases, databases),
+            ("tools", policy.tools, tools),
+        ):
+            wrong = [each for each in said if known is not None and each not in known]
+            if wrong and known is not None:
+                raise ConfigError(
+                    f"{inputs.file}: {PREFIX}.{name}.{path}: there is no {wrong[0]!r}",
+                    suggestion(wrong[0], known),
+                )

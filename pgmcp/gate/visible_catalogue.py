@@ -1,0 +1,228 @@
+"""The catalogue as a policy lets it be seen: the rows of the catalogue's statements, less what it
+hides.
+
+The rule: each statement of the catalogue that tells of relations stands in the table below. What
+would name a hidden column or table in a text of PostgreSQL's own making (a definition, a condition,
+an index) is left out with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pgmcp.catalog import facts, statements
+from pgmcp.config.policies import Policy
+from pgmcp.policy.decision import may_read, may_use
+from pgmcp.policy.facts import RELATIONS_SQL, UsedRelation, read_relations
+from pgmcp.postgres.rows import Fetch, Rows, Value, texts
+from pgmcp.sql.names import array_literal
+
+Name = tuple[str, str]
+
+_INHERITED_SQL = """
+SELECT cn.nspname, c.relname, pn.nspname, p.relname
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace"""
+_ALL = "2147483647"
+_HARMLESS_PROPERTIES = frozenset({b"partition key", b"row security"})
+_HARMLESS_TYPES = frozenset({b"domain", b"range", b"enum"})
+_KEY_KINDS = frozenset({b"p", b"u", b"f"})  # those that are told by their columns alone
+
+
+@dataclass(slots=True)
+class VisibleCatalogue:
+    """`fetch` runs a statement of pgmcp's own; it lasts as long as a call."""
+
+    policy: Policy
+    fetch: Fetch
+    _relations: dict[int, UsedRelation] = field(default_factory=dict)
+    _parents: Mapping[Name, Sequence[Name]] | None = None
+
+    def read(self, text: str, params: tuple[str | None, ...] = ()) -> Rows:
+        """As `fetch`, less what the policy hides."""
+        narrow = _NARROWED.get(text)
+        if narrow is None:
+            return self.fetch(text, params)
+        return narrow(self, text, params)
+
+    # -- what is visible ---------------------------------------------------------------------------
+
+    def sees(self, schema: Value, name: Value) -> bool:
+        """Whether a relation may be used; its name as PostgreSQL sends it."""
+        own = (_text(schema), _text(name))
+        return may_use(self.policy, UsedRelation(*own, {}, tuple(self._ancestors(own))))
+
+    def relation(self, oid: Value) -> UsedRelation:
+        """A relation among those that were asked for with `expect`."""
+        return self._relations[int(oid or b"0")]
+
+    def expect(self, oids: str) -> None:
+        """Look the relations of these OIDs up; an array's text."""
+        wanted = {int(oid) for oid in oids.strip("{}").replace('"', "").split(",") if oid}
+        if missing := sorted(wanted - self._relations.keys()):
+            rows = texts(self.fetch(RELATIONS_SQL, (array_literal(missing),)).rows)
+            self._relations |= read_relations(rows)
+
+    def sees_column(self, oid: Value, column: Value) -> bool:
+        """Whether a column of an expected relation may be read."""
+        relation = self.relation(oid)
+        return may_use(self.policy, relation) and may_read(self.policy, relation, _text(column))
+
+    def sees_all(self, oid: Value) -> bool:
+        """Whether an expected relation has no column that may not be read."""
+        relation = self.relation(oid)
+        return may_use(self.policy, relation) and all(
+            may_read(self.policy, relation, column) for column in relation.columns.values()
+        )
+
+    def _ancestors(self, name: Name) -> Iterator[Name]:
+        if self._parents is None:
+            parents: dict[Name, list[Name]] = {}
+            for schema, child, parent_schema, parent in texts(self.fetch(_INHERITED_SQL, ()).rows):
+                parents.setdefault((schema, child), []).append((parent_schema, parent))
+            self._parents = parents
+        pending = list(self._parents.get(name, ()))
+        while pending:
+            above = pending.pop()
+            yield above
+            pending += self._parents.get(above, ())
+
+
+_Narrow = Callable[[VisibleCatalogue, str, tuple[str | None, ...]], Rows]
+
+
+def _kept(rows: Rows, keep: Callable[[tuple[Value, ...]], bool]) -> Rows:
+    return Rows(rows.columns, [row for row in rows.rows if keep(row)])
+
+
+def _listed(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    """Rows with an OID, a schema and a name in front."""
+    return _kept(seen.fetch(text, params), lambda row: seen.sees(row[1], row[2]))
+
+
+def _shown(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    at_most = int(params[2] or 0)
+    rows = _listed(seen, text, (*params[:2], _ALL))
+    return Rows(rows.columns, rows.rows[:at_most])
+
+
+def _counts(seen: VisibleCatalogue, _: str, params: tuple[str | None, ...]) -> Rows:
+    """How many relations each schema has; what is left out of a list is not counted."""
+    rows = _listed(seen, statements.SHOWN, (*params[:2], _ALL))
+    counts: dict[Value, int] = {}
+    for row in rows.rows:
+        counts[row[1]] = counts.get(row[1], 0) + 1
+    return Rows(
+        rows.columns[:3],
+        [(b"schema", schema, str(count).encode()) for schema, count in counts.items()],
+    )
+
+
+def _names(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    return _kept(seen.fetch(text, params), lambda row: seen.sees(row[0], row[1]))
+
+
+def _schemas(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    used = {row[0] for row in seen.read(statements.NAMES).rows}
+    return _kept(seen.fetch(text, params), lambda row: row[0] in used)
+
+
+def _nothing(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    return _kept(seen.fetch(text, params), lambda _: False)
+
+
+def _of_relations(keep: Callable[[VisibleCatalogue, tuple[Value, ...]], bool]) -> _Narrow:
+    """A statement about the relations whose OIDs are its first parameter, and its rows' first
+    value."""
+
+    def narrow(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+        seen.expect(params[0] or "{}")
+        return _kept(seen.fetch(text, params), lambda row: keep(seen, row))
+
+    return narrow
+
+
+def _columns(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    """A generated column's expression names others."""
+    seen.expect(params[0] or "{}")
+    rows = seen.fetch(text, params)
+    generated = 7
+    kept = []
+    for row in rows.rows:
+        if seen.sees_column(row[0], row[1]):
+            hides = row[generated] not in (None, b"") and not seen.sees_all(row[0])
+            kept.append((*row[:5], None, *row[6:]) if hides else row)
+    return Rows(rows.columns, kept)
+
+
+def _column_counts(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    rows = seen.fetch(text, params)
+    counts: dict[Value, int] = {row[0]: 0 for row in rows.rows}
+    for row in seen.read(statements.COLUMNS, params[:1]).rows:
+        counts[row[0]] = counts.get(row[0], 0) + 1
+    return Rows(rows.columns, [(oid, str(count).encode()) for oid, count in counts.items()])
+
+
+def _references(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    rows = seen.fetch(text, params)
+    seen.expect(array_literal({_text(oid) for row in rows.rows for oid in row[:2]}))
+
+    def keep(row: tuple[Value, ...]) -> bool:
+        source, target, _, column, other, columns, others = row
+        return all(
+            seen.sees_column(relation, name)
+            for relation, several, single in ((source, columns, column), (target, others, other))
+            for name in (_list(several) or [single or b""])
+        )
+
+    return _kept(rows, keep)
+
+
+def _sees_key(seen: VisibleCatalogue, row: tuple[Value, ...]) -> bool:
+    oid, kind, _, _, columns, schema, table, ref_columns = row
+    if kind not in _KEY_KINDS or not columns:
+        return seen.sees_all(oid)
+    if not all(seen.sees_column(oid, column) for column in _list(columns)):
+        return False
+    if kind != b"f":
+        return True
+    policy, other = seen.policy, UsedRelation(_text(schema), _text(table), {})
+    return seen.sees(schema, table) and all(
+        may_read(policy, other, _text(column)) for column in _list(ref_columns)
+    )
+
+
+_NARROWED: Mapping[str, _Narrow] = {
+    statements.EVERYTHING: _listed,
+    statements.SHOWN: _shown,
+    statements.COUNTS: _counts,
+    statements.NAMED: _listed,
+    statements.NAMES: _names,
+    statements.OTHER_OBJECTS: _nothing,
+    statements.SCHEMAS: _schemas,
+    statements.COLUMN_COUNTS: _column_counts,
+    statements.COLUMNS: _columns,
+    statements.KEYS: _of_relations(_sees_key),
+    statements.REFERENCES: _references,
+    statements.COMMON_VALUES: _of_relations(lambda seen, row: seen.sees_column(row[0], row[1])),
+    facts.PROPERTIES: _of_relations(
+        lambda seen, row: row[1] in _HARMLESS_PROPERTIES and seen.sees_all(row[0])
+    ),
+    facts.TYPES: _of_relations(
+        lambda seen, row: row[2] in _HARMLESS_TYPES and seen.sees_all(row[0])
+    ),
+    facts.DEFINITIONS: _nothing,
+}
+
+
+def _text(value: Value) -> str:
+    return (value or b"").decode("utf-8", "replace")
+
+
+def _list(value: Value) -> list[bytes]:
+    return [str(item).encode() for item in json.loads(value)] if value else []

@@ -1,0 +1,1 @@
+"""What a principal may read: pure decisions on what PostgreSQL says that a statement uses."""

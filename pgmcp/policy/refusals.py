@@ -1,0 +1,76 @@
+"""What a caller is told of a statement that its policy does not allow.
+
+The rule: no word of it tells of a table or a column that is hidden, but by what the caller wrote.
+"""
+
+from __future__ import annotations
+
+from pgmcp.errors import ServerMessage, StatementError, StatementRefusedError, ToolError
+from pgmcp.policy.decision import Denial, DenialReason
+
+_BY_POLICY = "the policy of your credential"
+_UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+
+
+def refusal(denial: Denial) -> ToolError:
+    """The error for a denial. A hidden table or column is not there."""
+    name = denial.name
+    if denial.reason is DenialReason.TABLE:
+        return _not_there(_UNDEFINED_TABLE, f'relation "{name}" does not exist')
+    if denial.reason is DenialReason.COLUMN:
+        return _not_there(_UNDEFINED_COLUMN, f'column "{name}" does not exist')
+    message, hint = _TEXTS[denial.reason]
+    columns = ", ".join(denial.readable) or "none"
+    refused = StatementRefusedError(
+        message.format(name=name, policy=_BY_POLICY), hint.format(name=name, columns=columns)
+    )
+    refused.gate = "policy"
+    return refused
+
+
+_TEXTS = {
+    DenialReason.ALL_COLUMNS: (
+        "you may not read all columns of {name}, which * and whole rows stand for",
+        "Name the columns that you want, of these: {columns}",
+    ),
+    DenialReason.VIEW: (
+        "{name} uses what {policy} does not let you read",
+        "Name other columns of it, or ask for something else.",
+    ),
+    DenialReason.FUNCTION: (
+        "{policy} does not let you call {name}",
+        'The operator can allow it, in the policy: functions: ["{name}"]',
+    ),
+    DenialReason.LOOK_UP: (
+        "{name} looks objects up by name, which {policy} does not allow",
+        "Name the tables and columns in the statement itself.",
+    ),
+    DenialReason.PLAN: (
+        "{policy} does not let you see the plan of a statement on tables with row security",
+        "Run the statement itself, without EXPLAIN.",
+    ),
+}
+
+
+def _not_there(sqlstate: str, message: str) -> StatementError:
+    return StatementError(ServerMessage("ERROR", sqlstate, message))
+
+
+def unreadable_names() -> StatementRefusedError:
+    """For names that are written in a way that is not read here."""
+    refused = StatementRefusedError(
+        f'{_BY_POLICY} does not allow names with Unicode escapes (U&"…")',
+        "Write the characters themselves.",
+    )
+    refused.gate = "policy"
+    return refused
+
+
+def unnamed_columns() -> StatementRefusedError:
+    """For an error of PostgreSQL's that names a column which the caller has not named."""
+    refused = StatementRefusedError(
+        "PostgreSQL refuses this statement for a column that you have not named",
+        "Name the columns that you want instead of *.",
+    )
+    refused.gate = "policy"
+    return refused

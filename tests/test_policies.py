@@ -1,0 +1,158 @@
+"""Policies as values: their patterns, their section, and what they decide."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgmcp.config.patterns import Access, ReadRules, parse
+from pgmcp.config.policies import Policy
+from pgmcp.errors import ConfigError
+from pgmcp.policy.absence import disguise, hidden
+from pgmcp.policy.decision import may_read, may_use
+from pgmcp.policy.facts import UsedRelation
+from pgmcp.policy.names import names_in
+from tests.configuration import configure
+
+
+def rules(*lines: str) -> ReadRules:
+    return ReadRules(tuple(map(parse, lines)))
+
+
+# -- patterns --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], Access.UNNAMED),
+        (["public.users"], Access.ALLOWED),
+        (["public.*"], Access.ALLOWED),
+        (["*.*"], Access.ALLOWED),
+        (["other.*"], Access.UNNAMED),
+        (["public.*", "not public.users"], Access.DENIED),
+        (["not public.users", "public.*"], Access.ALLOWED),
+        (["public.*", "NOT  public.users"], Access.DENIED),
+        (["public.*", "not public.users.email"], Access.ALLOWED),
+        (["public.users.id"], Access.ALLOWED),
+        (["public.*", "not public.users", "public.users.id"], Access.ALLOWED),
+        (["public.Users"], Access.UNNAMED),
+        (['public."users"'], Access.ALLOWED),
+    ],
+)
+def test_the_last_line_that_matches_decides_on_a_table(lines: list[str], expected: Access) -> None:
+    assert rules(*lines).table("public", "users") is expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["public.*"], Access.ALLOWED),
+        (["public.users.id"], Access.UNNAMED),
+        (["public.*", "not public.users.email"], Access.DENIED),
+        (["not public.users.email", "public.*"], Access.ALLOWED),
+        (["public.users.email", "not public.users"], Access.DENIED),
+    ],
+)
+def test_the_last_line_that_matches_decides_on_a_column(lines: list[str], expected: Access) -> None:
+    assert rules(*lines).column("public", "users", "email") is expected
+
+
+@pytest.mark.parametrize("schema", ["pg_catalog", "information_schema", "pg_toast"])
+def test_any_schema_is_none_of_postgresqls_own(schema: str) -> None:
+    assert rules("*.*").table(schema, "x") is Access.UNNAMED
+    assert rules(f"{schema}.*").table(schema, "x") is Access.ALLOWED
+
+
+def test_names_are_quoted_as_in_sql() -> None:
+    pattern = parse('"My ""Schema"".x"."a.b"."*"')
+    assert (pattern.schema, pattern.table, pattern.column) == ('My "Schema".x', "a.b", "*")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "users", "*", "*.users", "public.users.*", "a.b.c.d", "public.", ".x", 'a."b', "a b.c"],
+)
+def test_what_is_no_pattern_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="names"):
+        parse(line)
+
+
+# -- tables and those below them -------------------------------------------------------------------
+
+
+def test_a_denial_goes_down_and_a_named_child_is_in_its_parents_rows() -> None:
+    policy = Policy(read=rules("public.*", "not public.parent.secret", "not public.old"))
+    child = UsedRelation("public", "child", {}, ancestors=(("public", "parent"),))
+    parent = UsedRelation("public", "parent", {}, descendants=(("public", "old"),))
+    assert may_use(policy, child)
+    assert not may_read(policy, child, "secret")
+    assert may_read(policy, child, "id")
+    assert may_use(policy, parent)
+    assert not may_use(policy, parent, children=True)
+
+
+def test_a_sequence_belongs_to_its_table() -> None:
+    policy = Policy(read=rules("public.*", "not public.salaries"))
+    assert not may_use(
+        policy, UsedRelation("public", "s_seq", {}, owner_table=("public", "salaries"))
+    )
+
+
+# -- names in a text -------------------------------------------------------------------------------
+
+
+def test_hidden_names_are_replaced_by_others_of_the_same_length_and_put_back() -> None:
+    text = "SELECT a FROM Salaries s, \"salaries\" -- salaries\nWHERE b = 'salaries'"
+    other = disguise(text, names_in(text), {"salaries"})
+    assert len(other.text) == len(text)
+    assert "Salaries" not in other.text
+    assert '"salaries"' not in other.text
+    assert "-- salaries" in other.text
+    assert "'salaries'" in other.text
+    assert other.put_back(f"relation {other.text[14:22]} does not exist") == (
+        "relation salaries does not exist"
+    )
+
+
+def test_a_name_that_is_open_elsewhere_is_not_hidden() -> None:
+    policy = Policy(read=rules("public.*", "not public.users.name", "not public.secret"))
+    rows = [
+        ("public", "users", "name"),
+        ("public", "orders", "name"),
+        ("public", "secret", None),
+        ("vault", "keys", None),
+    ]
+    assert hidden(policy, rows) == {"secret", "keys"}
+
+
+# -- the section -----------------------------------------------------------------------------------
+
+
+def test_a_policy_is_read() -> None:
+    config = configure(
+        "policies: {a: {tools: [count_rows], read: ['public.*', 'not public.x']}, b: {}}"
+    )
+    policy = config.policies["a"]
+    assert policy.tools == ("count_rows",)
+    assert policy.read == rules("public.*", "not public.x")
+    assert config.policies["b"] == Policy()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("policies: []", "policies must be a section"),
+        ("policies: {a: {raed: []}}", "unknown key 'policies.a.raed'"),
+        ("policies: {a: {read: public.x}}", "policies.a.read"),
+        ("policies: {a: {read: [users]}}", "'users' names no table and no column"),
+        ("policies: {a: {read: ['*.users']}}", "names a table without its schema"),
+        ("policies: {a: {databases: [nothing]}}", "there is no 'nothing'"),
+        ("policies: {a: {tools: [nothing]}}", "there is no 'nothing'"),
+        ("policies: {' a': {}}", "begins or ends with a blank"),
+        ("policies: {a: 1}", "policies.a must be a section"),
+    ],
+)
+def test_what_a_policy_cannot_say_is_an_error(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configure(text)
+    assert problem in refused.value.message
