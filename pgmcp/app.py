@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pgmcp
 from pgmcp.auth.principal import owner_of
@@ -24,6 +24,7 @@ from pgmcp.net.outbound import Outbound
 from pgmcp.pool.pools import Pools
 from pgmcp.server.observation import Observation
 from pgmcp.server.service import OPERATOR, Service
+from pgmcp.server.shared import Alone, ServerCommand, Shared
 from pgmcp.storage.watch import Watcher
 from pgmcp.transport.systemd import NOTHING, Handed
 
@@ -38,7 +39,6 @@ _WATCHDOG_SECONDS = 0.05  # the shortest; a watchdog that wants more would be mo
 _REPORT_SECONDS = 30.0
 _REPORT_AFTER_SECONDS = 0.5
 
-ServerCommand = Literal["stop", "reload"]
 
 _log = logging.getLogger("pgmcp.server")
 
@@ -47,14 +47,20 @@ class App:
     """A server, from its configuration to its end. ConfigError or FileError when it cannot be.
 
     `handed`: what the init system handed over. `hasher`: the command whose process
-    hashes passwords, where it is not to be this one. `outbound` says what it may connect to, and
+    hashes passwords, where it is not to be this one. `shared`: what it shares with other processes
+    that serve the same port, None where there are none. `outbound` says what it may connect to, and
     holds the process to it once it is installed.
     """
 
     def __init__(
-        self, config: Config, handed: Handed = NOTHING, hasher: Sequence[str] = ()
+        self,
+        config: Config,
+        handed: Handed = NOTHING,
+        hasher: Sequence[str] = (),
+        shared: Shared | None = None,
     ) -> None:
         self._handed = handed
+        self._shared: Shared = shared or Alone()
         self._hasher_command = hasher
         self._pools = Pools(
             config.databases,
@@ -126,6 +132,7 @@ class App:
             self._watcher,
             self._end,
             self._observation,
+            self._shared,
             self._handed.listeners,
             self._hasher_command,
         )
@@ -205,6 +212,8 @@ class App:
         self._begin_report(self._service.config.databases)
 
     def _begin_report(self, databases: Sequence[DatabaseSettings]) -> None:
+        if not self._shared.first:  # once for all processes
+            return
         threading.Thread(
             target=self._report_roles, args=(databases,), name="roles", daemon=True
         ).start()

@@ -73,8 +73,9 @@ def test_no_default_stands_twice() -> None:
         for field in dataclasses.fields(cls)
         if any(key.default is not None for key in field.metadata.get("keys", ()))
     }
-    # Names of other things too: an address of a client, a log that is not for debugging.
+    # Names of other things too: an address of a client, a log that is not for debugging, threads.
     ambiguous = {"address", "debug", "enabled", "name", "required", "sql", "timeout_seconds"}
+    ambiguous |= {"workers"}
     again = list(literal_defaults(names - ambiguous, sources()))
     assert not again, f"{again}: pass the value of the configuration instead"
 
@@ -94,6 +95,7 @@ def test_what_needs_a_restart_is_said_by_its_key() -> None:
     assert set(restarts()) == {
         "http.enabled",
         "http.address",
+        "http.workers",
         "http.tls.enabled",
         "http.auth.enabled",
         "http.auth.token_file",

@@ -27,6 +27,7 @@ from pgmcp.stores.files import FileTokenStore, FileUserStore
 from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
 from pgmcp.stores.token_file import TokenFile
 from pgmcp.stores.user_file import NO_USERS
+from tests.asking_stores import Parent
 from tests.shared_stores import (
     SharedLimitStore,
     SharedSessionStore,
@@ -338,11 +339,13 @@ def test_failures_at_several_workers_lock_an_account_for_all(
 # -- sessions --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["memory", "shared"])
+@pytest.fixture(params=["memory", "shared", "asking"])
 def open_sessions(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], SessionStore]:
     if request.param == "memory":
         memory = MemorySessionStore()
         return lambda: memory
+    if request.param == "asking":
+        return Parent().sessions
     path = tmp_path / "sessions"
     SharedSessionStore(path).create()
     return lambda: SharedSessionStore(path)
@@ -411,13 +414,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "shared"])
+@pytest.fixture(params=["memory", "shared", "asking"])
 def open_limits(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> Callable[[], LimitStore]:
     if request.param == "memory":
         memory = MemoryLimitStore(clock=clock)
         return lambda: memory
+    if request.param == "asking":
+        return Parent(clock).limits
     path = tmp_path / "limits"
     SharedLimitStore(path).create()
     return lambda: SharedLimitStore(path, clock=clock)

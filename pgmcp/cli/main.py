@@ -9,25 +9,21 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pgmcp
 
 TYPE_CHECKING = False  # importing typing is a quarter of the time that -version takes
 if TYPE_CHECKING:
-    from pgmcp.app import App, ServerCommand
     from pgmcp.cli import flags
     from pgmcp.cli.console import Console
     from pgmcp.cli.invocation import Invocation
     from pgmcp.cli.verb import Verb
     from pgmcp.config.layers import Options
-    from pgmcp.config.model import Config
+
 
 HASH_PASSWORDS = "-hash-passwords"
 """Makes the program the helper that hashes. For itself alone, so no help shows it."""
-_SWITCH_SECONDS = 0.0005  # keeps a quiet client's answers quick beside heavy ones
-_LOOK_SECONDS = 0.2
-_GARBAGE_OBJECTS = 50_000  # what is loaded is no garbage, and to look for some takes time
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,79 +78,12 @@ def _run(options: flags.CommandLine, called: Invocation, *, started_alone: bool)
     if options.verb is not None:
         return _run_verb(options.verb, options.values, called)
     # Imported here: each way of starting loads only what it needs.
-    import gc
-    import logging
-
-    gc.set_threshold(_GARBAGE_OBJECTS)
-    from pgmcp.app import App
     from pgmcp.auth import hashing
-    from pgmcp.cli.invocation import program_dir
-    from pgmcp.config import config_file
-    from pgmcp.config.load import load
-    from pgmcp.logs import log
-    from pgmcp.server.service import known_features
-    from pgmcp.transport import systemd
+    from pgmcp.cli import serve
 
-    handed = systemd.take(os.environ)
-    environ = dict(os.environ)
-
-    def read() -> Config:
-        return load(options.values, environ, program_dir(), known_features())
-
-    with log.queued():
-        with log.held():
-            config = read()
-            log.apply(config.log, debug=config.debug)
-        logging.getLogger("pgmcp.config").info(config_file.describe(config.file, program_dir()))
-        sys.setswitchinterval(_SWITCH_SECONDS)
-        # Inside another program, that one would be started.
-        app = App(config, handed, hashing.own_command(HASH_PASSWORDS) if started_alone else ())
-        app.outbound.install()
-        if config.http.enabled:
-            return _serve_http(app, read)
-        _explain_terminal(called, config)
-        return _serve_stdio(app)
-
-
-def _serve_stdio(app: App) -> int:
-    """Serve standard input until it ends, or a signal ends it."""
-    import threading
-
-    stop = threading.Event()
-    _on_stop(lambda _: stop.set())
-    return app.serve_stdio(stop)
-
-
-def _serve_http(app: App, read: Callable[[], Config]) -> int:
-    """Serve over HTTP until a signal ends it; `read` reads the configuration for a reload."""
-    import contextlib
-    import queue
-
-    commands: queue.SimpleQueue[ServerCommand] = queue.SimpleQueue()
-    _on_stop(lambda _: commands.put("stop"))
-    _on_reload(lambda: commands.put("reload"))
-
-    def command() -> ServerCommand:
-        while True:
-            # Not for ever: a signal that comes just before the wait does not end it, and
-            # neither does one that the system hands to another thread.
-            with contextlib.suppress(queue.Empty):
-                return commands.get(timeout=_LOOK_SECONDS)
-
-    return app.serve_http(command, read)
-
-
-def _explain_terminal(called: Invocation, config: Config) -> None:
-    """Say to somebody who typed the bare command what it waits for."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        return
-    begin = f"Begin with a configuration: {called.command('-init')}\n" if not config.file else ""
-    sys.stderr.write(
-        "Waiting for the messages of an MCP client on standard input; Ctrl-C ends it.\n"
-        "A client starts this program by itself: -print-client NAME shows how.\n"
-        f"To serve over HTTP: {called.command('-http')}\n{begin}"
-        f"All flags: {called.command('-help')}\n"
-    )
+    # Inside another program, that one would be started.
+    hasher = hashing.own_command(HASH_PASSWORDS) if started_alone else ()
+    return serve.serve(options.values, called, hasher)
 
 
 def _run_verb(name: str, options: Options, called: Invocation) -> int:
@@ -194,24 +123,3 @@ def _sections(verb: Verb, options: Options, console: Console) -> Mapping[str, ob
     from pgmcp.server.service import known_features
 
     return {"config": load(options, os.environ, where, known_features())}
-
-
-def _on_stop(tell: Callable[[int], object]) -> None:
-    """Call `tell` on SIGINT or SIGTERM; the second one kills at once."""
-    import signal
-
-    def handle(number: int, _frame: object) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_DFL)
-        tell(number)
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, handle)
-
-
-def _on_reload(tell: Callable[[], object]) -> None:
-    """Call `tell` on SIGHUP, where there is one."""
-    import signal
-
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda _number, _frame: tell())

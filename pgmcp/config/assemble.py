@@ -29,6 +29,7 @@ from pgmcp.config.log import Log
 from pgmcp.config.metrics import Metrics
 from pgmcp.config.model import KEYS, Config
 from pgmcp.config.needed import EVERYTHING, Needed, is_needed
+from pgmcp.config.share import check_workers
 
 _DATABASES = "databases"
 _KNOWN = [key.path for key in KEYS] + [_DATABASES, policies.PREFIX]
@@ -59,6 +60,7 @@ def assemble(content: object, inputs: Inputs, features: Features | None) -> Conf
     served = http.build(settings, tls.build(settings), auth.build(settings))
     entries = database_list.entries(said.get(_DATABASES), inputs)
     built = [databases.build(entry, inputs) for entry in entries]
+    check_workers(settings, [database for database, _ in built])
     _warn(served, entries)
     sources = {path: setting.source for path, setting in settings.items()}
     for _, more in built:

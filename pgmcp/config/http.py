@@ -64,6 +64,14 @@ class Http:
         "those that have not authenticated first, then those of the address (or IPv6 /64) that has "
         "the most.",
     )
+    workers: int = key(
+        1,
+        whole(1, 64),
+        "The processes that serve the port together, for more calls than one processor can answer. "
+        "They share sessions, limits and the bounds on connections.",
+        flag="workers",
+        restart=True,
+    )
     tls: Tls = section(Tls)
     auth: Auth = section(Auth)
 
@@ -99,7 +107,7 @@ def build(settings: Settings, tls: Tls, auth: Auth) -> Http:
             "beside it, or set PGEDGE_HTTP_ALLOWED_HOSTS=mcp.example.com.",
         )
     if not http.enabled:
-        for path in ("http.address", "http.tls.enabled"):
+        for path in ("http.address", "http.tls.enabled", "http.workers"):
             setting = settings[path]
             if setting.layer is Layer.FLAG and setting.value is not False:
                 setting.refuse("it has no effect without the HTTP server", "Add -http.")

@@ -29,7 +29,9 @@ __all__ = [
     "dropped",
     "during",
     "fields",
+    "forget_held",
     "held",
+    "leave_common_to_another",
     "queued",
     "quote",
     "release",
@@ -38,6 +40,10 @@ __all__ = [
 ]
 
 ROOT = "pgmcp"
+REQUEST_THREADS = "pgmcp-http"
+"""How the names of threads begin that serve requests."""
+PROCESSES = "pgmcp.processes"
+"""The logger of a server's processes, of which each line is told to one of them."""
 FLUSH_SECONDS = 1.0
 """How long a stop or a change of the log waits for lines that are not written yet."""
 
@@ -79,6 +85,24 @@ def held() -> Iterator[None]:
     finally:
         for handler in outputs:
             handler.let_go()
+
+
+def forget_held() -> None:
+    """Inside a `held` block: leave out what was logged in it, which another process writes."""
+    for handler in _outputs():
+        handler.hold()
+
+
+def leave_common_to_another() -> None:
+    """Write from now on what is told of requests, and warnings: all else, such as what was loaded,
+    another process of the same server writes."""
+    for handler in _outputs():
+        handler.addFilter(_is_own)
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    threads = (record.threadName or "").startswith(REQUEST_THREADS)
+    return threads or record.levelno >= logging.WARNING or record.name == PROCESSES
 
 
 @contextmanager

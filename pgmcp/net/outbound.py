@@ -81,6 +81,11 @@ class Outbound:
         """Hold this process to it, for as long as it lives: an audit hook cannot be taken out."""
         sys.addaudithook(self.audit)
 
+    def give_way(self, other: Outbound) -> None:
+        """Hold this process to what `other` says instead, in a fork of the process that installed
+        this."""
+        self._checks = other._checks
+
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
         """The hook (PEP 578). It sees every event of the interpreter, so most end here."""
         check = self._checks.get(event)

@@ -21,9 +21,9 @@ from pgmcp.auth.times import utc_now
 from pgmcp.config.auth import Auth
 from pgmcp.config.model import Config
 from pgmcp.server.observation import Observation, ObservedAuthenticator
+from pgmcp.server.shared import Shared
 from pgmcp.storage.watch import Watcher
 from pgmcp.stores.files import FileTokenStore, FileUserStore
-from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
 
 SWEEP_SECONDS = 1.0
 
@@ -33,7 +33,8 @@ _log = logging.getLogger("pgmcp.server")
 class Authentication:
     """The credentials of a server and the limits on them. FileError for files that are not good.
 
-    `hasher`: the command whose process hashes passwords, where it is not to be this one.
+    `shared` has what the server's processes count and keep together. `hasher`: the command whose
+    process hashes passwords, where it is not to be this one.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class Authentication:
         watcher: Watcher,
         on_ended: Ended,
         observation: Observation,
+        shared: Shared,
         hasher: Sequence[str] = (),
     ) -> None:
-        auth = config.http.auth
+        auth, stores = config.http.auth, shared.stores()
         self._refused = observation.refused
         self.sessions = Sessions(
-            MemorySessionStore(),
+            stores.sessions,
             clock=utc_now,
             max_per_user=auth.max_sessions_per_user,
             on_ended=on_ended,
@@ -61,10 +63,10 @@ class Authentication:
             on_locked=observation.locked,
         )
         self._bad_tokens = Limiter(
-            MemoryLimitStore(), auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds
+            stores.bad_tokens, auth.rate_limit_max_bad_tokens, auth.rate_limit_window_seconds
         )
         self._failed_logins = Limiter(
-            MemoryLimitStore(), auth.rate_limit_max_attempts, auth.rate_limit_window_seconds
+            stores.failed_logins, auth.rate_limit_max_attempts, auth.rate_limit_window_seconds
         )
         self.refusals = Refusals()
         self._hasher: Hasher = InHelper(hasher) if hasher else InProcess()
@@ -72,6 +74,7 @@ class Authentication:
             self.users,
             self.sessions,
             self._failed_logins,
+            checks=stores.checks,
             refusals=self.refusals,
             hasher=self._hasher,
         )

@@ -25,6 +25,7 @@ from pgmcp.mcp.server import NAME
 from pgmcp.server.observation import Observation
 from pgmcp.server.pages import METRICS_PATH, READY_PATH, MetricsPage, ReadyPage
 from pgmcp.server.service import OPERATOR, Service
+from pgmcp.server.shared import Shared
 from pgmcp.storage.watch import Unwatch, Watcher
 from pgmcp.transport import interfaces, origin
 from pgmcp.transport.caller_rules import CallerRules
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pgmcp.transport.tls import ServerTls
 
 GRACE_SECONDS = 10.0
+_REPORT_SECONDS = 1.0
 _CALLS_WITHOUT_CONNECTION = 16
 
 _log = logging.getLogger("pgmcp.server")
@@ -66,6 +68,7 @@ class HttpFront:
         watcher: Watcher,
         on_ended: Callable[[Mapping[str, str]], None],
         observation: Observation,
+        shared: Shared,
         listeners: Sequence[socket.socket] = (),
         hasher: Sequence[str] = (),
     ) -> None:
@@ -74,7 +77,8 @@ class HttpFront:
         self.addresses = tuple(map(_address, listeners)) or (http.address,)
         self._local = all(origin.is_loopback(address.host) for address in self.addresses)
         self._hasher_command = hasher
-        self._inflight = InFlight()
+        self._shared = shared
+        self._inflight = InFlight(shared.cancel_elsewhere)
         self._observation = observation
         self._pools = service.databases.pools
         self._certificate: Prepared | None = None
@@ -85,6 +89,9 @@ class HttpFront:
         tls = self._certificate.tls.context if self._certificate else None
         endpoint = self._endpoint(service, self.metrics_page(service.config))
         self._server = HttpServer(http.address, endpoint, tls=tls, listeners=listeners)
+        shared.offer(self._families, self._inflight.cancel_here)
+        if not shared.keeps_sessions:
+            watcher.every(_REPORT_SECONDS, self._report, "http")
         self._server.answer_memory.size_bytes = _answers_bytes(service.config)
         self._server.allow_connections(http.max_connections)
         self._share_out(service.config)
@@ -101,7 +108,9 @@ class HttpFront:
             self._inflight.cancel_keys(keys)
             on_ended(keys)
 
-        return Authentication(config, self._watcher, ended, self._observation, self._hasher_command)
+        return Authentication(
+            config, self._watcher, ended, self._observation, self._shared, self._hasher_command
+        )
 
     def _share_out(self, config: Config) -> None:
         """As many calls at once as have use for a connection, and some more that need none."""
@@ -164,7 +173,7 @@ class HttpFront:
             return None
         return MetricsPage(
             config.metrics.token_file,
-            self._families,
+            lambda: self._shared.families(self._families()),
             trusted=origin.networks(config.http.trusted_proxies),
         )
 
@@ -223,6 +232,9 @@ class HttpFront:
             pages=_pages(service, metrics),
         )
 
+    def _report(self) -> None:
+        self._shared.report(self._server.open_connections)
+
     def _families(self) -> Iterator[MetricFamily]:
         from pgmcp.metrics import measure
 
@@ -233,8 +245,13 @@ class HttpFront:
             waiting=self._server.calls.waiting,
             connections=self._server.open_connections,
             threads=self._server.threads,
-            sessions=len(self._authentication.sessions) if self._authentication else None,
+            sessions=self._sessions(),
         )
+
+    def _sessions(self) -> int | None:
+        if self._authentication is None or not self._shared.keeps_sessions:
+            return None
+        return len(self._authentication.sessions)
 
     def _warn(self) -> None:
         if self._local:

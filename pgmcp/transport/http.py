@@ -19,6 +19,7 @@ from typing import Any
 
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Address
+from pgmcp.logs.log import REQUEST_THREADS
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.accepting import Acceptor
 from pgmcp.transport.budget import Budget
@@ -342,7 +343,7 @@ def _worker_pool(limits: HttpLimits, clock: Callable[[], float]) -> WorkerPool[R
     return WorkerPool(
         RequestHandler.handle,
         lambda handler: handler.owner,
-        name="pgmcp-http",
+        name=REQUEST_THREADS,
         size=limits.workers,
         limit=limits.running + limits.workers,
         idle_seconds=limits.worker_idle_seconds,

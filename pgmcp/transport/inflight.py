@@ -7,7 +7,7 @@ none is cancelled.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pgmcp.calls.call import Call
 
@@ -15,9 +15,13 @@ RequestId = str | int
 
 
 class InFlight:
-    """The running calls by scope (the connection, or the principal with its address) and id."""
+    """The running calls by scope (the connection, or the principal with its address) and id.
 
-    def __init__(self) -> None:
+    `elsewhere` is told scope and id of a call to cancel that does not run here.
+    """
+
+    def __init__(self, elsewhere: Callable[[str, RequestId], object] = lambda *_: None) -> None:
+        self._elsewhere = elsewhere
         self._calls: dict[tuple[str, RequestId], list[Call]] = {}
         self._calls_lock = threading.Lock()
         self._none_running = threading.Condition(self._calls_lock)
@@ -42,12 +46,18 @@ class InFlight:
         return Tracking(self, scope, request_id, call)
 
     def cancel(self, scope: str, request_id: object, reason: str) -> bool:
-        """Cancel one call; False when it is unknown, over, or not the only one of that id.
+        """Cancel one call; False when it is unknown here, over, or not the only one of that id.
 
         `request_id` is what the client sent, of whatever type.
         """
         if isinstance(request_id, bool) or not isinstance(request_id, str | int):
             return False  # to a dict, True would be 1
+        if (scope, request_id) not in self._calls:
+            self._elsewhere(scope, request_id)
+        return self.cancel_here(scope, request_id, reason)
+
+    def cancel_here(self, scope: str, request_id: RequestId, reason: str) -> bool:
+        """The same, and nobody elsewhere is told."""
         with self._calls_lock:
             running = self._calls.get((scope, request_id), [])
             call = running[0] if len(running) == 1 else None

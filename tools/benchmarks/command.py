@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"write {page.FOLDER.name}/{page.NAME}.md with the chart, of what is shown",
     )
     add("--against", action="append", default=[], metavar="COMMIT", help="another commit beside it")
+    add("--workers", type=int, default=1, help="one more of ours, served by so many processes")
     add("--no-stdio", action="store_true", help="leave out what is measured over stdio")
     add("--cache", type=Path, default=_CACHE, help=f"where peers are installed ({_CACHE})")
     return parser
@@ -133,6 +134,9 @@ def _contenders(
     """Ours first: the ratios are of it. A peer that cannot be had is left out, and said so."""
     for source in sources:
         yield ours.contender(ours.settings(folder / source.name, postgres), source)
+    if options.workers > 1:
+        config = ours.settings(folder / "workers", postgres)
+        yield ours.contender(config, workers=options.workers)
     if not options.no_stdio:
         yield ours.contender(ours.settings(folder / "stdio", postgres), stdio=True)
     place = Place(options.cache.expanduser().resolve(), folder, postgres)

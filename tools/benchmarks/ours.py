@@ -94,17 +94,26 @@ def write_tokens(path: Path, count: int) -> list[str]:
 
 
 def contender(
-    config: Path, source: Source = HERE, *, stdio: bool = False, users: int = _USERS
+    config: Path,
+    source: Source = HERE,
+    *,
+    stdio: bool = False,
+    users: int = _USERS,
+    workers: int = 1,
 ) -> Contender:
     """pgmcp with this configuration file, and over HTTP with new tokens."""
+    name = source.name if workers == 1 else f"{source.name}, {workers} workers"
 
     def command(port: int) -> list[str | Path]:
         words: list[str | Path] = [sys.executable, "-m", "pgmcp", "-config", config]
-        return words if stdio else [*words, "-http", "-addr", f"{HOST}:{port}"]
+        if stdio:
+            return words
+        together = [] if workers == 1 else ["-workers", str(workers)]
+        return [*words, "-http", "-addr", f"{HOST}:{port}", *together]
 
     tokens = [] if stdio else write_tokens(config.with_name("tokens.yaml"), users)
     return Contender(
-        name=f"{source.name}, stdio" if stdio else source.name,
+        name=f"{name}, stdio" if stdio else name,
         version=commit(source.folder),
         command=command,
         query=_query,

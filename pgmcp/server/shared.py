@@ -1,0 +1,83 @@
+"""What a server's processes share, as one of them sees it.
+
+The rule: a server of one process shares with nobody, and pays nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    # An open server has no use for them.
+    from pgmcp.auth.limiter import LimitStore
+    from pgmcp.auth.passwords import PasswordChecks
+    from pgmcp.auth.sessions import SessionStore
+    from pgmcp.metrics.metrics import MetricFamily
+
+ServerCommand = Literal["stop", "reload"]
+"""What a running server is told."""
+Families = Callable[[], Iterable["MetricFamily"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Sessions and failures of all processes, and the turn to check a password."""
+
+    sessions: SessionStore
+    bad_tokens: LimitStore
+    failed_logins: LimitStore
+    checks: PasswordChecks
+
+
+class Shared(Protocol):
+    """What this process shares with others. `first`: it speaks for all where one must.
+    `keeps_sessions`: the sessions are in its memory, and it counts them."""
+
+    first: bool
+    keeps_sessions: bool
+
+    def stores(self) -> Stores:
+        """The stores."""
+
+    def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
+        """The numbers of all processes, given those of this one."""
+
+    def cancel_elsewhere(self, scope: str, request_id: str | int) -> None:
+        """Cancel a call that does not run here."""
+
+    def report(self, connections: int) -> None:
+        """Tell how many clients are connected to this process; to be called every second."""
+
+    def offer(self, families: Families, cancel: Callable[[str, str | int, str], object]) -> None:
+        """Let others have the numbers of this process, and cancel its calls."""
+
+
+class Alone:
+    """`Shared` of a server of one process."""
+
+    first = True
+    keeps_sessions = True
+
+    def stores(self) -> Stores:
+        """The stores, in the memory of this process."""
+        from pgmcp.auth.passwords import PasswordChecks
+        from pgmcp.stores.memory import MemoryLimitStore, MemorySessionStore
+
+        return Stores(
+            MemorySessionStore(), MemoryLimitStore(), MemoryLimitStore(), PasswordChecks()
+        )
+
+    def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
+        """Its own numbers."""
+        return own
+
+    def cancel_elsewhere(self, scope: str, request_id: str | int) -> None:
+        """Nothing runs elsewhere."""
+
+    def report(self, connections: int) -> None:
+        """Nobody needs to know."""
+
+    def offer(self, families: Families, cancel: Callable[[str, str | int, str], object]) -> None:
+        """Nobody asks."""
