@@ -17,7 +17,14 @@ class ArgumentError(ToolError):
 
 
 class DatabaseUnavailableError(ToolError):
-    """PostgreSQL could not be reached, went away, or refused the connection."""
+    """PostgreSQL could not be reached, went away, or refused the connection.
+
+    `lasting`: another attempt made now would fail alike, so that this error holds for others too.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, lasting: bool = False) -> None:
+        super().__init__(message, hint)
+        self.lasting = lasting
 
 
 class NoConnectionLeftError(DatabaseUnavailableError):

@@ -22,6 +22,7 @@ from pgmcp.errors import (
     PoolClosedError,
     PoolTimeoutError,
 )
+from pgmcp.pool.back_off import BACK_OFF_SECONDS, BackOff, remember
 from pgmcp.pool.lease import Age, Grant, Waiter
 from pgmcp.pool.making_room import connect_making_room
 from pgmcp.pool.slots import Slots
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgmcp.pool")
 
-BACK_OFF_SECONDS = 1.0
-"""How long a failed connection attempt speaks for the next ones, at most."""
-SLOW_SECONDS = 0.1
-"""A failure that came faster speaks for nobody else: to try again costs less than to be wrong."""
 JITTER = 0.1
 """Limits of age vary by this part, so that connections opened together do not end together."""
 
@@ -72,8 +69,7 @@ class Pool:
         self._closed: PoolClosedError | None = None
         self.draining = False
         """Whether no connection is kept: the settings it is for are not in force any more."""
-        self._failure: DatabaseUnavailableError | None = None
-        self._failure_until = 0.0
+        self._back_off = BackOff()
 
     def __repr__(self) -> str:
         with self._lock:
@@ -177,8 +173,8 @@ class Pool:
             used += f", and all {self._slots.maximum} that this server may open are taken"
         elif not self._slots.places.may_take(self.owner):
             used += f", and of the {self._slots.maximum} for everybody you have your share"
-        if self._failure is not None:
-            used += f"; opening another failed: {self._failure.message}"
+        if self._back_off.message:
+            used += f"; opening another failed: {self._back_off.message}"
         return used
 
     def _open(self, call: Call, victim: Connection | None) -> Connection:
@@ -194,12 +190,14 @@ class Pool:
                         self.database, self._connect, self._slots, call
                     )
             except DatabaseUnavailableError as error:
-                self._remember(error, self._clock() - started)
+                now = self._clock()
+                with self._lock:
+                    self._back_off = remember(error, now - started, now)
                 raise
             on_failure.pop_all()
         with self._lock:
             del self._connecting[call]
-            self._failure = None
+            self._back_off = BackOff()
             self._leased[connection] = call
             lifetime = self.database.pool_max_conn_lifetime_seconds
             self._ages[connection] = Age(self._clock() + _jittered(lifetime))
@@ -210,13 +208,6 @@ class Pool:
             self._release(connection)
             raise closed
         return connection
-
-    def _remember(self, failure: DatabaseUnavailableError, seconds: float) -> None:
-        """Let a failure that took so long speak for the next callers too, for a moment."""
-        with self._lock:
-            self._failure = failure
-            if seconds > SLOW_SECONDS:
-                self._failure_until = self._clock() + min(BACK_OFF_SECONDS, seconds)
 
     def _not_opened(self, call: Call) -> None:
         with self._lock:
@@ -290,10 +281,9 @@ class Pool:
             i.seen for i in self._orphans
         ):
             return Grant(error=all_stuck(len(self._orphans), self.database.name))
-        if self._failure is not None and now < self._failure_until:
-            if self._leased:
-                return None
-            return Grant(error=DatabaseUnavailableError(self._failure.message, self._failure.hint))
+        if self._back_off.active(now):
+            # One of those in use may come free, and is a connection that works.
+            return None if self._leased else Grant(error=self._back_off.error())
         if self._may_grow(now) and self._slots.room and places.try_take(self.owner):
             self._connecting[call] = now
             return Grant(victim=self._slots.take())
@@ -349,7 +339,7 @@ class Pool:
     def retire(self) -> bool:
         """Close the pool if nobody uses it and nothing is open; says whether it is closed."""
         with self._lock:
-            busy = self._size or self._waiters or self._clock() < self._failure_until
+            busy = self._size or self._waiters or self._back_off.active(self._clock())
             if self._closed is None and not busy:
                 self._closed = PoolClosedError("the pool was unused", unused=True)
             return self._closed is not None

@@ -7,6 +7,7 @@ that swallows packets, not a handshake that stops half way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import socket
 import ssl
@@ -27,12 +28,23 @@ SocketAddress = Any
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
-class UnreachableError(Exception):
-    """No line to this place; the text says why. `tls` when it was the encryption that failed."""
+_LASTING = frozenset(
+    {
+        *(errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
+        *(errno.ETIMEDOUT, errno.ENOENT, errno.EACCES),
+    }
+)
+"""Why connecting fails that would fail again at once. A reset is none: it ended one line."""
 
-    def __init__(self, reason: str, *, tls: bool = False) -> None:
+
+class UnreachableError(Exception):
+    """No line to this place; the text says why. `tls` when it was the encryption that failed,
+    `lasting` when another attempt made now would fail alike."""
+
+    def __init__(self, reason: str, *, tls: bool = False, lasting: bool = False) -> None:
         super().__init__(reason)
         self.tls = tls
+        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,9 @@ def _lookup_in_time(host: Host, seconds: float) -> list[ServerAddress]:
     thread.start()
     thread.join(seconds)
     if not addresses:
-        raise UnreachableError(f"could not look up the host name {host.host}: {reason}")
+        raise UnreachableError(
+            f"could not look up the host name {host.host}: {reason}", lasting=True
+        )
     return addresses
 
 
@@ -112,7 +126,9 @@ def reach(wire: Wire, server: ServerAddress, settings: TlsSettings, encrypted: b
     try:
         wire.connect(server.address)
     except OSError as error:
-        raise UnreachableError(error.strerror or str(error)) from error
+        raise UnreachableError(
+            error.strerror or str(error), lasting=error.errno in _LASTING
+        ) from error
     if encrypted is not False:
         encrypt(wire, settings.context, server.name, needed=encrypted is True)
 
@@ -130,11 +146,15 @@ def encrypt(wire: Wire, context: ssl.SSLContext, name: str, *, needed: bool) -> 
             wire.start_tls(context, name)
         except (ssl.SSLError, ssl.CertificateError) as error:
             reason = getattr(error, "verify_message", None) or error.reason or str(error)
-            raise UnreachableError(f"TLS failed: {reason}", tls=True) from error
+            # OpenSSL's other errors may be those of a line that was reset.
+            lasting = isinstance(error, ssl.CertificateError)
+            raise UnreachableError(f"TLS failed: {reason}", tls=True, lasting=lasting) from error
         except WireClosedError as error:
             raise UnreachableError(f"TLS failed: {error}", tls=True) from error
     elif needed:
-        raise UnreachableError("the server does not offer TLS, and sslmode asks for it", tls=True)
+        raise UnreachableError(
+            "the server does not offer TLS, and sslmode asks for it", tls=True, lasting=True
+        )
 
 
 class TlsSettings:
@@ -168,7 +188,7 @@ class TlsSettings:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UnreachableError(
-                f"the files of sslrootcert, sslcert, sslkey: {reason}"
+                f"the files of sslrootcert, sslcert, sslkey: {reason}", lasting=True
             ) from error
         return context
 

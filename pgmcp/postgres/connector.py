@@ -99,7 +99,9 @@ class Connector:
                             self._admit(self.database, connection, call)
                             return connection
                         connection.close()
-                        reasons.append(Reason(f"{place.name}: the server is not {wanted}"))
+                        reasons.append(
+                            Reason(f"{place.name}: the server is not {wanted}", lasting=True)
+                        )
         except CallEndedError as error:
             raise CallEndedError(
                 f"{error.message} while connecting to {self.database.label}"
@@ -122,11 +124,13 @@ class Connector:
                 yield place, secret
 
     def _addresses(self, host: Host, call: Call, reasons: list[Reason]) -> list[ServerAddress]:
-        seconds = self.database.connect_timeout_seconds or call.remaining()
+        left = call.remaining()
+        seconds = self.database.connect_timeout_seconds or left
         try:
-            places = server_addresses(host, min(seconds, call.remaining()))
+            places = server_addresses(host, min(seconds, left))
         except UnreachableError as error:
-            reasons.append(Reason(str(error)))
+            # Out of the call's time, rather than its own, it says nothing of the name.
+            reasons.append(Reason(str(error), lasting=error.lasting and seconds < left))
             return []
         self._on_resolved(host, [place.address for place in places])
         return places
@@ -146,13 +150,12 @@ class Connector:
                 connection.process_list = _ProcessList(self, place, encrypted, secret)
                 return connection
             except UnreachableError as error:
-                reasons.append(Reason(f"{place.name}: {error}", tls=error.tls))
+                reasons.append(Reason(f"{place.name}: {error}", "", error.tls, error.lasting))
                 if not error.tls:
                     break
             except StatementError as error:
                 server = error.server
-                said = f"{server.message} (SQLSTATE {server.sqlstate})"
-                reasons.append(Reason(said, server.sqlstate))
+                reasons.append(Reason.of(server))
                 if server.sqlstate == _NOT_ENCRYPTED_RIGHT and encrypted != plans[-1]:
                     continue
                 if server.sqlstate.startswith("28"):

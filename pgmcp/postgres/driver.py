@@ -148,7 +148,9 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802
         if int.from_bytes(data[:4], "big") in _PASSWORD_REQUESTS and self.password is None:
-            raise UnreachableError("the server asks for a password, and none is configured")
+            raise UnreachableError(
+                "the server asks for a password, and none is configured", lasting=True
+            )
         self._usock = self.wire.sock  # pg8000 binds the channel when it sees an SSLSocket here
         super().handle_AUTHENTICATION_REQUEST(data, context)
 

@@ -35,7 +35,8 @@ def open_connection(
     """
     wire = open_wire(server, clock)
     seconds = database.connect_timeout_seconds or float("inf")
-    wire.until = clock() + min(seconds, call.remaining())
+    left = call.remaining()
+    wire.until = clock() + min(seconds, left)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(wire.close)
         try:
@@ -44,7 +45,10 @@ def open_connection(
                 connection = Connection(wire, server, tls, database, password, clock, encoding)
         except (WireTimeoutError, WireInterruptedError):
             call.check()
-            raise UnreachableError(f"timed out after {seconds:g} s") from None
+            # Out of the call's time, rather than its own, it says nothing of the place.
+            raise UnreachableError(
+                f"timed out after {seconds:g} s", lasting=seconds < left
+            ) from None
         except WireClosedError as error:
             raise UnreachableError(str(error)) from error
         except STARTUP_ERRORS as error:

@@ -10,19 +10,28 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.errors import DatabaseUnavailableError, NoConnectionLeftError
+from pgmcp.errors import DatabaseUnavailableError, NoConnectionLeftError, ServerMessage
 
 _AGAIN = ", then try again."
+_LASTING = ("28", "3D", "42501")
 _STATEMENT_POOLING = "statement pooling mode"  # PgBouncer's words, which has one language
 
 
 class Reason(NamedTuple):
     """What went wrong at one place. `sqlstate` "" when no PostgreSQL answered; `tls`: it was the
-    encryption that failed."""
+    encryption that failed; `lasting`: another attempt made now would fail alike there."""
 
     text: str
     sqlstate: str = ""
     tls: bool = False
+    lasting: bool = False
+
+    @classmethod
+    def of(cls, server: ServerMessage) -> Reason:
+        """What PostgreSQL itself refused with. Who may log in where lasts; that a connection more
+        is too many, or that the server stops, may be over by now."""
+        said = f"{server.message} (SQLSTATE {server.sqlstate})"
+        return cls(said, server.sqlstate, lasting=server.sqlstate.startswith(_LASTING))
 
 
 def unavailable(database: DatabaseSettings, reasons: Sequence[Reason]) -> DatabaseUnavailableError:
@@ -31,7 +40,10 @@ def unavailable(database: DatabaseSettings, reasons: Sequence[Reason]) -> Databa
     last = (refused or list(reasons) or [Reason("")])[-1]
     kind = NoConnectionLeftError if last.sqlstate.startswith("53") else DatabaseUnavailableError
     said = "; ".join(dict.fromkeys(reason.text for reason in reasons))
-    return kind(f"cannot connect to {database.label}: {said}", _hint(database, last))
+    # A line that was reset may have been the only thing in the way.
+    lasting = bool(reasons) and all(reason.lasting for reason in reasons)
+    message = f"cannot connect to {database.label}: {said}"
+    return kind(message, _hint(database, last), lasting=lasting)
 
 
 def _hint(database: DatabaseSettings, reason: Reason) -> str:

@@ -37,4 +37,5 @@ def close_unless_safe(database: DatabaseSettings, connection: Connection, call: 
         f"{database.name} is not served: its role could do more than read ({could})",
         "The operator set require_safe_role; pgedge-postgres-mcp -check shows the SQL for a"
         " role that can only read.",
+        lasting=bool(writing),
     )
