@@ -36,6 +36,7 @@ def open_connection(
     wire = open_wire(server, clock)
     seconds = database.connect_timeout_seconds or float("inf")
     left = call.remaining()
+    own = seconds < left  # a time-out of the call says nothing of the place
     wire.until = clock() + min(seconds, left)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(wire.close)
@@ -45,10 +46,7 @@ def open_connection(
                 connection = Connection(wire, server, tls, database, password, clock, encoding)
         except (WireTimeoutError, WireInterruptedError):
             call.check()
-            # Out of the call's time, rather than its own, it says nothing of the place.
-            raise UnreachableError(
-                f"timed out after {seconds:g} s", lasting=seconds < left
-            ) from None
+            raise UnreachableError(f"timed out after {seconds:g} s", lasting=own) from None
         except WireClosedError as error:
             raise UnreachableError(str(error)) from error
         except STARTUP_ERRORS as error:
