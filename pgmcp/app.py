@@ -169,16 +169,16 @@ class App:
             "configuration", lambda: self._take_over(front, load())
         )
         try:
-            stays = take_over()
+            needs_restart = take_over()
         except (PgmcpError, OSError) as error:
             _log.error("Configuration not reloaded, nothing has changed: %s", _on_one_line(error))
             return
         config = self._service.config
         changed = [*changed_keys(before, config), *_named(changed_databases(before, config))]
         _log.info("Configuration reloaded, changed: %s", ", ".join(changed) or "nothing")
-        if stays:
+        if needs_restart:
             # An error, so that no log.level hides what the operator waits for.
-            _log.error("A restart is needed for: %s", ", ".join(stays))
+            _log.error("A restart is needed for: %s", ", ".join(needs_restart))
         self._begin_report([d for d in config.databases if d not in before.databases])
 
     def _take_over(self, front: HttpFront, newer: Config) -> Sequence[str]:
@@ -186,10 +186,10 @@ class App:
 
         PgmcpError or OSError when it cannot be served: the one before stays.
         """
-        from pgmcp.config.changes import taken_over
+        from pgmcp.config.changes import applicable
 
         before = self._service.config
-        config, stays = taken_over(before, newer)
+        config, needs_restart = applicable(before, newer)
         metrics = front.metrics_page(config)
         prepared = front.prepare(config.http.tls)
         try:
@@ -204,7 +204,7 @@ class App:
         self._observation.log = config.log
         self._service = Service.of(config, databases, self._observation, self._model(config))
         front.take(self._service, prepared, metrics)
-        return stays
+        return needs_restart
 
     def _start(self) -> None:
         """Begin what happens beside serving."""

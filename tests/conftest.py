@@ -16,19 +16,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from pgmcp.auth import passwords
 from pgmcp.gate.database import ReadOnlyDatabase
-from pgmcp.mcp import methods
-from pgmcp.mcp.era import Era
-from pgmcp.mcp.feature import Tool
-from pgmcp.mcp.registry import output_schema
-from pgmcp.mcp.result import Result, plain
+from pgmcp.mcp.registry import Registry
 from pgmcp.postgres.rows import Rows
-from tests import json_schema, quick
+from tests import conforming, quick
 from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
 from tools.postgres import Server, prepare, reachable, start
@@ -135,19 +132,14 @@ def server_folder() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def conforming_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every result that a tool gives in this process conforms to the schema that it is listed with:
-    each client checks that, and raises where it is not so."""
-    encode = methods.tool_result
+    """Every result that a tool of a registry gives in this process conforms to its schema."""
+    begin = Registry.__init__
 
-    def checked(tool: Tool, result: Result, era: Era) -> methods.Members:
-        members = encode(tool, result, era)
-        schema = output_schema(tool)
-        if schema is not None and not result.is_error:
-            assert result.structured is not None, f"{tool.name} has an output: give `structured`"
-            json_schema.validate(plain(result.structured), schema)
-        return members
+    def begin_checked(self: Registry, *features: Any, **more: Any) -> None:
+        begin(self, *features, **more)
+        self.tools = {name: conforming.checked(tool) for name, tool in self.tools.items()}
 
-    monkeypatch.setattr(methods, "tool_result", checked)
+    monkeypatch.setattr(Registry, "__init__", begin_checked)
 
 
 @pytest.fixture

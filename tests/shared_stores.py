@@ -169,7 +169,7 @@ class SharedUserStore(_Shared):
         self.reload()
         return self.get(name)
 
-    def rehearse(self, decide: Callable[[User], User]) -> None:
+    def dry_run(self, decide: Callable[[User], User]) -> None:
         with self._change() as database:
             for name, user in list(self._all(database).items())[:1]:
                 self._put(database, name, decide(user))
@@ -249,7 +249,7 @@ class SharedLimitStore(_Shared):
                 database.execute("INSERT INTO attempts (key, at) VALUES (?, ?)", (key, at))
             return ages
 
-    def take_back(self, key: str) -> None:
+    def forget_latest(self, key: str) -> None:
         with self._change() as database:
             database.execute(
                 "DELETE FROM attempts WHERE number ="

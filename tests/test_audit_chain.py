@@ -14,7 +14,7 @@ from pgmcp.audit.chain import (
     fingerprint,
     read,
     read_mark,
-    torn,
+    unfinished_fields,
     write,
     write_mark,
 )
@@ -198,7 +198,7 @@ def test_a_line_that_is_no_record_is_named(foreign: bytes) -> None:
 def test_an_unfinished_line_is_vouched_for_by_the_next_record() -> None:
     lines = chain(3)
     half = lines[3][:90]
-    event = {"event": "recovered", **torn(half)}
+    event = {"event": "recovered", **unfinished_fields(half)}
     recovered, head = write(KEY, end(lines[:3]), event)
     whole = [*lines[:3], half + b"\n", recovered, *chain(1, head)[1:]]
     verification = Verification(KEY)
@@ -216,11 +216,11 @@ def test_an_unfinished_line_is_vouched_for_by_the_next_record() -> None:
 def test_an_unfinished_line_that_is_vouched_for_must_be_there() -> None:
     gone = "speaks of an unfinished line before it, which is gone"
     lines = chain(2)
-    recovered, _ = write(KEY, end(lines), {"event": "recovered", **torn(b"{")})
+    recovered, _ = write(KEY, end(lines), {"event": "recovered", **unfinished_fields(b"{")})
     assert problem([*lines, recovered]) == f"file1, line 4: record 4 {gone}"
     bare, _ = write(KEY, end(lines), {"event": "recovered"})
     assert gone in (problem([*lines, bare]) or "")
-    begin, _ = write(KEY, GENESIS, {"event": "begin", **torn(b"{")})
+    begin, _ = write(KEY, GENESIS, {"event": "begin", **unfinished_fields(b"{")})
     assert problem([b"{\n", begin]) is None
     assert problem([begin]) == f"file1, line 1: record 1 {gone}"
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pgmcp.audit.file import AuditFile
-from pgmcp.audit.read import chain_files, lines_of, load_key, rotated, standing
+from pgmcp.audit.read import chain_files, lines_of, load_key, rotated, snapshot
 from pgmcp.audit.verify import Verification
 from pgmcp.errors import FileError
 from tests.serving import until
@@ -270,7 +270,7 @@ def test_where_an_audit_stands_is_seen_while_it_is_written_and_rotated(path: Pat
     writer.start()
     try:
         for _ in range(150):
-            found = standing(path, KEY)
+            found = snapshot(path, KEY)
             assert found.newest is not None
             checked = Verification(KEY, found.mark)
             with found.newest:
@@ -288,7 +288,7 @@ def test_where_an_audit_stands_is_seen_while_it_is_written_and_rotated(path: Pat
 
 def test_looking_where_an_audit_stands_makes_nothing(path: Path) -> None:
     path.write_bytes(b"")
-    found = standing(path, KEY)
+    found = snapshot(path, KEY)
     assert found.newest is not None
     found.newest.close()
     assert list(path.parent.iterdir()) == [path]

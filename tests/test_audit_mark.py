@@ -92,7 +92,7 @@ def test_an_end_that_was_cut_off_while_nothing_ran_leaves_a_gap(
     assert whole == (left == 0)
     if left == 0:
         assert found.first == 7
-        assert found.doubts == ["record 8 says: 1 to 6 was not there when a server started"]
+        assert found.uncertainties == ["record 8 says: 1 to 6 was not there when a server started"]
     else:
         assert f"record 7 follows record {left}: " in (found.problem or "")
 
@@ -142,4 +142,4 @@ def test_a_start_with_an_old_key_and_no_mark_says_so(
     file.start({"event": "start"}, old_key=True)
     assert [event.get("old_key") for event in events(path)] == [None, True, None]
     assert caplog.text.count("there is a key, and no mark") == 1
-    assert "record 2: a server found a key and no mark" in verified(path).doubts[0]
+    assert "record 2: a server found a key and no mark" in verified(path).uncertainties[0]

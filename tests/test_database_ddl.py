@@ -14,7 +14,7 @@ from pgmcp.errors import StatementError, StatementRefusedError
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.port import Database
-from pgmcp.gate.state import all_told
+from pgmcp.gate.state import all_invalidations_sent
 from pgmcp.gate.transaction import Transactions, gated
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import READ_ONLY, Outcome, Step
@@ -210,12 +210,12 @@ def test_rows_can_be_skipped_and_counted_in_what_was_judged(read_as: Open) -> No
     ],
 )
 def test_who_has_committed_and_not_told_yet_is_seen_by_the_lock(locks: str, told: bool) -> None:
-    assert all_told("100:105:100,103", locks) is told
+    assert all_invalidations_sent("100:105:100,103", locks) is told
     # the same where the counter has gone round, of which locks show the lower half
     beyond = [f"{holder} {int(xid) - 102 & 0xFFFFFFFF}" for holder, xid in _pairs(locks)]
     epoch = 2**32 - 102
     state = f"{epoch + 100}:{epoch + 105}:{epoch + 100},{epoch + 103}"
-    assert all_told(state, ",".join(beyond)) is told
+    assert all_invalidations_sent(state, ",".join(beyond)) is told
 
 
 def _pairs(locks: str) -> list[list[str]]:
@@ -272,7 +272,7 @@ def test_where_others_commit_all_the_time_the_state_is_looked_for_now_and_then(
             run_as_cursor(transactions, connection, text)
         known, everywhere = (run_as_cursor(transactions, connection, text)[0] for text in texts)
         assert (known[0], everywhere[0]) == (READ_ONLY, READ_ONLY)
-        judge.others_commit()
+        judge.note_commits()
         calls = 0
         while run_as_cursor(transactions, connection, texts[0])[0][0] != READ_ONLY:
             assert run_as_cursor(transactions, connection, texts[1])[0][0] == READ_ONLY
@@ -296,7 +296,7 @@ def test_where_others_commit_all_the_time_what_they_change_is_judged_anew(
     try:
         for _ in range(3):  # judged, and judged again, before and after it is kept
             assert run_as_cursor(transactions, reader, text)[1].failure is None
-            judge.others_commit()
+            judge.note_commits()
         statements = [Step("BEGIN"), *map(Step, changes)]
         changed = other.run(statements, Call(20), limit_bytes=1000, last=False)
         assert changed.failure is None, changed.failure

@@ -56,7 +56,7 @@ def test_a_success_takes_back_its_own_count_and_no_other() -> None:
     limiter = Limiter(MemoryLimitStore(clock=Clock()), 3, 60.0)
     limiter.count("a")
     limiter.count("a")
-    limiter.forgive("a")
+    limiter.take_back("a")
     assert limiter.count("a") is None
     assert limiter.count("a") is None
     assert limiter.count("a") is not None

@@ -16,7 +16,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Host
 from pgmcp.errors import CallEndedError, ConnectionLostError, PoolTimeoutError, ToolError
 from pgmcp.gate.databases import DatabaseSet
-from pgmcp.postgres.orphans import DOUBT_SECONDS
+from pgmcp.postgres.orphans import UNCONFIRMED_SECONDS
 from tests.databases import eventually, open_databases, settings_for
 from tests.proxy import Proxy, proxy_to
 from tests.test_pool import Clock
@@ -142,7 +142,7 @@ def test_a_process_behind_a_lost_line_is_asked_for_and_given_up_after_a_time(
             assert counted(databases) == (1, 1)
             with pytest.raises(ToolError, match="statements that do not end hold 1"):
                 run(databases, "select 1", seconds=0.3)
-            clock.now += DOUBT_SECONDS
+            clock.now += UNCONFIRMED_SECONDS
             assert eventually(lambda: counted(databases) == (0, 0))
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pgmcp.config.changes import changed_databases, changed_keys, taken_over
+from pgmcp.config.changes import applicable, changed_databases, changed_keys
 from pgmcp.config.load import load
 from pgmcp.config.tls import Tls
 from pgmcp.errors import ConfigError
@@ -252,13 +252,13 @@ def test_values_of_a_newer_configuration_are_taken_over_but_for_a_few(tmp_path: 
 
     running = loaded()
     wanted = loaded(debug=True, max_connections_total=9)
-    assert taken_over(running, wanted) == (wanted, ())
+    assert applicable(running, wanted) == (wanted, ())
     assert changed_keys(running, wanted) == ("max_connections_total", "debug")
     assert changed_databases(running, wanted) == ()
     other = tmp_path / "other.yaml"
     other.write_text("debug: false\n")
     wanted = load({"http": True, "config": str(other)}, {"HOME": "/"}, tmp_path / "x", None)
-    config, stays = taken_over(running, wanted)
+    config, stays = applicable(running, wanted)
     assert set(stays) == {
         "http.enabled",
         "http.address",
@@ -270,7 +270,7 @@ def test_values_of_a_newer_configuration_are_taken_over_but_for_a_few(tmp_path: 
     assert changed_databases(running, config) == ("+default", "-nowhere")
     gone = load({"http": True}, {"HOME": "/"}, tmp_path / "x", None)
     with pytest.raises(ConfigError, match="holds no setting any more"):
-        taken_over(running, gone)
+        applicable(running, gone)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -281,4 +281,4 @@ def test_tls_switched_on_or_off_waits_for_a_restart_with_its_files(
     tls = Tls(True, tmp_path / "cert", tmp_path / "key", None)
     secure = dataclasses.replace(plain, http=dataclasses.replace(plain.http, tls=tls))
     running, wanted = (secure, plain) if enabled else (plain, secure)
-    assert taken_over(running, wanted) == (running, ("http.tls.enabled",))
+    assert applicable(running, wanted) == (running, ("http.tls.enabled",))

@@ -295,7 +295,7 @@ def test_a_rehearsal_decides_once_and_stores_nothing(open_users: Callable[[], Us
         decided.append(user)
         return user.with_annotation("x")
 
-    store.rehearse(decide)
+    store.dry_run(decide)
     assert decided == [alice]
     store.reload()
     assert store.get("alice") == alice
@@ -440,9 +440,9 @@ def test_attempts_are_counted_up_to_the_limit_and_have_ages(
     assert store.ages("b", 60.0) == []
     clock.now += 50
     assert store.ages("a", 60.0) == [50.0]
-    other.take_back("a")
+    other.forget_latest("a")
     assert store.ages("a", 60.0) == []
-    store.take_back("a")
+    store.forget_latest("a")
     assert len(store) == 0
 
 

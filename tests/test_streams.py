@@ -24,7 +24,7 @@ from pgmcp.auth.principal import Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.calls.stream import WAITING_BYTES, Stream
 from pgmcp.config.values import Address
-from pgmcp.mcp import methods, result
+from pgmcp.mcp import result
 from pgmcp.mcp.client import Client as Asking
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Context
@@ -38,7 +38,7 @@ from pgmcp.transport.endpoint import ClientInfo, Endpoint
 from pgmcp.transport.http import HttpServer
 from pgmcp.transport.inflight import InFlight
 from pgmcp.transport.limits import HttpLimits
-from tests import json_schema
+from tests import conforming, json_schema
 from tests.sample_features import (
     META,
     Board,
@@ -106,9 +106,9 @@ def test_the_output_schema_is_listed_and_old_clients_get_objects_only() -> None:
 def test_the_tests_refuse_a_result_that_does_not_conform() -> None:
     tool = trial_tools(Board())[0]
     with pytest.raises(AssertionError, match="wide"):
-        methods.tool_result(tool, result.text("x", {"width": "wide"}), "modern")
+        conforming.check(tool, result.text("x", {"width": "wide"}))
     with pytest.raises(AssertionError, match="has an output"):
-        methods.tool_result(tool, result.text("x"), "modern")
+        conforming.check(tool, result.text("x"))
 
 
 def test_a_number_that_is_none_and_null_never_go_out(caplog: pytest.LogCaptureFixture) -> None:

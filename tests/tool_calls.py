@@ -20,11 +20,11 @@ from pgmcp.errors import ToolError
 from pgmcp.features import resources
 from pgmcp.gate import port
 from pgmcp.gate.databases import DatabaseSet
-from pgmcp.mcp import methods
 from pgmcp.mcp.content import Text
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result
 from pgmcp.rpc.schema import build
+from tests import conforming
 from tests.databases import open_databases, settings_for
 from tools.postgres import Server
 
@@ -88,7 +88,7 @@ class Calls:
         """The result of a call that succeeds."""
         outcome = tool.run(build(tool.args, arguments), self.context)
         assert isinstance(outcome, Result)
-        methods.tool_result(tool, outcome, "modern")  # which tests/conftest.py has checked
+        conforming.check(tool, outcome)
         return outcome
 
     def failure(self, tool: Tool, **arguments: Any) -> str:

@@ -109,7 +109,7 @@ def read_mark(key: bytes, data: bytes) -> ChainHead | None:
     return ChainHead(int(number), newest)
 
 
-def torn(data: bytes) -> dict[str, Any]:
+def unfinished_fields(data: bytes) -> dict[str, Any]:
     """The members by which the record after an unfinished line vouches for that line."""
     return {"torn_bytes": len(data), "torn_sha256": hashlib.sha256(data).hexdigest()}
 

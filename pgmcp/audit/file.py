@@ -122,25 +122,25 @@ class AuditFile:
     def close(self) -> None:
         """Let go of the file, with everything on the disk."""
         with self._file_lock, self._on_disk_lock:
-            self._let_go()
+            self._close_file()
 
     # -- for holders of the file's lock ------------------------------------------------------------
 
     def _look(self) -> None:
         """Catch up with what others did: wrote, renamed, cut, or took away."""
         if self._descriptor >= 0:
-            self._catch_up()
+            self._read_new_records()
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
                     return
             with self._on_disk_lock:
-                self._let_go()
+                self._close_file()
         else:
             earlier, _ = rotated(self._path, self._key)
             if earlier:
-                self._take_newer(end_of(self._key, earlier[-1])[0])
+                self._follow(end_of(self._key, earlier[-1])[0])
         self._open()
-        self._catch_up()
+        self._read_new_records()
 
     def _open(self) -> None:
         self._descriptor = open_regular(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
@@ -148,7 +148,7 @@ class AuditFile:
         if self._durable:
             replace.sync_folder(self._path.parent)
 
-    def _catch_up(self) -> None:
+    def _read_new_records(self) -> None:
         size = os.fstat(self._descriptor).st_size
         if size == self._size:
             return
@@ -156,10 +156,10 @@ class AuditFile:
         if size:
             head, self._unfinished = last_record(self._key, self._descriptor, size, self._path)
             self._begun = head is not None
-            self._take_newer(head)
+            self._follow(head)
         self._size = size
 
-    def _take_newer(self, head: ChainHead | None) -> None:
+    def _follow(self, head: ChainHead | None) -> None:
         # When the file was cut, what is remembered is newer: the gap must show.
         if head is not None and head.seq > self._head.seq:
             self._head = head
@@ -203,7 +203,7 @@ class AuditFile:
         parts, head = [b"\n" if self._unfinished else b""], self._head
         vouched = {}
         if self._unfinished and audit_chain.read(self._key, self._unfinished) is None:
-            vouched = audit_chain.torn(self._unfinished)
+            vouched = audit_chain.unfinished_fields(self._unfinished)
         opening: list[Mapping[str, Any]] = []
         if vouched or not self._begun:
             # Each file says that a mark is kept, so that one that is gone is missed whichever of
@@ -219,7 +219,7 @@ class AuditFile:
     def _rotate(self) -> None:
         """Give the file the number of its last record as a second name part, and begin another."""
         with self._on_disk_lock:
-            self._let_go()
+            self._close_file()
         self._path.rename(self._path.with_name(f"{self._path.name}.{self._head.seq:012d}"))
         self._keep_mark()
         self._open()
@@ -236,7 +236,7 @@ class AuditFile:
             raise
         self._size += len(data)
 
-    def _let_go(self) -> None:
+    def _close_file(self) -> None:
         if self._descriptor < 0:
             return
         descriptor, self._descriptor, self._size = self._descriptor, -1, -1

@@ -213,7 +213,7 @@ def end_of(key: bytes, path: Path) -> tuple[ChainHead | None, bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AuditSnapshot:
     """Where an audit stands at one moment: its mark, the files that were rotated away, those named
     like one that hold no record, and the newest file, open, with its size; None when it is gone."""
 
@@ -224,7 +224,7 @@ class Standing:
     size: int
 
 
-def standing(path: Path, key: bytes) -> Standing:
+def snapshot(path: Path, key: bytes) -> AuditSnapshot:
     """Where an audit stands, between two records of a server that runs. OSError or FileError.
 
     Nothing is made or changed. The newest file is the caller's to close.
@@ -234,7 +234,7 @@ def standing(path: Path, key: bytes) -> Standing:
         before, others = rotated(path, key)
         newest = read_regular(path) if path.exists() else None
         size = os.fstat(newest.fileno()).st_size if newest is not None else 0
-        return Standing(mark, before, others, newest, size)
+        return AuditSnapshot(mark, before, others, newest, size)
 
 
 def lines_of(stream: BinaryIO, size: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pgmcp.audit.chain import GENESIS, AuditRecord, ChainHead, read, torn
+from pgmcp.audit.chain import GENESIS, AuditRecord, ChainHead, read, unfinished_fields
 
 _OPENING = ("begin", "recovered", "missing", "resumed")
 
@@ -20,8 +20,9 @@ class Verification:
     """A chain that is checked line by line, over one file or several in order.
 
     `mark` is how far the chain once went, None when that is not known. `problem` is the first
-    thing wrong, None while nothing is; `doubts` say why records may be missing although none is
-    wrong; `notes` are what an auditor should know all the same.
+    thing wrong, None while nothing is; `uncertainties` say why records may be missing although none
+    is wrong; `notes` are what an auditor should know all the same. `marked_seq`: the highest mark
+    that a record tells of.
     """
 
     key: bytes
@@ -31,54 +32,54 @@ class Verification:
     first: int | None = None
     last_event: str = ""
     problem: str | None = None
-    doubts: list[str] = field(default_factory=list)
+    uncertainties: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unstopped: list[int] = field(default_factory=list)
     marked: bool = False
-    told: int = 0
+    marked_seq: int = 0
 
     def check(self, name: str, lines: Iterable[bytes]) -> bool:
         """Check one file, the next in order; False, with `problem`, at the first broken record."""
-        stray: tuple[int, bytes] | None = None
+        unfinished: tuple[int, bytes] | None = None
         number, already = 0, self.records
         for number, line in enumerate(lines, 1):
             entry = read(self.key, line)
             if entry is None:
-                if stray is not None:
+                if unfinished is not None:
                     break
-                stray = number, line
+                unfinished = number, line
                 continue
             wrong = (
                 self._wrong(entry, first=self.records == already)
-                or _unexplained(stray, entry)
+                or _unexplained(unfinished, entry)
                 or self._unmarked(entry)
             )
             if wrong:
-                broken = stray[0] if stray is not None else number
+                broken = unfinished[0] if unfinished is not None else number
                 return self._broken(name, broken, wrong)
-            if stray is not None:
-                note = f"{name}, line {stray[0]}: unfinished, and the next record says so"
+            if unfinished is not None:
+                note = f"{name}, line {unfinished[0]}: unfinished, and the next record says so"
                 self.notes.append(note)
-                stray = None
-            self._take(entry)
+                unfinished = None
+            self._count(entry)
         if number == 0:
             return self._broken(name, 1, "the file is empty")
-        if stray is not None:
-            return self._broken(name, stray[0], _stray(stray[1]))
+        if unfinished is not None:
+            return self._broken(name, unfinished[0], _not_a_record(unfinished[1]))
         return True
 
     def end(self) -> bool:
         """Hold the end to the mark; False, with `problem`, when the newest records are missing."""
         last = self.head.seq if self.head is not None else 0
         if self.mark is None:
-            self.doubts.append(
+            self.uncertainties.append(
                 "there is no mark beside it, so that its end was not cut off cannot be seen"
             )
             return True
-        if self.mark.seq < self.told:
+        if self.mark.seq < self.marked_seq:
             self.problem = (
                 f"the mark tells of record {self.mark.seq}, and a record says that it told of "
-                f"{self.told}: an old one was put in its place"
+                f"{self.marked_seq}: an old one was put in its place"
             )
             return False
         if self.mark.seq <= last:
@@ -89,32 +90,36 @@ class Verification:
         )
         return False
 
-    def _take(self, entry: AuditRecord) -> None:
+    def _count(self, entry: AuditRecord) -> None:
         number = entry.head.seq
         if self.first is None:
             self.first = number
         if entry.event == "start":
-            self._see_start(entry)
-        told = entry.fields.get("mark")
-        if isinstance(told, int):
-            self.told = max(self.told, told)
+            self._check_start(entry)
+        marked_seq = entry.fields.get("mark")
+        if isinstance(marked_seq, int):
+            self.marked_seq = max(self.marked_seq, marked_seq)
         # A start that found no mark makes one.
         self.marked = (
-            self.marked or self.told > 0 or (entry.event == "start" and "mark" in entry.fields)
+            self.marked
+            or self.marked_seq > 0
+            or (entry.event == "start" and "mark" in entry.fields)
         )
         if entry.event == "missing":
             gone = span(entry.fields.get("from"), entry.fields.get("to"))
-            self.doubts.append(f"record {number} says: {gone} was not there when a server started")
+            self.uncertainties.append(
+                f"record {number} says: {gone} was not there when a server started"
+            )
         if entry.event not in _OPENING:
             self.last_event = entry.event
         self.head = entry.head
         self.records += 1
 
-    def _see_start(self, entry: AuditRecord) -> None:
+    def _check_start(self, entry: AuditRecord) -> None:
         if self.last_event not in ("stop", ""):
             self.unstopped.append(entry.head.seq)
         if entry.fields.get("old_key"):
-            self.doubts.append(
+            self.uncertainties.append(
                 f"record {entry.head.seq}: a server found a key and no mark: its key was made "
                 "before its first start, or records before were cut off or taken away"
             )
@@ -165,18 +170,21 @@ def _gap(before: ChainHead, entry: AuditRecord) -> str | None:
     return None
 
 
-def _unexplained(stray: tuple[int, bytes] | None, entry: AuditRecord) -> str | None:
-    if stray is None:
+def _unexplained(unfinished: tuple[int, bytes] | None, entry: AuditRecord) -> str | None:
+    if unfinished is None:
         if entry.event == "recovered" or "torn_sha256" in entry.fields:
             return f"record {entry.head.seq} speaks of an unfinished line before it, which is gone"
         return None
-    data = stray[1].removesuffix(b"\n")
-    if entry.event in ("recovered", "begin") and torn(data).items() <= entry.fields.items():
+    data = unfinished[1].removesuffix(b"\n")
+    if (
+        entry.event in ("recovered", "begin")
+        and unfinished_fields(data).items() <= entry.fields.items()
+    ):
         return None
-    return _stray(stray[1])
+    return _not_a_record(unfinished[1])
 
 
-def _stray(line: bytes) -> str:
+def _not_a_record(line: bytes) -> str:
     if line.endswith(b"\n"):
         return "no record"
     return (

@@ -46,7 +46,7 @@ class UserStore(CredentialStore[UserChanges], Protocol):
         written is kept in memory and logged: a lockout holds also on a full disk.
         """
 
-    def rehearse(self, decide: Callable[[User], User]) -> None:
+    def dry_run(self, decide: Callable[[User], User]) -> None:
         """Spend on some user what `change` would spend, disk included, and store nothing.
 
         StoreError where `change` could not write.
@@ -132,7 +132,7 @@ class UserAccounts:
             return
         # What is in the way of writing is in the way of `failed` too, which logs it.
         with contextlib.suppress(StoreError):
-            self._store.rehearse(lambda user: user.with_failure(self._clock(), self.lockout))
+            self._store.dry_run(lambda user: user.with_failure(self._clock(), self.lockout))
 
     def _record(self, checked: User, change: Callable[[User], User]) -> User | None:
         """Change the account, unless it is not what was checked any more."""

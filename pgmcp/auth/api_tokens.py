@@ -101,13 +101,13 @@ class ApiTokens:
 
     def sweep(self) -> None:
         """End the tokens that have expired, and remove them from the store."""
-        settled = self._clock.settled()
+        is_stable = self._clock.is_stable()
         expired = self._expired_now()
         fresh = [token for key, token in expired.items() if key not in self._announced]
         self._to_remove = self._to_remove or bool(fresh)
         self._end([(token, "expired") for token in fresh])
         self._announced = frozenset(expired)
-        if self._to_remove and settled:
+        if self._to_remove and is_stable:
             self._to_remove = False
             self._remove_expired()
 

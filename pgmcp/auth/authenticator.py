@@ -21,7 +21,7 @@ from pgmcp.logs.log import quote
 from pgmcp.net.addresses import address_key
 
 _MAX_SECRET_CHARACTERS = 1024
-_MAX_SEEN = 10_000
+_MAX_LOGGED_CLIENTS = 10_000
 
 _log = logging.getLogger("pgmcp.auth")
 
@@ -58,8 +58,8 @@ class CredentialAuthenticator:
         self._refusals = refusals or Refusals()
         self._policies = policies or {}
         self._policy_of = policy_of
-        self._seen: set[tuple[str, str]] = set()
-        self._seen_lock = threading.Lock()
+        self._logged_clients: set[tuple[str, str]] = set()
+        self._logged_clients_lock = threading.Lock()
         self._principals: dict[int, tuple[ApiToken | Session, Principal]] = {}
 
     def authenticate(
@@ -111,14 +111,14 @@ class CredentialAuthenticator:
             name = f"{principal.kind} {principal.name}"
             self._refused(address, f"{name} has a policy that is not there: {principal.policy}")
             raise UnauthorizedError
-        self._log_first(principal, address)
+        self._log_first_request(principal, address)
         return principal
 
     def _principal(self, credential: ApiToken | Session) -> Principal:
         """The principal of a credential that was found, made once for each."""
         known = self._principals.get(id(credential))
         if known is None:
-            if len(self._principals) >= _MAX_SEEN:
+            if len(self._principals) >= _MAX_LOGGED_CLIENTS:
                 self._principals.clear()
             # With the credential in it, so that its id is no other's.
             known = self._principals[id(credential)] = (credential, self._new_principal(credential))
@@ -173,21 +173,21 @@ class CredentialAuthenticator:
         if self._refusals.should_log(address, kind, first_block=first_block):
             _log.info("refused address=%s reason=%s", quote(address), quote(kind))
 
-    def _log_first(self, principal: Principal, address: str) -> None:
+    def _log_first_request(self, principal: Principal, address: str) -> None:
         """Log the first request of a principal from a client, and no further ones.
 
         An IPv6 client has many addresses, and must not have as many lines in the log.
         """
-        seen = (principal.key, address)
+        request_from = (principal.key, address)
         # Without the lock, as a look-up in a set is atomic; under it the client is looked up again.
-        if seen in self._seen:
+        if request_from in self._logged_clients:
             return
         client = (principal.key, address_key(address))
-        with self._seen_lock:
-            known = client in self._seen
-            if len(self._seen) >= _MAX_SEEN:
-                self._seen.clear()
-            self._seen |= {seen, client}
+        with self._logged_clients_lock:
+            known = client in self._logged_clients
+            if len(self._logged_clients) >= _MAX_LOGGED_CLIENTS:
+                self._logged_clients.clear()
+            self._logged_clients |= {request_from, client}
         if not known:
             _log.info(
                 "admitted address=%s %s=%s", quote(address), principal.kind, quote(principal.name)

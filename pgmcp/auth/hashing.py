@@ -66,7 +66,7 @@ class InHelper:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._helper: subprocess.Popen[bytes] | None = None
-        self._said_why = False
+        self._failure_logged = False
 
     def matches(self, password: str, password_hash: str | None, cost: int) -> bool:
         """As `passwords.matches`."""
@@ -98,8 +98,8 @@ class InHelper:
                 raise passwords.busy() from None
             except (OSError, ValueError) as error:
                 reason = str(error) or type(error).__name__
-        if not self._said_why:
-            self._said_why = True
+        if not self._failure_logged:
+            self._failure_logged = True
             _log.warning("passwords are hashed without a helper process: %s", reason)
         return None
 

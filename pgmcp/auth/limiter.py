@@ -28,7 +28,7 @@ class LimitStore(Protocol):
         Both are one step: of parallel attempts no more than `limit` are counted.
         """
 
-    def take_back(self, key: str) -> None:
+    def forget_latest(self, key: str) -> None:
         """Forget the latest attempt, if there is one."""
 
     def mark(self, key: str, seconds: float) -> bool:
@@ -75,9 +75,9 @@ class Limiter:
         ages = self._store.count(address_key(address), limit, window_seconds)
         return wait_seconds(ages, limit, window_seconds)
 
-    def forgive(self, address: str) -> None:
+    def take_back(self, address: str) -> None:
         """Take back the latest count of an address: the attempt was not a failure."""
-        self._store.take_back(address_key(address))
+        self._store.forget_latest(address_key(address))
 
     def should_log_block(self, address: str) -> bool:
         """Whether the log does not say yet, within the window, that this address has to wait.

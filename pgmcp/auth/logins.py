@@ -104,7 +104,7 @@ class Logins:
             # server is busy, instead of waiting for the file with every worker thread.
             outcome = self._record(user, password, right=right)
         if isinstance(outcome, User):
-            self._limiter.forgive(address)
+            self._limiter.take_back(address)
             return outcome
         time.sleep(max(0.0, answer_at - time.monotonic()))
         raise LoginError(outcome)

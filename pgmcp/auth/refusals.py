@@ -55,12 +55,14 @@ class Refusals:
         the address has had all of its lines.
         """
         self.sweep()
-        return self._take(address, reason, lines=LINES if first_block else LINES_PER_ADDRESS)
+        return self._count_or_log(
+            address, reason, lines=LINES if first_block else LINES_PER_ADDRESS
+        )
 
     def count(self, address: str, reason: str) -> None:
         """Count a refusal that is to be no line."""
         self.sweep()
-        self._take(address, reason, lines=0)
+        self._count_or_log(address, reason, lines=0)
 
     def sweep(self) -> None:
         """Write the summaries of a window that is over."""
@@ -82,7 +84,7 @@ class Refusals:
         if others.counted:
             _log.info("refused other addresses %s", _summary(others.counted))
 
-    def _take(self, address: str, reason: str, *, lines: int) -> bool:
+    def _count_or_log(self, address: str, reason: str, *, lines: int) -> bool:
         """Count a refusal; True when it is a line, of which its address may have `lines`."""
         key = address_key(address)
         with self._tallies_lock:
@@ -91,8 +93,8 @@ class Refusals:
             tally = self._tallies.get(key, self._others)
             if tally is self._others and len(self._tallies) < ADDRESSES:
                 tally = self._tallies[key] = _Tally()
-            room = tally.lines < lines and self._lines < LINES
-            if room and tally is not self._others:
+            may_log = tally.lines < lines and self._lines < LINES
+            if may_log and tally is not self._others:
                 tally.lines += 1
                 self._lines += 1
                 return True

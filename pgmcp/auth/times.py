@@ -15,7 +15,7 @@ from pgmcp.errors import UsageError
 
 STEP_SECONDS = 10.0
 """By how much the clock may differ between two looks; slewing it moves it by less."""
-SETTLED_SECONDS = 3600.0
+STABLE_SECONDS = 3600.0
 """How long after a step the clock counts as not settled, because the step may be taken back."""
 
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
@@ -35,21 +35,21 @@ class WallClock:
         self.now = now
         self._elapsed = elapsed
         self._difference = now().timestamp() - elapsed()
-        self._stepped_at = float("-inf")
+        self._set_at = float("-inf")
 
-    def settled(self) -> bool:
+    def is_stable(self) -> bool:
         """Whether the clock was not set in the last SETTLED_SECONDS. To be asked regularly."""
         elapsed = self._elapsed()
         difference = self.now().timestamp() - elapsed
         step = difference - self._difference
         self._difference = difference
         if abs(step) > STEP_SECONDS:
-            self._stepped_at = elapsed
+            self._set_at = elapsed
             _log.warning(
                 "The clock was set by %+.0f seconds: expired tokens stay in their file for now",
                 step,
             )
-        return elapsed - self._stepped_at >= SETTLED_SECONDS
+        return elapsed - self._set_at >= STABLE_SECONDS
 
 
 def utc_now() -> datetime:

@@ -36,7 +36,7 @@ _KNOWN = [key.path for key in KEYS] + [_DATABASES, policies.PREFIX]
 
 _log = logging.getLogger("pgmcp.config")
 
-Said = Mapping[str, object]
+FileValues = Mapping[str, object]
 """What the file says, by the paths of its keys."""
 
 _SECTIONS = {
@@ -55,10 +55,10 @@ def assemble(content: object, inputs: Inputs, features: Features | None) -> Conf
     `content` is what the file `inputs.file` holds, as YAML has it; None without a file. `features`
     None leaves the names in `builtins` unchecked. Raises ConfigError.
     """
-    said = _said(content, inputs, EVERYTHING)
-    settings = http.effective_address(resolve(KEYS, said, inputs))
+    values = _file_values(content, inputs, EVERYTHING)
+    settings = http.effective_address(resolve(KEYS, values, inputs))
     served = http.build(settings, tls.build(settings), auth.build(settings))
-    entries = database_list.entries(said.get(_DATABASES), inputs)
+    entries = database_list.entries(values.get(_DATABASES), inputs)
     built = [databases.build(entry, inputs) for entry in entries]
     check_workers(settings, [database for database, _ in built])
     _warn(served, entries)
@@ -66,7 +66,7 @@ def assemble(content: object, inputs: Inputs, features: Features | None) -> Conf
     for _, more in built:
         sources |= more
     known = features or Features(None, None, None)
-    restrictions = policies.build(said.get(policies.PREFIX), inputs)
+    restrictions = policies.build(values.get(policies.PREFIX), inputs)
     names = [database.name for database, _ in built]
     policies.check_names(restrictions, names, known.tools, inputs)
     return fill(
@@ -95,15 +95,15 @@ def assemble_sections(names: Sequence[str], content: object, inputs: Inputs) -> 
     with another section is a warning. The machine is asked for no file that only others name.
     """
     needed = tuple(_SECTIONS[name] for name in names)
-    said = _said(content, inputs, needed)
-    settings = resolve(KEYS, said, inputs, needed=needed)
+    values = _file_values(content, inputs, needed)
+    settings = resolve(KEYS, values, inputs, needed=needed)
     if not is_needed(needed, _DATABASES):
-        database_list.warn_of_problems(said.get(_DATABASES), inputs)
-    return {name: _section(name, settings, said, inputs) for name in names}
+        database_list.warn_of_problems(values.get(_DATABASES), inputs)
+    return {name: _section(name, settings, values, inputs) for name in names}
 
 
-def _section(name: str, settings: Settings, said: Said, inputs: Inputs) -> object:
-    listed = said.get(_DATABASES)
+def _section(name: str, settings: Settings, values: FileValues, inputs: Inputs) -> object:
+    listed = values.get(_DATABASES)
     if name == "audit":
         return audit.build(settings)
     if name == "auth":
@@ -111,11 +111,11 @@ def _section(name: str, settings: Settings, said: Said, inputs: Inputs) -> objec
     if name == "database_names":
         return database_list.names(listed, inputs)
     if name == "policies":
-        return policies.build(said.get(policies.PREFIX), inputs)
+        return policies.build(values.get(policies.PREFIX), inputs)
     return database_list.databases(listed, inputs)
 
 
-def _said(content: object, inputs: Inputs, needed: Needed) -> Said:
+def _file_values(content: object, inputs: Inputs, needed: Needed) -> FileValues:
     if inputs.file is None:
         return {}
     return document.flatten(content, _KNOWN, inputs.file, needed=needed)

@@ -17,7 +17,7 @@ from pgmcp.errors import ConfigError
 _NOT_SETTINGS = ("file", "sources", "databases")
 
 
-def taken_over(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
+def applicable(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
     """`wanted`, but for what can only be had by a restart, and the names of those keys.
 
     ConfigError for a file that holds nothing any more, or is gone: it was saved half, and says
@@ -28,12 +28,14 @@ def taken_over(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]
             f"{running.file}: holds no setting any more",
             "Write it again. To run on defaults, restart without it.",
         )
-    stays = tuple(path for path in restarts() if _get(running, path) != _get(wanted, path))
-    if "http.tls.enabled" in stays:  # certificates belong to it: there may be none in `wanted`
+    needs_restart = tuple(path for path in restarts() if _get(running, path) != _get(wanted, path))
+    if (
+        "http.tls.enabled" in needs_restart
+    ):  # certificates belong to it: there may be none in `wanted`
         wanted = _set(wanted, "http.tls", running.http.tls)
-    for path in stays:
+    for path in needs_restart:
         wanted = _set(wanted, path, _get(running, path))
-    return wanted, stays
+    return wanted, needs_restart
 
 
 def restarts(cls: type = Config, at: str = "") -> Iterator[str]:
@@ -55,9 +57,9 @@ def changed_keys(before: Config, after: Config) -> tuple[str, ...]:
 def changed_databases(before: Config, after: Config) -> tuple[str, ...]:
     """The databases that differ: `+name` came, `-name` went, `~name` has other settings."""
     old, new = _by_name(before.databases), _by_name(after.databases)
-    came = [f"+{name}" for name in new if name not in old]
-    went = [f"-{name}" for name in old if name not in new]
-    return (*came, *went, *(f"~{n}" for n in new if n in old and new[n] != old[n]))
+    added = [f"+{name}" for name in new if name not in old]
+    removed = [f"-{name}" for name in old if name not in new]
+    return (*added, *removed, *(f"~{n}" for n in new if n in old and new[n] != old[n]))
 
 
 def _has_settings(config: Config) -> bool:

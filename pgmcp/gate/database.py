@@ -196,11 +196,11 @@ class ReadOnlyDatabase:
 
     # -- one transaction ---------------------------------------------------------------------------
 
-    def _withheld(self, text: str) -> statistics.Withheld:
+    def _withheld(self, text: str) -> statistics.WithheldText:
         """The text with what other callers run withheld from the statistics views that it names."""
         judge = self._judge
-        if not judge.withholds or not statistics.names_one(text):
-            return statistics.Withheld(text)
+        if not judge.withholds or not statistics.may_name_view(text):
+            return statistics.WithheldText(text)
         withheld = statistics.withhold(text, judge.views or ())
         if judge.views is None or judge.known(withheld.text) is None:
             # They change when their extension is updated.
@@ -211,24 +211,24 @@ class ReadOnlyDatabase:
             withheld = statistics.withhold(text, judge.views)
         return withheld
 
-    def _read(self, reading: CallerRead, said: str) -> Rows:
-        """Run a caller's text, once it is judged; the last step brings the rows. `said`: the text
+    def _read(self, reading: CallerRead, sent: str) -> Rows:
+        """Run a caller's text, once it is judged; the last step brings the rows. `sent`: the text
         as the caller sent it."""
         sql.encode(reading.text)
         if self._restriction is None:
-            return self._rows(said, *self._leased(lambda c: self._transactions.run(c, reading)))
-        return self._read_restricted(self._restriction, reading, said)
+            return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))
+        return self._read_restricted(self._restriction, reading, sent)
 
-    def _read_restricted(self, restriction: Restriction, reading: CallerRead, said: str) -> Rows:
+    def _read_restricted(self, restriction: Restriction, reading: CallerRead, sent: str) -> Rows:
         """As `_read`, under a policy."""
         if not self._transactions.knows_allowed(reading):
-            restriction.require_readable(said)
+            restriction.require_readable(sent)
         try:
-            return self._rows(said, *self._leased(lambda c: self._transactions.run(c, reading)))
+            return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))
         except DeniedError as denied:
-            raise restriction.answer(said, refusal(denied.denial), denied.denial) from None
+            raise restriction.answer(sent, refusal(denied.denial), denied.denial) from None
         except (StatementError, StatementRefusedError) as error:
-            raise restriction.answer(said, error) from None
+            raise restriction.answer(sent, error) from None
 
     def _parsed(self, text: str) -> ToolError | None:
         """What PostgreSQL says against a caller's text when it parses it; nothing of it runs."""

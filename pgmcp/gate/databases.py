@@ -29,8 +29,9 @@ _MAX_CATALOGUES = 16
 """Of so many policies the tables of a database are kept."""
 
 
-class _Learnt:
-    """What calls of all owners have learnt of one database. Made when it is first asked for."""
+class _DatabaseCaches:
+    """The judge and the tables of one database, for the calls of all owners; each is made when it
+    is first asked for."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -61,24 +62,27 @@ class DatabaseSet:
     """The databases as one configuration has them, in its order, also once there is a newer."""
 
     pools: Pools
-    _learnt: Mapping[str, _Learnt]
+    _caches: Mapping[str, _DatabaseCaches]
 
     @classmethod
     def of(cls, pools: Pools, before: DatabaseSet | None = None) -> DatabaseSet:
         """The databases that the pools have now.
 
-        What was learnt of those that have not changed since `before` is kept.
+        Those that have not changed since `before` keep their judge and their tables.
         """
-        known = {each.source: each for each in before._learnt.values()} if before else {}
+        known = {each.source: each for each in before._caches.values()} if before else {}
         return cls(
             pools,
-            {name: known.get(source) or _Learnt(source) for name, source in pools.sources.items()},
+            {
+                name: known.get(source) or _DatabaseCaches(source)
+                for name, source in pools.sources.items()
+            },
         )
 
     @property
     def names(self) -> tuple[str, ...]:
         """Their names, in the order of the configuration."""
-        return tuple(self._learnt)
+        return tuple(self._caches)
 
     def database(
         self,
@@ -95,16 +99,16 @@ class DatabaseSet:
         """
         from pgmcp.gate.database import ReadOnlyDatabase
 
-        learnt = self._learnt.get(name)
-        if learnt is None:
+        caches = self._caches.get(name)
+        if caches is None:
             raise ToolError(f"there is no database {name}", f"Configured: {', '.join(self.names)}.")
-        source = learnt.source
+        source = caches.source
         pool = self.pools.for_call(owner, source, call)
         return ReadOnlyDatabase(
             source.database,
             pool,
-            learnt.judge,
-            learnt.catalogues(policy),
+            caches.judge,
+            caches.catalogues(policy),
             call,
             trail or Trail(),
             policy,

@@ -22,7 +22,7 @@ from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import lookups, trees
 from pgmcp.gate.function_calls import Run
 from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
-from pgmcp.gate.state import SHOW_STATE, TAKE_NOTE, State, all_told, state_of
+from pgmcp.gate.state import READ_INVALIDATIONS, SHOW_STATE, State, all_invalidations_sent, state_of
 from pgmcp.gate.used import facts_of
 from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict, refusal
 from pgmcp.judging import effects, expansion
@@ -37,11 +37,11 @@ _UNSTEADY_CALLS = 32
 MAX_TREE_BYTES = 8 * 1024 * 1024
 """Reading a tree takes a second for each 30 MB, in which no other thread runs."""
 
-_LOOK = Step(
+_CONTENTS = Step(
     f"SELECT {lookups.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy),"
     " EXISTS (SELECT FROM pg_catalog.pg_foreign_table)"
 )
-_BEFORE, _BEHIND = 3, len(trees.HIDE)  # the steps of an examination around those which bind
+_BEFORE, _AFTER = 3, len(trees.HIDE)  # the steps of an examination around those which bind
 _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
@@ -66,7 +66,7 @@ class Judge:
         self._findings: OrderedDict[bytes, Judgement] = OrderedDict()
         self._unsteady = 0
 
-    def others_commit(self) -> None:
+    def note_commits(self) -> None:
         """Note that a state did not stay for as long as a statement is judged."""
         self._unsteady = _UNSTEADY_CALLS
 
@@ -135,7 +135,7 @@ class Judge:
             raise refusal(Objection(too_much))
         # The order matters: what is parsed is no older than the state, and locked when looked at.
         show = trees.show(server_major)
-        return (SHOW_STATE, TAKE_NOTE, show, *bound, *trees.HIDE)
+        return (SHOW_STATE, READ_INVALIDATIONS, show, *bound, *trees.HIDE)
 
     def judge(
         self,
@@ -157,7 +157,7 @@ class Judge:
         StateChangedError where what was shown need not be what was bound.
         """
         state, locks = state_of(replies[0].rows[0])
-        bound = [trees.bound(reply) for reply in replies[_BEFORE:-_BEHIND]]
+        bound = [trees.bound(reply) for reply in replies[_BEFORE:-_AFTER]]
         if only_planned:
             bound[0] = [_planned(replies[_BEFORE], bound[-1], server_major, strict=strict)]
         analysed = [tree for several in bound for tree in several]
@@ -166,8 +166,10 @@ class Judge:
         contents = self._contents
         if contents is None or contents.state != state or not strict:
             # The locks are held: from now on nobody can give a table that is read a policy.
-            contents = _look(state, run)
-        scope = Scope(contents, exact=bool(bound[-1]), lasting=all_told(state.snapshot, locks))
+            contents = _read_contents(state, run)
+        scope = Scope(
+            contents, exact=bool(bound[-1]), lasting=all_invalidations_sent(state.snapshot, locks)
+        )
         if not _readable(analysed):
             return Verdict(scope, Objection(_TOO_LARGE))
         objects = effects.objects_in("".join(analysed))
@@ -205,8 +207,8 @@ class Judge:
         )
 
 
-def _look(state: State, run: Run) -> Contents:
-    outcome = run((_LOOK,))
+def _read_contents(state: State, run: Run) -> Contents:
+    outcome = run((_CONTENTS,))
     if outcome.failure is not None:
         raise StateChangedError
     return Contents(state, *(value != b"f" for value in outcome.replies[0].rows[0]))

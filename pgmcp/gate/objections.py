@@ -22,7 +22,7 @@ from pgmcp.sql.names import array_literal
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
+class _Builtins:
     """What PostgreSQL's own catalogue has that no statement may use."""
 
     refused_builtins: Mapping[int, str]
@@ -67,7 +67,7 @@ class Objections:
     def __init__(self, trusted: Collection[str] = (), statistics_shown: Statistics = "own") -> None:
         self._statistics_shown = statistics_shown
         self._trusted = frozenset(trusted)
-        self._own: _Own | None = None
+        self._builtins: _Builtins | None = None
 
     def find(self, statement: AnalysedStatement, run: Run, *, behind_relations: bool) -> Judgement:
         """Why a statement may not run; `behind_relations`: whether reading a relation may call what
@@ -76,14 +76,14 @@ class Objections:
         for tree in trees:
             if too_large := growth.objection(tree, objects.functions, objects.types):
                 return Judgement(Objection(too_large))
-        own = self._postgresqls_own(run)
-        if credential := _credential(trees, objects, own, run):
+        builtins = self._read_builtins(run)
+        if credential := _credential(trees, objects, builtins, run):
             return Judgement(Objection(credentials.objection(credential)))
         calls = Calls(
             run,
             statement.server_major,
             self._trusted,
-            own.refused_builtins,
+            builtins.refused_builtins,
             behind_relations=behind_relations,
             writes=statement.only_planned,
             statistics_shown=self._statistics_shown,
@@ -96,17 +96,17 @@ class Objections:
             shown = [statistics.objection(tree, calls.views, parts) for tree in trees]
             objection = next(filter(None, shown), None)
         if objection is None and calls.bodies:
-            objection = self._bodies_objection(trees, calls, own, run)
+            objection = self._bodies_objection(trees, calls, builtins, run)
         return Judgement(objection, tuple(calls.bodies), _by_function(calls))
 
     def _bodies_objection(
-        self, trees: Sequence[str], calls: Calls, own: _Own, run: Run
+        self, trees: Sequence[str], calls: Calls, builtins: _Builtins, run: Run
     ) -> Objection | None:
         """Why the bodies may not be computed or read, by themselves or in their callers' place."""
         bodies = _by_function(calls)
         inside = [tree for shown in bodies.values() for tree in shown]
         objects = calls.all_objects
-        if credential := _credential(inside, objects, own, run):
+        if credential := _credential(inside, objects, builtins, run):
             return Objection(credentials.objection(credential))
         if calls.views:
             texts = [statistics.objection(tree, calls.views, 0) for tree in inside]
@@ -119,8 +119,8 @@ class Objections:
                 return Objection(too_large)
         return None
 
-    def _postgresqls_own(self, run: Run) -> _Own:
-        if self._own is None:
+    def _read_builtins(self, run: Run) -> _Builtins:
+        if self._builtins is None:
             names = (
                 array_literal(sorted(effects.HARMLESS)),
                 array_literal(sorted(effects.REFUSED)),
@@ -136,8 +136,8 @@ class Objections:
                 for oid, name, signature in rows_of(asked)
                 if name not in self._trusted
             }
-            self._own = _Own(refused, credentials.credentials(rows_of(asked, 1)))
-        return self._own
+            self._builtins = _Builtins(refused, credentials.credentials(rows_of(asked, 1)))
+        return self._builtins
 
 
 def _by_function(calls: Calls) -> dict[int, list[str]]:
@@ -159,12 +159,14 @@ def _placed(trees: Sequence[str], bodies: Mapping[int, Sequence[str]]) -> set[in
     return placed
 
 
-def _credential(trees: Sequence[str], objects: Objects, own: _Own, run: Run) -> Credential | None:
+def _credential(
+    trees: Sequence[str], objects: Objects, builtins: _Builtins, run: Run
+) -> Credential | None:
     """A column with credentials that the trees read."""
-    if objects.relations.isdisjoint(credential.relation for credential in own.credentials):
+    if objects.relations.isdisjoint(credential.relation for credential in builtins.credentials):
         return None
     reads = frozenset(read for tree in trees for read in columns_read(tree))
-    credential = credentials.read_by(reads, own.credentials)
+    credential = credentials.read_by(reads, builtins.credentials)
     if credential is None or not credential.sampled:
         return credential
     return credential if rows_of(run([Step(credentials.SAMPLED_SQL, describe=True)])) else None

@@ -41,9 +41,10 @@ class State(NamedTuple):
     surroundings: tuple[str, ...]
 
 
-# A commit is visible a moment before the other sessions are told to forget what they remember of
-# the catalogue (CommitTransaction, xact.c). Who commits holds the locks on its transaction until it
-# has told them: while there are such, what this session parses may be older than the state.
+# A commit is visible a moment before its invalidation messages go out, which make other sessions
+# read the catalogue anew (CommitTransaction, xact.c). Who commits holds the lock on its transaction
+# until they are sent: while there is such a lock, what this session parses may be older than the
+# state.
 SHOW_STATE = Step(
     f"SELECT {', '.join((_SNAPSHOT, *_SURROUNDINGS))}, (SELECT pg_catalog.string_agg("
     "l.virtualtransaction OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) l.transactionid, ',')"
@@ -51,16 +52,16 @@ SHOW_STATE = Step(
     " WHERE l.locktype OPERATOR(pg_catalog.=) 'transactionid' AND l.granted"
     " AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock')"
 )
-"""Shows the state, and the locks that `all_told` takes."""
-# Analysed alone: to lock a table for the first time, a session takes note of all that it was told.
-TAKE_NOTE = Step("SELECT FROM pg_catalog.pg_am", execute=False)
+"""Shows the state, and the locks that `all_invalidations_sent` takes."""
+# Analysed alone: to lock a table for the first time, a session reads the invalidation messages.
+READ_INVALIDATIONS = Step("SELECT FROM pg_catalog.pg_am", execute=False)
 """What is parsed after it is no older than a state that was shown before it."""
 _XIDS = 2**32
 _CHECK_NAME = "pgmcp_state"
 
 
 def state_of(row: Sequence[Value]) -> tuple[State, str]:
-    """The state in a row of SHOW_STATE, and the locks that `all_told` takes."""
+    """The state in a row of SHOW_STATE, and the locks that `all_invalidations_sent` takes."""
     snapshot, *surroundings, locks = ((value or b"").decode() for value in row)
     return State(snapshot, tuple(surroundings)), locks
 
@@ -94,8 +95,8 @@ def _check(settings: str, surroundings: tuple[str, ...], after: str) -> Step:
     return Step(text, name=f"{_CHECK_NAME}_{digest}")
 
 
-def all_told(snapshot: str, locks: str) -> bool:
-    """Whether all who have committed, by `snapshot`, have told the others so.
+def all_invalidations_sent(snapshot: str, locks: str) -> bool:
+    """Whether all who have committed, by `snapshot`, have sent their invalidation messages.
 
     `locks`: the transactions that are locked by themselves, "holder xid,holder xid,…". A holder in
     the snapshot, or who came after it, has not committed; its subtransactions are not listed there.

@@ -270,7 +270,7 @@ class Transactions:
             with contextlib.suppress(StateChangedError):
                 return self._examine_and_run(connection, reading, strict=strict)
             if strict:
-                self._judge.others_commit()
+                self._judge.note_commits()
             strict = False
             connection.finish(self._call)
             connection.settle(self._call)

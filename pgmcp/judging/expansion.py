@@ -158,26 +158,26 @@ class _Estimate:
         self._stack[-1].operand += 1
         self._last = [self._last[1], self._last[2], kind]
 
-    def read(self, said: str, *, is_word: bool) -> None:
+    def read(self, word: str, *, is_word: bool) -> None:
         """Count a word in lower case, or a sign."""
         frame = self._stack[-1]
         plain = is_word and self._last[-1] in (".", "as")  # behind these, any word is a name
         frame.operand += 1
         frame.query.words += is_word
-        if said in _NOT_IN_CASE and not plain and not self._is_distinct_from(said):
+        if word in _NOT_IN_CASE and not plain and not self._is_distinct_from(word):
             while frame.opened_by == "case" and len(self._stack) > 1:
                 frame = self._close()  # CASE was a column's alias
-        if said in ("(", "[") or (said == "case" and not plain):
-            self._open(frame, said)
-        elif said in (")", "]") or (said == "end" and frame.opened_by == "case" and not plain):
+        if word in ("(", "[") or (word == "case" and not plain):
+            self._open(frame, word)
+        elif word in (")", "]") or (word == "end" and frame.opened_by == "case" and not plain):
             frame = self._close()
-        elif said == "*":
+        elif word == "*":
             self._star(frame)
-        elif said == ",":
+        elif word == ",":
             self._comma(frame)
         elif is_word and not plain:
-            self._word(frame, said)
-        self._last = [self._last[1], self._last[2], said]
+            self._word(frame, word)
+        self._last = [self._last[1], self._last[2], word]
 
     def end(self) -> str | None:
         """The objection to the whole text."""
@@ -220,9 +220,9 @@ class _Estimate:
             )
         return None
 
-    def _open(self, frame: _Frame, said: str) -> None:
+    def _open(self, frame: _Frame, word: str) -> None:
         before = self._last[-1]
-        inner = _Frame(before if said == "(" else said)
+        inner = _Frame(before if word == "(" else word)
         if frame.clause == "from" and before in _BEFORE_A_SOURCE:
             inner.clause = "from"  # tables joined in brackets
         frame.has_bracket = True

@@ -91,7 +91,7 @@ class StatisticsView(NamedTuple):
         return f"{self.name} AS (SELECT {columns} FROM {source} s)"
 
 
-class Withheld(NamedTuple):
+class WithheldText(NamedTuple):
     """A caller's text with parts of WITH in front, which are `shift` characters more."""
 
     text: str
@@ -109,13 +109,13 @@ def read_views(rows: Sequence[tuple[str, ...]]) -> tuple[StatisticsView, ...]:
     )
 
 
-def names_one(text: str) -> bool:
+def may_name_view(text: str) -> bool:
     """Whether a text may name a view whose text is withheld; quick, and wrong on the safe side."""
     lowered = text.lower()
     return ACTIVITY in lowered or STATEMENTS in lowered
 
 
-def withhold(text: str, views: Sequence[StatisticsView]) -> Withheld:
+def withhold(text: str, views: Sequence[StatisticsView]) -> WithheldText:
     """A caller's text with the views that it names shown without the text of other callers.
 
     A schema's name before such a view is blanked, so that the part of WITH is meant. Other text
@@ -123,42 +123,44 @@ def withhold(text: str, views: Sequence[StatisticsView]) -> Withheld:
     every call: the judge refuses it.
     """
     if len(text) > _MAX_CHARACTERS:
-        return Withheld(text)
+        return WithheldText(text)
     pieces = list(lexemes(text))
     shown = {view.name: view for view in views if view.text_attribute}
-    said = [_said(text, piece) for piece in pieces]
-    if not said or said[0] not in _BEGINS_A_READ:
-        return Withheld(text)
+    words = [_word_of(text, piece) for piece in pieces]
+    if not words or words[0] not in _BEGINS_A_READ:
+        return WithheldText(text)
     named = []
-    for place, word in enumerate(said):
+    for place, word in enumerate(words):
         view = shown.get(word)
-        if view is None or said[place + 1 : place + 2] == ["("]:
+        if view is None or words[place + 1 : place + 2] == ["("]:
             continue
-        if place and said[place - 1] == ".":
-            if place < 2 or said[place - 2] != view.schema:
+        if place and words[place - 1] == ".":
+            if place < 2 or words[place - 2] != view.schema:
                 continue
             begin, end = pieces[place - 2].start, pieces[place - 1].end
             text = text[:begin] + " " * (end - begin) + text[end:]
         if view not in named:
             named.append(view)
     if not named:
-        return Withheld(text)
-    return _in_front(text, ", ".join(view.shadow for view in named), said, pieces)
+        return WithheldText(text)
+    return _in_front(text, ", ".join(view.shadow for view in named), words, pieces)
 
 
-def _in_front(text: str, parts: str, said: Sequence[str], pieces: Sequence[Lexeme]) -> Withheld:
-    if said[0] != "with":
+def _in_front(
+    text: str, parts: str, words: Sequence[str], pieces: Sequence[Lexeme]
+) -> WithheldText:
+    if words[0] != "with":
         front = f"WITH {parts}\n"
-        return Withheld(front + text, len(front))
-    last = 1 if said[1:2] == ["recursive"] else 0
+        return WithheldText(front + text, len(front))
+    last = 1 if words[1:2] == ["recursive"] else 0
     begin = pieces[last].end
     front = f"WITH {'RECURSIVE ' if last else ''}{parts},\n"
-    return Withheld(front + text[begin:], len(front) - begin)
+    return WithheldText(front + text[begin:], len(front) - begin)
 
 
-def _said(text: str, piece: Lexeme) -> str:
-    said = text[piece.start : piece.end]
-    return said[1:-1] if piece.kind == "name" else said.lower()
+def _word_of(text: str, piece: Lexeme) -> str:
+    word = text[piece.start : piece.end]
+    return word[1:-1] if piece.kind == "name" else word.lower()
 
 
 def parts_in_front(text: str, views: Sequence[StatisticsView]) -> int:

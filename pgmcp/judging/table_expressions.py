@@ -27,7 +27,7 @@ def foldable(trees: Iterable[str], functions: frozenset[int]) -> frozenset[int]:
         for node in nodes(parse(tree)):
             called = _called(node)
             if called:
-                (varying if _stays(node) else folded).add(called)
+                (varying if _keeps_column_value(node) else folded).add(called)
             elif "funcid" in node.fields or "opfuncid" in node.fields:
                 folded.update(node.numbers("funcid"), node.numbers("opfuncid"))
     # What is not among the plain calls stands in a node whose parts are not known here.
@@ -38,7 +38,7 @@ def _called(node: Node) -> int:
     return node.number(_CALLS[node.tag]) if node.tag in _CALLS else 0
 
 
-def _stays(call: Node) -> bool:
+def _keeps_column_value(call: Node) -> bool:
     """Whether a call, as the planner simplifies it, keeps an argument that is a column's value."""
     arguments = call.children("args")
     varying = [argument for argument in arguments if _varies(argument, 0)]

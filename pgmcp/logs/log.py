@@ -24,7 +24,6 @@ from pgmcp.storage.regular_file import open_regular
 __all__ = [
     "ROOT",
     "apply",
-    "carry",
     "configure",
     "dropped",
     "during",
@@ -36,6 +35,7 @@ __all__ = [
     "quote",
     "release",
     "reopen",
+    "set_request_id",
     "visible",
 ]
 
@@ -152,7 +152,7 @@ def during(request_id: str) -> _During:
     return _During(request_id)
 
 
-def carry(request_id: str) -> None:
+def set_request_id(request_id: str) -> None:
     """Have the lines that this thread logs from now on carry a request's id, "" for none."""
     REQUEST.set(request_id)
 

@@ -45,7 +45,7 @@ class LogWriter:
         self._missing = 0
         self._dropped = 0
         self._closing = False
-        self._torn = False
+        self._mid_line = False
         self._lines_changed = threading.Condition(threading.Lock())
         self._thread = threading.Thread(target=self._run, name="pgmcp-log", daemon=True)
         self._thread.start()
@@ -82,16 +82,16 @@ class LogWriter:
             self._lines.clear()
 
     def _run(self) -> None:
-        owed = 0  # lines that are missing at this place, and that no line tells of yet
+        unreported = 0  # lines that are missing at this place, and that no line tells of yet
         while (batch := self._take()) is not None:
             lines, missing = batch
             for line in lines:
-                owed = self._told(owed)
-                if not self._written(line):
-                    owed += 1
+                unreported = self._report_missing(unreported)
+                if not self._write_line(line):
+                    unreported += 1
                     with self._lines_changed:
                         self._dropped += 1
-            owed = self._told(owed + missing)
+            unreported = self._report_missing(unreported + missing)
         if self._owned:
             os.close(self._descriptor)
 
@@ -106,16 +106,16 @@ class LogWriter:
             self._lines, self._bytes, self._missing = [], 0, 0
             return batch
 
-    def _told(self, owed: int) -> int:
-        """Say that lines are missing; how many that still is to be said of."""
-        if not owed:
+    def _report_missing(self, unreported: int) -> int:
+        """Write that `unreported` lines are missing; how many are then still unreported."""
+        if not unreported:
             return 0
-        line = self._notice(owed).encode(self._encoding, "backslashreplace")
-        return 0 if self._written(line) else owed
+        line = self._notice(unreported).encode(self._encoding, "backslashreplace")
+        return 0 if self._write_line(line) else unreported
 
-    def _written(self, line: bytes) -> bool:
+    def _write_line(self, line: bytes) -> bool:
         """Write a line, however long its reader takes; False when it cannot be written."""
-        whole = b"\n" + line if self._torn else line
+        whole = b"\n" + line if self._mid_line else line
         left = memoryview(whole)
         while left:
             try:
@@ -123,7 +123,7 @@ class LogWriter:
             except BlockingIOError:  # another process has made the shared descriptor non-blocking
                 is_ready(self._descriptor, _LOOK_SECONDS, event=WRITE)
             except OSError:
-                self._torn = self._torn or len(left) < len(whole)
+                self._mid_line = self._mid_line or len(left) < len(whole)
                 return False
-        self._torn = False
+        self._mid_line = False
         return True

@@ -25,7 +25,7 @@ from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.client import Client
 from pgmcp.mcp.content import Text
 from pgmcp.mcp.era import Era
-from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.feature import Context
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.result import InputRequired, Result, plain
 from pgmcp.rpc.conversion import converted
@@ -78,18 +78,18 @@ def _call_tool(registry: Registry, params: RequestParams, context: Context) -> S
     except ToolError as failure:
         context.trail.failed(failure)
         if not tool.hidden:
-            return tool_result(tool, Result((Text(failure.for_client()),), is_error=True), era)
+            return _tool_result(Result((Text(failure.for_client()),), is_error=True), era)
         if isinstance(failure, ArgumentError):
             raise InvalidParamsError("Invalid params", failure.message) from None
         raise ToolExecutionError(failure.message) from None
     if isinstance(outcome, Result):
-        return tool_result(tool, outcome, era)
+        return _tool_result(outcome, era)
     if isinstance(outcome, Stream):
-        return Later(outcome, lambda result: tool_result(tool, result, era))
+        return Later(outcome, lambda result: _tool_result(result, era))
     return _input_required(outcome, context.client)
 
 
-def tool_result(tool: Tool, result: Result, era: Era) -> Members:  # noqa: ARG001 - for tests
+def _tool_result(result: Result, era: Era) -> Members:
     """The members of a tool's result. Old clients take no structured value but an object."""
     members: Members = {"content": [part.encoded() for part in result.content]}
     if result.structured is not None:

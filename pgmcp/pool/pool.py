@@ -26,7 +26,7 @@ from pgmcp.pool.back_off import BACK_OFF_SECONDS, BackOff, remember
 from pgmcp.pool.lease import Age, Grant, Waiter
 from pgmcp.pool.making_room import connect_making_room
 from pgmcp.pool.slots import Slots
-from pgmcp.postgres.orphans import OrphanedBackend, all_stuck
+from pgmcp.postgres.orphans import OrphanedBackend, all_uninterruptible
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -278,9 +278,9 @@ class Pool:
             connection.rested_seconds = now - self._ages[connection].idle_since
             return Grant(connection)
         if len(self._orphans) >= self.database.pool_max_conns and all(
-            i.seen for i in self._orphans
+            i.confirmed for i in self._orphans
         ):
-            return Grant(error=all_stuck(len(self._orphans), self.database.name))
+            return Grant(error=all_uninterruptible(len(self._orphans), self.database.name))
         if self._back_off.active(now):
             # One of those in use may come free, and is a connection that works.
             return None if self._leased else Grant(error=self._back_off.error())

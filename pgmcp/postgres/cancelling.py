@@ -34,16 +34,16 @@ def cancel(
         other.receive()
 
 
-def farewell(wire: Wire) -> bool:
-    """Say goodbye; whether the other side closed the connection before the time was up."""
-    goodbye = messages.TERMINATE
+def send_terminate(wire: Wire) -> bool:
+    """Send Terminate; whether the server closed the connection before the time was up."""
+    unsent = messages.TERMINATE
     while True:
         try:
-            wire.send(goodbye)
-            goodbye = b""
+            wire.send(unsent)
+            unsent = b""
             wire.receive()
         except WireInterruptedError:
-            goodbye = b""
+            unsent = b""
         except WireClosedError:
             return True
         except WireTimeoutError:

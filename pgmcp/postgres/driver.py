@@ -30,7 +30,7 @@ from pgmcp.net.wire import Wire, WireClosedError, WireInterruptedError, WireTime
 from pgmcp.postgres import messages
 from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError
 from pgmcp.postgres.answers import Answers, SessionEndedError
-from pgmcp.postgres.cancelling import CANCEL_SECONDS, cancel, farewell
+from pgmcp.postgres.cancelling import CANCEL_SECONDS, cancel, send_terminate
 from pgmcp.postgres.inbox import Inbox
 from pgmcp.postgres.messages import Outcome, ProtocolError, Step
 from pgmcp.postgres.orphans import Backend, ProcessList
@@ -158,7 +158,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         context.error = StatementError(ServerMessage.of(messages.fields(data)))
 
     def close(self) -> None:
-        """Say goodbye and hang up; never raises, and the second time does nothing."""
+        """Send Terminate and close; never raises, and the second time does nothing."""
         if not self.closed:
             self.closed = True
             with contextlib.suppress(OSError):
@@ -347,7 +347,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self.wire.until = self._clock() + CANCEL_SECONDS
         if self._backend_key_data is not None:
             cancel(self.wire, self._server, self._tls, self._backend_key_data, self._clock)
-        self.at_work = not farewell(self.wire) or self.peer is None
+        self.at_work = not send_terminate(self.wire) or self.peer is None
         self.close()
 
 

@@ -5,7 +5,7 @@ on large arrays run to their end, past timeout, cancel and terminate; hanging up
 
 The rule: the slot of such a process is given back when the server itself, asked over a connection
 of its own, does not list the process any more. What cannot be asked counts as at work, and is
-given up after `DOUBT_SECONDS`: a server that is lost ends its processes sooner or later.
+given up after `UNCONFIRMED_SECONDS`: a server that is lost ends its processes sooner or later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pgmcp.errors import PoolTimeoutError
 
 log = logging.getLogger("pgmcp.pool")
 
-DOUBT_SECONDS = 60.0
+UNCONFIRMED_SECONDS = 60.0
 """How long a slot is kept for a process of which nothing can be learned: behind a pooler such as
 PgBouncer, which bounds its own connections, or while the server cannot be reached."""
 FIRST_ASK_SECONDS = 0.1
@@ -49,7 +49,8 @@ class ProcessList(Protocol):
 class OrphanedBackend:
     """A process that outlived `owner`'s connection to `database`; `among` those of its pool.
 
-    `backend` is None where a pooler hides it. `seen`: the server said that it is there.
+    `backend` is None where a pooler hides it. `confirmed`: the server said that it is there.
+    `counted_until`: until then it counts also while the server cannot be asked.
     """
 
     owner: str
@@ -57,8 +58,8 @@ class OrphanedBackend:
     process_list: ProcessList
     backend: Backend | None
     among: list[OrphanedBackend]
-    seen: bool = False
-    doubted_until: float = 0.0
+    confirmed: bool = False
+    counted_until: float = 0.0
 
 
 class OrphanedBackends:
@@ -80,7 +81,7 @@ class OrphanedBackends:
 
     def watch(self, orphan: OrphanedBackend) -> None:
         """Ask for this one until it is gone."""
-        orphan.doubted_until = self._clock() + DOUBT_SECONDS
+        orphan.counted_until = self._clock() + UNCONFIRMED_SECONDS
         with self._changed:
             if self._closed:
                 return
@@ -129,20 +130,20 @@ class OrphanedBackends:
     def _is_over(self, item: OrphanedBackend, there: frozenset[Backend] | None) -> bool:
         now = self._clock()
         if there is None or item.backend is None:
-            if now < item.doubted_until:
+            if now < item.counted_until:
                 return False
             log.warning(
                 "%s: whether a statement has ended could not be learned for %g s; its connection "
                 "counts no more",
                 item.database,
-                DOUBT_SECONDS,
+                UNCONFIRMED_SECONDS,
             )
             return True
         pid = item.backend.pid
         if item.backend in there:
-            item.doubted_until = now + DOUBT_SECONDS
-            if not item.seen:
-                item.seen = True
+            item.counted_until = now + UNCONFIRMED_SECONDS
+            if not item.confirmed:
+                item.confirmed = True
                 log.warning(
                     "%s: process %d did not stop when it was told to: PostgreSQL cannot interrupt "
                     "what it does. Its connection stays counted until it ends",
@@ -150,12 +151,12 @@ class OrphanedBackends:
                     pid,
                 )
             return False
-        if item.seen:
+        if item.confirmed:
             log.info("%s: process %d has ended", item.database, pid)
         return True
 
 
-def all_stuck(number: int, database: str) -> PoolTimeoutError:
+def all_uninterruptible(number: int, database: str) -> PoolTimeoutError:
     """What a caller is told for whom only such processes are there."""
     return PoolTimeoutError(
         f"all {number} connections to {database} are held by earlier statements that PostgreSQL "

@@ -33,7 +33,7 @@ def update(path: Path, change: Callable[[bytes | None], bytes | None]) -> bool:
     return _change(path, change, keep=True)
 
 
-def rehearse(path: Path, change: Callable[[bytes | None], bytes | None]) -> None:
+def dry_run(path: Path, change: Callable[[bytes | None], bytes | None]) -> None:
     """Do all that `update` does, but for the last step: the file stays as it is. FileError."""
     _change(path, change, keep=False)
 

@@ -114,6 +114,6 @@ class CredentialFile(Generic[T]):
         """
         return replace.update(self.path, lambda data: None if data is None else change(data))
 
-    def rehearse(self, change: Callable[[bytes], bytes]) -> None:
+    def dry_run(self, change: Callable[[bytes], bytes]) -> None:
         """Do the work of `rewrite`, disk included, and leave the file as it is; FileError."""
-        replace.rehearse(self.path, lambda data: None if data is None else change(data))
+        replace.dry_run(self.path, lambda data: None if data is None else change(data))

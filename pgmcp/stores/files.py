@@ -202,7 +202,7 @@ class FileUserStore:
         """
         self._file.update(lambda data: self._rewritten(self._users_of(data), name, decide))
 
-    def rehearse(self, decide: Callable[[User], User]) -> None:
+    def dry_run(self, decide: Callable[[User], User]) -> None:
         """Rewrite the file with its first user changed, and keep the old one. FileError."""
 
         def changed(data: bytes) -> bytes:
@@ -212,7 +212,7 @@ class FileUserStore:
                 users = users.with_user(decide(first))
             return users.written().dump()
 
-        self._file.rehearse(changed)
+        self._file.dry_run(changed)
         self.reload()
 
     def _rewritten(

@@ -101,7 +101,7 @@ class MemoryLimitStore:
                 self._times.move_to_end(counter)
             return ages
 
-    def take_back(self, key: str) -> None:
+    def forget_latest(self, key: str) -> None:
         """Forget the latest attempt, if there is one."""
         with self._times_lock:
             counter = self._counter(key)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, PgmcpError
-from pgmcp.logs.log import carry, fields
+from pgmcp.logs.log import fields, set_request_id
 from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.answering import answer_at_once, answer_in_turn
@@ -121,7 +121,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Take a turn: go on until there is something to wait for, then let the server wait."""
-        carry(self._request_id)
+        set_request_id(self._request_id)
         try:
             wait = next(self._conversation)
         except StopIteration:
@@ -138,7 +138,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         else:
             self._server.rest(self, wait)
         finally:
-            carry("")
+            set_request_id("")
 
     def drop(self) -> None:
         """Close the connection, and give back what its request holds; not while it has a turn."""
@@ -193,7 +193,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         close = True
         self._request_id = server.next_request_id()
         self._cors = ()
-        carry(self._request_id)
+        set_request_id(self._request_id)
         self._events = self._message_id = None
         endpoint = server.endpoint
         try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from pgmcp.audit.read import Standing, lines_of, read_key, standing
+from pgmcp.audit.read import AuditSnapshot, lines_of, read_key, snapshot
 from pgmcp.audit.verify import Verification
 from pgmcp.cli.flag_table import PROGRAM
 from pgmcp.cli.verb import Command, Flag, Verb
@@ -44,17 +44,18 @@ def verify_audit(command: Command, audit: Audit | None) -> int:
             checked.end()
     for note in _notes(checked, files, path):
         command.console.say(f"Note: {note}")
-    for doubt in checked.doubts:
-        command.console.say(f"Doubt: {doubt}")
+    for uncertainty in checked.uncertainties:
+        command.console.say(f"Doubt: {uncertainty}")
     if checked.problem is not None:
         vouched = f"{checked.records} records before it are whole." if checked.records else ""
         raise FileError(checked.problem, vouched)
     number = len(files.rotated) + (files.newest is not None)
     last = checked.head.seq if checked.head else 0
     said = f"records {checked.first} to {last} in {number} file{'' if number == 1 else 's'}"
-    if checked.doubts:
+    if checked.uncertainties:
         raise FileError(
-            f"{said} are as they were written, and others may be missing: {checked.doubts[0]}",
+            f"{said} are as they were written, and others may be missing: "
+            f"{checked.uncertainties[0]}",
             "Compare the last number with pgmcp_audit_sequence, or with a copy of the mark.",
         )
     command.console.say(f"Whole: {said}")
@@ -62,9 +63,9 @@ def verify_audit(command: Command, audit: Audit | None) -> int:
 
 
 @contextmanager
-def _opened(path: Path, key: bytes) -> Iterator[Standing]:
+def _opened(path: Path, key: bytes) -> Iterator[AuditSnapshot]:
     try:
-        files = standing(path, key)
+        files = snapshot(path, key)
     except OSError as error:
         raise os_error(Path(error.filename or path), error) from error
     try:
@@ -84,7 +85,7 @@ def _check(checked: Verification, path: Path, stream: BinaryIO | None, size: int
         raise os_error(path, error) from error
 
 
-def _notes(checked: Verification, files: Standing, path: Path) -> Iterator[str]:
+def _notes(checked: Verification, files: AuditSnapshot, path: Path) -> Iterator[str]:
     yield from checked.notes
     for other in files.others:
         yield f"{other.name} holds no record, and is not looked at"
