@@ -144,7 +144,7 @@ class Broker:
         calls: dict[str, Callable[..., Any]] = {
             "ages": store.ages,
             "count": store.count,
-            "take back": store.take_back,
+            "forget latest": store.forget_latest,
             "mark": store.mark,
             "keys": store.__len__,
         }

@@ -104,9 +104,9 @@ class AskingLimitStore:
         """The ages, and count an attempt now if there are fewer than `limit`, in one step."""
         return self._floats("count", key, limit, window_seconds)
 
-    def take_back(self, key: str) -> None:
+    def forget_latest(self, key: str) -> None:
         """Forget the latest attempt, if there is one."""
-        self._ask("limit", self._name, "take back", key)
+        self._ask("limit", self._name, "forget latest", key)
 
     def mark(self, key: str, seconds: float) -> bool:
         """Mark `key` for so many seconds; True when it was not marked."""
