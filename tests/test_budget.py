@@ -18,7 +18,7 @@ from pgmcp.errors import CallEndedError, MemoryBusyError
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import method_of
 from pgmcp.transport.body import KEPT_PER_BYTE
-from pgmcp.transport.budget import FREE_BYTES, Budget, Hold
+from pgmcp.transport.budget import FREE_BYTES, Budget, Reservation
 from pgmcp.transport.limits import BODY_BYTES, HttpLimits, answers_bytes
 from tests.serving import OneToken, Reader, Served, ask, post, rpc, serving, until
 
@@ -69,7 +69,7 @@ def test_one_may_wait_for_what_others_give_back() -> None:
 
 def test_the_first_bytes_are_free() -> None:
     budget = Budget(1)
-    hold = Hold(budget, "a")
+    hold = Reservation(budget, "a")
     assert hold.resize(FREE_BYTES)
     assert not hold.resize(FREE_BYTES + 2)
     hold.close()

@@ -16,7 +16,7 @@ from pgmcp.auth.principal import ANONYMOUS, Principal
 from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, UnauthorizedError
 from pgmcp.transport import call_queue
-from pgmcp.transport.call_queue import CallQueue, Turn
+from pgmcp.transport.call_queue import CallQueue, QueuedCall
 from pgmcp.transport.limits import HttpLimits
 from tests.serving import Reader, Reply, Served, post, rpc, serving, until
 
@@ -166,7 +166,7 @@ def test_the_only_place_goes_round_the_owners() -> None:
     running = Call(60, owner="eve")
     assert queue.begin(running)
     turns = {
-        name: Turn(Call(60, owner=name[0]), lambda name=name: order.append(name))  # type: ignore[misc]
+        name: QueuedCall(Call(60, owner=name[0]), lambda name=name: order.append(name))  # type: ignore[misc]
         for name in ("a1", "a2", "a3", "b1", "c1", "b2")
     }
     for turn in turns.values():
@@ -197,7 +197,7 @@ def test_a_call_whose_time_is_over_waits_no_longer() -> None:
     queue, resumed = CallQueue(requests=9, running=9, share=1, waiting=9), list[str]()
     assert queue.begin(Call(60, owner="ann"))
     call = Call(10, owner="ann", clock=lambda: now[0])
-    turn = Turn(call, lambda: resumed.append(turn.state))
+    turn = QueuedCall(call, lambda: resumed.append(turn.state))
     with call.on_cancel(lambda: queue.withdraw(turn)):
         queue.wait(turn)
         queue.withdraw_late()
@@ -211,7 +211,7 @@ def test_a_call_whose_time_is_over_waits_no_longer() -> None:
 def test_a_call_cancelled_before_it_waits_is_resumed_once() -> None:
     queue, resumed = CallQueue(requests=9, running=9, share=1, waiting=9), list[str]()
     assert queue.begin(Call(60, owner="ann"))
-    turn = Turn(Call(60, owner="ann"), lambda: resumed.append(turn.state))
+    turn = QueuedCall(Call(60, owner="ann"), lambda: resumed.append(turn.state))
     queue.withdraw(turn)
     assert resumed == []
     queue.wait(turn)
@@ -277,15 +277,15 @@ def test_places_are_free_again_whatever_became_of_their_requests() -> None:
 
 def test_more_requests_than_there_is_room_for_are_told_whose_fault_it_is() -> None:
     queue = CallQueue(requests=2, running=1, share=1, waiting=1)
-    queue.come_in("ann")
-    queue.come_in("ben")
+    queue.enter("ann")
+    queue.enter("ben")
     with pytest.raises(OverloadedError, match="this server has") as full:
-        queue.come_in("eve")
+        queue.enter("eve")
     assert full.value.status == 503
     queue.leave("ben")
-    queue.come_in("ann")
+    queue.enter("ann")
     queue.leave("ann")
-    queue.come_in("eve")
+    queue.enter("eve")
     queue.change(running=3, share=2)
     assert [queue.begin(Call(1, owner="ann")) for _ in range(3)] == [True, True, False]
 

@@ -79,7 +79,7 @@ def bound_tree_of(session: Connection, text: str) -> str:
 
 def replies_to(session: Connection, steps: Sequence[Step]) -> list[Reply]:
     outcome = session.run(steps, Call(30), limit_bytes=10_000_000)
-    session.settle(Call(30))
+    session.ensure_clean(Call(30))
     assert outcome.failure is None, outcome.failure
     return outcome.replies
 
@@ -131,7 +131,7 @@ def name_of(session: Connection, oid: int) -> str:
     outcome = session.run(
         [Step(f"SELECT {oid}::regclass", describe=True)], Call(30), limit_bytes=99
     )
-    session.settle(Call(30))
+    session.ensure_clean(Call(30))
     return (outcome.replies[0].rows[0][0] or b"").decode()
 
 

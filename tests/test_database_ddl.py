@@ -172,7 +172,7 @@ def test_reads_are_judged_and_run_while_others_commit_all_the_time(
         while not over.is_set():
             call = Call(20)
             writer.run([Step("SELECT pg_current_xact_id()")], call, limit_bytes=1000)
-            writer.settle(call)
+            writer.ensure_clean(call)
             committed.append(1)
         writer.close()
 
@@ -253,7 +253,7 @@ def run_as_cursor(
     transactions: Transactions, connection: Connection, text: str
 ) -> tuple[Sequence[Step], Outcome]:
     """The steps that brought the rows of a text, and their outcome."""
-    connection.settle(Call(30))
+    connection.ensure_clean(Call(30))
     fetch = Step("", describe=True, portal=CURSOR, parse=False)
     return transactions.run(connection, gated(text, (), (fetch,)))
 

@@ -43,7 +43,7 @@ def test_a_failing_step_skips_the_rest_and_the_session_is_still_reset(
     outcome = connection.run(steps, Call(10), limit_bytes=LIMIT)
     assert outcome.failure is not None
     assert (outcome.failure.step, outcome.failure.server.sqlstate) == (1, "22012")
-    connection.settle(Call(10))
+    connection.ensure_clean(Call(10))
     shown = connection.run([Step("SHOW work_mem")], Call(10), limit_bytes=LIMIT)
     assert shown.replies[0].rows != [(b"77MB",)]
 
@@ -58,7 +58,7 @@ def test_a_transaction_left_open_goes_on_until_it_is_finished(connection: Connec
     assert seen.failure is None
     connection.finish(call)
     assert bool(connection.reusable)
-    connection.settle(call)
+    connection.ensure_clean(call)
     gone = connection.run([Step("TABLE kept")], call, limit_bytes=LIMIT)
     assert gone.failure is not None
 
@@ -79,10 +79,10 @@ def test_what_leaves_nothing_ends_in_one_group_and_keeps_what_is_prepared(
         [READ_ONLY, Step("SELECT 1/0"), NAMES], Call(10), limit_bytes=LIMIT, leaves_nothing=True
     )
     assert failed.failure is not None
-    connection.settle(Call(10))
+    connection.ensure_clean(Call(10))
     after = connection.run([Step("SHOW work_mem")], Call(10), limit_bytes=LIMIT)
     assert after.replies[0].rows != [(b"77MB",)]
-    connection.settle(Call(10))
+    connection.ensure_clean(Call(10))
     reset = connection.run([NAMES], Call(10), limit_bytes=LIMIT)
     assert reset.replies[0].rows == [(b"names",)]
 
@@ -96,7 +96,7 @@ def test_nothing_is_kept_prepared_where_a_pooler_may_stand_between(
             [READ_ONLY, NAMES], Call(10), limit_bytes=LIMIT, leaves_nothing=True
         )
         assert outcome.replies[-1].rows == [(None,)]
-        connection.settle(Call(10))
+        connection.ensure_clean(Call(10))
 
 
 def test_notices_come_with_their_step(connection: Connection) -> None:
@@ -118,10 +118,10 @@ def test_a_message_that_nobody_asked_for_is_tolerated_or_ends_the_connection(
 ) -> None:
     connection.run([Step("SELECT set_config('TimeZone', 'Asia/Tokyo', false)")], Call(10),
                    limit_bytes=LIMIT)  # fmt: skip
-    connection.settle(Call(10))
+    connection.ensure_clean(Call(10))
     postgres.psql(f"select pg_terminate_backend({connection.backend}, 5000)")
     with pytest.raises(ConnectionLostError, match="57P01"):
-        connection.settle(Call(10))
+        connection.ensure_clean(Call(10))
     assert connection.closed
 
 
@@ -171,7 +171,7 @@ def test_a_late_wake_up_of_an_earlier_call_does_nothing_to_the_next(
     outcome = connection.run([Step("SELECT pg_sleep(0.1)"), ONE], Call(10), limit_bytes=LIMIT)
     assert outcome.replies[1].rows == [(b"1",)]
     connection.wire.interrupt()
-    connection.settle(Call(10))
+    connection.ensure_clean(Call(10))
 
 
 def test_long_text_is_sent_whole_while_the_server_answers(connection: Connection) -> None:
@@ -196,5 +196,5 @@ def test_a_connection_at_rest_does_not_keep_its_last_big_answer(connection: Conn
         outcome = connection.run([Step(text)], Call(20), limit_bytes=10 * LIMIT)
         assert len(outcome.replies[0].rows) in (1, 200_000)
         assert connection.held_bytes < 100_000
-        connection.settle(Call(20))
+        connection.ensure_clean(Call(20))
         assert connection.held_bytes < 100_000

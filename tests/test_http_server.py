@@ -22,7 +22,7 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Address
 from pgmcp.errors import ConfigError
-from pgmcp.transport.call_queue import Turn
+from pgmcp.transport.call_queue import QueuedCall
 from pgmcp.transport.connection import Wait
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.head import MAX_EMPTY_LINES, HeadLimits
@@ -72,14 +72,14 @@ def test_a_few_empty_lines_before_a_request_are_skipped_and_many_are_refused() -
 def test_clients_that_always_have_more_to_send_let_others_go_first() -> None:
     with serving(HttpLimits(workers=1)) as served, ExitStack() as stack:
         let_others_go_first = threading.Event()
-        rest = served.server.rest
+        hand_back = served.server.hand_back
 
-        def note(handler: RequestHandler, wait: Wait | Turn | None) -> None:
+        def note(handler: RequestHandler, wait: Wait | QueuedCall | None) -> None:
             if wait is None:
                 let_others_go_first.set()
-            rest(handler, wait)
+            hand_back(handler, wait)
 
-        served.server.rest = note  # type: ignore[method-assign]
+        served.server.hand_back = note  # type: ignore[method-assign]
         sock, reader = stack.enter_context(connected(served))
         sock.sendall(post(b"", length=10**12) + b"x" * 4_000_000)
         sock.shutdown(socket.SHUT_WR)

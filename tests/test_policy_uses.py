@@ -44,7 +44,7 @@ def uses(session: Connection, text: str) -> TreeUses:
 
 def replies_to(session: Connection, steps: list[Step]) -> list[Reply]:
     outcome = session.run(steps, Call(30), limit_bytes=10_000_000)
-    session.settle(Call(30))
+    session.ensure_clean(Call(30))
     assert outcome.failure is None, outcome.failure
     return outcome.replies
 

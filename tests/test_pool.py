@@ -164,19 +164,19 @@ def test_cancels_in_a_storm_hit_nobody_else(postgres: Server, database: str) -> 
 
     def one(number: int) -> None:
         call = Call(30)
-        doomed = number % 4 == 0
+        to_close = number % 4 == 0
         timer = threading.Timer((number % 13) * 0.0004, lambda: call.cancel("storm"))
-        if doomed:
+        if to_close:
             timer.start()
         try:
             with pool.lease(call) as connection:
-                text = "SELECT pg_sleep(0.002)" if doomed else "SELECT pg_sleep(0.0005)"
+                text = "SELECT pg_sleep(0.002)" if to_close else "SELECT pg_sleep(0.0005)"
                 outcome = connection.run([Step(text)], call, limit_bytes=1000)
             if outcome.failure is not None:
                 wrong.append(outcome.failure)
         except CallEndedError:
             cancelled.append(number)
-            if not doomed:
+            if not to_close:
                 wrong.append(number)
         finally:
             timer.cancel()

@@ -17,13 +17,13 @@ def test_a_thread_waits_for_a_client_that_came_twice_in_a_row_and_for_none_besid
     asked: list[float] = []
     answers: Queue[tuple[str, bool]] = Queue()
 
-    def comes_soon(seconds: float) -> bool:
+    def is_readable_within(seconds: float) -> bool:
         asked.append(seconds)
-        return not pool.linger(latest[0], comes_soon)  # another thread may not, meanwhile
+        return not pool.linger(latest[0], is_readable_within)  # another thread may not, meanwhile
 
     def work(item: str) -> None:
         latest[0] = item
-        answers.put((item, pool.linger(item, comes_soon)))
+        answers.put((item, pool.linger(item, is_readable_within)))
 
     latest = [""]
     pool = WorkerPool[str](work, lambda item: item, name="test", size=1, limit=1, idle_seconds=60.0)

@@ -119,7 +119,7 @@ def _shown(path: Path, data: bytes, now: datetime) -> Iterator[Finding]:
 
 
 def _validity(path: Path, shown: Certificate, now: datetime) -> Finding:
-    problem = shown.untimely(now)
+    problem = shown.validity_problem(now)
     if problem is not None:
         return error("certificate", f"{path}: {problem}; clients refuse it", _RENEW)
     days = (shown.ends - now).days
@@ -143,7 +143,7 @@ def _chain(path: Path, data: bytes, shown: bytes, now: datetime) -> Iterator[Fin
 
 def _dates(what: str, path: Path, known: Sequence[Certificate], now: datetime) -> Iterator[Finding]:
     for certificate in known:
-        problem = certificate.untimely(now)
+        problem = certificate.validity_problem(now)
         if problem is not None:
             yield warning(what, f"{path}: one of its certificates {problem}", "Renew the file.")
 

@@ -174,7 +174,7 @@ class Transactions:
         tries = int(self._limits(connection)[1] / LOCK_RETRY_SECONDS)
         while tries > 0 and _must_wait(steps, outcome, reading):
             tries -= 1
-            connection.settle(self._call)
+            connection.ensure_clean(self._call)
             self._pause(LOCK_RETRY_SECONDS)
             steps, outcome = self._run_known(connection, reading)
         return steps, outcome
@@ -194,7 +194,7 @@ class Transactions:
                 if outcome.failure is None:
                     self._require_allowed(reading, verdict)
                 return steps, outcome
-            connection.settle(self._call)
+            connection.ensure_clean(self._call)
         return self._run_unknown(connection, reading, strict=expects_same_state)
 
     def knows_allowed(self, reading: CallerRead) -> bool:
@@ -273,7 +273,7 @@ class Transactions:
                 self._judge.note_commits()
             strict = False
             connection.finish(self._call)
-            connection.settle(self._call)
+            connection.ensure_clean(self._call)
         refused = StatementRefusedError(
             "What this statement reads or calls was changed each time that it was judged.",
             "Try again when the database's objects are not being changed.",

@@ -122,7 +122,7 @@ class Pool:
         alive = False
         try:
             call.check()
-            connection.settle(call)
+            connection.ensure_clean(call)
             alive = True
         except ConnectionLostError as error:
             log.info("%s: an idle connection was dead: %s", self.database.name, error)
@@ -275,7 +275,7 @@ class Pool:
             connection = self._idle.pop()  # the last one used: the others can grow old
             del self._slots.idle[connection]
             self._leased[connection] = call
-            connection.rested_seconds = now - self._ages[connection].idle_since
+            connection.idle_seconds = now - self._ages[connection].idle_since
             return Grant(connection)
         if len(self._orphans) >= self.database.pool_max_conns and all(
             i.confirmed for i in self._orphans
@@ -309,25 +309,25 @@ class Pool:
         """Close what is idle for too long (but for `pool_min_conns`) or too old."""
         with self._lock:
             now = self._clock()
-            doomed: list[Connection] = []
+            to_close: list[Connection] = []
             spare = self._size - self.database.pool_min_conns
             for connection in self._idle.copy():
                 age = self._ages[connection]
-                if now >= age.expires or (now >= age.idle_until and len(doomed) < spare):
+                if now >= age.expires or (now >= age.idle_until and len(to_close) < spare):
                     self.give_up(connection)
-                    doomed.append(connection)
+                    to_close.append(connection)
             self._slots.dispatch()
-        for connection in doomed:
+        for connection in to_close:
             connection.close()
 
     def drop_idle(self) -> None:
         """Close every idle connection: one of them was found dead without a sign."""
         with self._lock:
-            doomed = self._idle.copy()
-            for connection in doomed:
+            to_close = self._idle.copy()
+            for connection in to_close:
                 self.give_up(connection)
             self._slots.dispatch()
-        for connection in doomed:
+        for connection in to_close:
             connection.close()
 
     def drain(self) -> None:

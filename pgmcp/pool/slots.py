@@ -84,8 +84,8 @@ class Slots:
             self.taken += 1
             return None
         idle = Counter(pool.owner for pool in self.idle.values())
-        richest = max(idle, key=lambda owner: idle[owner] + self.places.held(owner))
-        victim, pool = next(item for item in self.idle.items() if item[1].owner == richest)
+        largest_owner = max(idle, key=lambda owner: idle[owner] + self.places.held(owner))
+        victim, pool = next(item for item in self.idle.items() if item[1].owner == largest_owner)
         pool.give_up(victim)
         self.taken += 1
         return victim
@@ -129,13 +129,13 @@ class Slots:
 
     def excess(self) -> list[Connection]:
         """The idle connections that go when `maximum` was lowered, for closing. Takes the lock."""
-        doomed: list[Connection] = []
+        to_close: list[Connection] = []
         with self.lock:
             while self.taken > self.maximum and self.idle:
                 victim, pool = next(iter(self.idle.items()))
                 pool.give_up(victim)
-                doomed.append(victim)
-        return doomed
+                to_close.append(victim)
+        return to_close
 
     def begin_waiting(self, pool: SlotUser) -> None:
         """Note that a pool has waiters. May be repeated."""

@@ -179,7 +179,7 @@ class Connector:
             clock=self._clock,
         )
 
-    def _greet(self, connection: Connection, call: Call) -> tuple[bool, bool]:
+    def _read_session_limits(self, connection: Connection, call: Call) -> tuple[bool, bool]:
         """Learn who answers and what the session may do; (in recovery, writes by default)."""
         from pgmcp.postgres.driver import SessionLimits
 
@@ -198,14 +198,14 @@ class Connector:
         if in_recovery == "t":
             connection.expect_standby()
         connection.finish(call)
-        connection.settle(call)
+        connection.ensure_clean(call)
         connection.limits = SessionLimits(_seconds(statement), _seconds(lock))
         if int(pid) == connection.backend:  # else a pooler answers, and which process is its secret
             connection.peer = Backend(connection.backend, began, address, server_began)
         return in_recovery == "t", read_only == "off"
 
     def _suits(self, connection: Connection, wanted: str, call: Call) -> bool:
-        in_recovery, writes = self._greet(connection, call)
+        in_recovery, writes = self._read_session_limits(connection, call)
         return {
             "any": True,
             "read-write": writes and not in_recovery,

@@ -69,8 +69,8 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     """A session in PostgreSQL. For one thread at a time; `interrupt` and `cut` for any.
 
     `run` leaves a transaction open unless it is the last. After the last the session is reset: the
-    answers to ROLLBACK and DISCARD ALL are owed, and `settle` reads them before the next use. What
-    leaves nothing needs no DISCARD ALL, and its ROLLBACK rides in its own group.
+    answers to ROLLBACK and DISCARD ALL are read by `ensure_clean`, before the next use. What leaves
+    nothing needs no DISCARD ALL, and its ROLLBACK is sent in its own group.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     ) -> None:
         self.wire = wire
         self.closed = False
-        self.rested_seconds = 0.0  # in its pool before this lease; the pool writes it
+        self.idle_seconds = 0.0  # in its pool before this lease; the pool writes it
         self.limits = SessionLimits()  # these three are learned, and written, by the connector
         self.process_list: ProcessList | None = None
         self.peer: Backend | None = None
@@ -247,7 +247,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
                 self._send(self._cleanup)
                 self._reset()
 
-    def settle(self, call: Call) -> None:
+    def ensure_clean(self, call: Call) -> None:
         """Make sure that the session is there and as clean as a new one; ConnectionLostError."""
         if not (self._owed or self.closed or self.wire.has_arrived()):
             return
@@ -260,7 +260,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     @property
     def reusable(self) -> bool:
-        """Whether somebody else may have it, after `settle`."""
+        """Whether somebody else may have it, after `ensure_clean`."""
         return not self.closed and not self._in_transaction
 
     # -- bytes -------------------------------------------------------------------------------------

@@ -9,28 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgmcp.errors import OverloadedError
-from pgmcp.transport.call_queue import CallQueue, Turn
+from pgmcp.transport.call_queue import CallQueue, QueuedCall
 from pgmcp.transport.connection import Steps
-from pgmcp.transport.endpoint import Asked, Endpoint
+from pgmcp.transport.endpoint import AdmittedRequest, Endpoint
 from pgmcp.transport.response import HttpResponse
 
 
-def answer_at_once(endpoint: Endpoint, calls: CallQueue, asked: Asked) -> HttpResponse | None:
+def answer_at_once(
+    endpoint: Endpoint, calls: CallQueue, request: AdmittedRequest
+) -> HttpResponse | None:
     """The answer to a request, None when it has to wait for its turn; PgmcpError."""
-    if asked.brief:
-        return endpoint.answer(asked)
-    if not calls.begin(asked.call):
+    if request.brief:
+        return endpoint.answer(request)
+    if not calls.begin(request.call):
         return None
     try:
-        return endpoint.answer(asked)
+        return endpoint.answer(request)
     finally:
-        calls.end(asked.call)
+        calls.end(request.call)
 
 
 def answer_in_turn(
     endpoint: Endpoint,
     calls: CallQueue,
-    asked: Asked,
+    request: AdmittedRequest,
     resume: Callable[[], None],
     subject: Callable[[], str | None],
 ) -> Steps[HttpResponse]:
@@ -39,24 +41,24 @@ def answer_in_turn(
     `resume` has the conversation go on, in any thread; `subject` is that of the certificate that
     the client showed, as far as it is valid by then.
     """
-    running = yield from _wait(calls, asked, resume)
+    running = yield from _wait(calls, request, resume)
     try:
-        endpoint.reopen(asked, subject())  # the credential may have ended meanwhile
-        return endpoint.answer(asked)
+        endpoint.check_again(request, subject())  # the credential may have ended meanwhile
+        return endpoint.answer(request)
     finally:
         if running:
-            calls.end(asked.call)
+            calls.end(request.call)
 
 
-def _wait(calls: CallQueue, asked: Asked, resume: Callable[[], None]) -> Steps[bool]:
+def _wait(calls: CallQueue, request: AdmittedRequest, resume: Callable[[], None]) -> Steps[bool]:
     """Wait until the call may run or has been cancelled; whether it runs. OverloadedError when too
     many of its owner wait."""
-    call = asked.call
-    turn = Turn(call, resume)
-    with call.on_cancel(lambda: calls.withdraw(turn)):
-        yield turn
-    if turn.state == "refused":
-        raise OverloadedError.of_calls(full=False, request_id=asked.message.id)
-    if turn.state == "running":
+    call = request.call
+    queued = QueuedCall(call, resume)
+    with call.on_cancel(lambda: calls.withdraw(queued)):
+        yield queued
+    if queued.state == "refused":
+        raise OverloadedError.of_calls(full=False, request_id=request.message.id)
+    if queued.state == "running":
         call.waiting.resume()
-    return turn.state == "running"
+    return queued.state == "running"

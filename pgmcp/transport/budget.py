@@ -54,7 +54,7 @@ class Budget:
         return self._held[owner] + count <= self.size_bytes - self._used_bytes - count
 
 
-class Hold:
+class Reservation:
     """What one request or one answer keeps of a budget. For one thread at a time.
 
     `owner` does not change once something is counted.

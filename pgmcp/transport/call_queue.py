@@ -27,32 +27,32 @@ class Computing(Waiting):
     It is no lock around anything: what it protects is other owners' time.
     """
 
-    __slots__ = ("_held", "_turn")
+    __slots__ = ("_held", "_lock")
 
-    def __init__(self, turn: threading.Lock) -> None:
-        self._turn: threading.Lock | None = turn
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock: threading.Lock | None = lock
         self._held = False
 
     def pause(self) -> None:
         """Let other calls of the owner compute."""
         if self._held:
             self._held = False
-            if self._turn is not None:
-                self._turn.release()
+            if self._lock is not None:
+                self._lock.release()
 
     def resume(self) -> None:
         """Compute again, as soon as no other call of the owner does."""
-        if self._turn is not None and not self._held:
-            self._held = self._turn.acquire(True, RESUME_SECONDS)
+        if self._lock is not None and not self._held:
+            self._held = self._lock.acquire(True, RESUME_SECONDS)
 
     def stop(self) -> None:
         """Let other calls of the owner compute, for good: a connection may wait later."""
         self.pause()
-        self._turn = None
+        self._lock = None
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
+class QueuedCall:
     """A call that is to wait for its turn. `resume` is called once it need not wait any more, in
     whatever thread makes it so."""
 
@@ -71,7 +71,7 @@ class CallQueue:
         self._requests = Places(requests)
         self._running = Places(running, share)
         self._waiting_share = waiting
-        self._queue: FairQueue[Turn] = FairQueue()
+        self._queue: FairQueue[QueuedCall] = FairQueue()
         self._computing: dict[str, threading.Lock] = {}
         self._queue_lock = threading.Lock()
 
@@ -79,8 +79,8 @@ class CallQueue:
         """Other numbers from now on; what runs already is not ended."""
         with self._queue_lock:
             self._running.size, self._running.most = running, share
-            turns = self._next_turns()
-        _resume(turns)
+            queued_calls = self._ready_calls()
+        _resume(queued_calls)
 
     @property
     def waiting(self) -> int:
@@ -89,7 +89,7 @@ class CallQueue:
 
     # -- requests ----------------------------------------------------------------------------------
 
-    def come_in(self, owner: str) -> None:
+    def enter(self, owner: str) -> None:
         """Take a place for a request, from its head to the end of its answer; `leave` must follow.
 
         OverloadedError when the owner has its share of them.
@@ -120,30 +120,30 @@ class CallQueue:
         computing.resume()
         return True
 
-    def wait(self, turn: Turn) -> None:
+    def wait(self, queued: QueuedCall) -> None:
         """Have a call wait for its turn. It is resumed with a state: "running" (`end` must follow
         its `call.waiting.resume()`), "refused" or "withdrawn"."""
-        owner = turn.call.owner
+        owner = queued.call.owner
         with self._queue_lock:
-            if turn.state == "new":
+            if queued.state == "new":
                 if self._queue.waiting(owner) >= self._waiting_share:
-                    turn.state = "refused"
+                    queued.state = "refused"
                 else:
-                    turn.state = "waiting"
-                    self._queue.put(owner, turn)
-            turns = [turn] if turn.state != "waiting" else self._next_turns()
-        _resume(turns)
+                    queued.state = "waiting"
+                    self._queue.put(owner, queued)
+            queued_calls = [queued] if queued.state != "waiting" else self._ready_calls()
+        _resume(queued_calls)
 
-    def withdraw(self, turn: Turn) -> None:
+    def withdraw(self, queued: QueuedCall) -> None:
         """Have a call wait no longer: it has been cancelled."""
         with self._queue_lock:
-            waits = turn.state == "waiting"
+            waits = queued.state == "waiting"
             if waits:
-                self._queue.remove(turn.call.owner, turn)
-            if waits or turn.state == "new":
-                turn.state = "withdrawn"
+                self._queue.remove(queued.call.owner, queued)
+            if waits or queued.state == "new":
+                queued.state = "withdrawn"
         if waits:  # a new one is not in the queue yet: `wait` resumes it
-            turn.resume()
+            queued.resume()
 
     def end(self, call: Call) -> None:
         """Have a call's place go to the next one in turn."""
@@ -151,36 +151,36 @@ class CallQueue:
         with self._queue_lock:
             if not self._running.give_back(call.owner):
                 del self._computing[call.owner]
-            turns = self._next_turns() if self._queue else None
-        if turns:
-            _resume(turns)
+            queued_calls = self._ready_calls() if self._queue else None
+        if queued_calls:
+            _resume(queued_calls)
 
     def withdraw_late(self) -> None:
         """Cancel the calls whose time is over while they wait."""
         if self._queue:
             with self._queue_lock:
                 late = [t for t in self._queue.items() if t.call.remaining() == 0.0]
-            for turn in late:
-                turn.call.cancel("it waited in vain for its turn, behind others of its owner")
+            for queued in late:
+                queued.call.cancel("it waited in vain for its turn, behind others of its owner")
 
-    def _next_turns(self) -> list[Turn]:
+    def _ready_calls(self) -> list[QueuedCall]:
         """The turns that have come; the lock is held."""
-        turns: list[Turn] = []
-        while (turn := self._queue.pop(self._running.may_take)) is not None:
-            self._running.take(turn.call.owner)
-            turn.call.waiting = self._computing_of(turn.call.owner)
-            turn.state = "running"
-            turns.append(turn)
-        return turns
+        queued_calls: list[QueuedCall] = []
+        while (queued := self._queue.pop(self._running.may_take)) is not None:
+            self._running.take(queued.call.owner)
+            queued.call.waiting = self._computing_of(queued.call.owner)
+            queued.state = "running"
+            queued_calls.append(queued)
+        return queued_calls
 
     def _computing_of(self, owner: str) -> Computing:
         """For one more call of an owner; the lock is held."""
-        turn = self._computing.get(owner)
-        if turn is None:
-            turn = self._computing[owner] = threading.Lock()
-        return Computing(turn)
+        lock = self._computing.get(owner)
+        if lock is None:
+            lock = self._computing[owner] = threading.Lock()
+        return Computing(lock)
 
 
-def _resume(turns: list[Turn]) -> None:
-    for turn in turns:
-        turn.resume()
+def _resume(queued_calls: list[QueuedCall]) -> None:
+    for queued in queued_calls:
+        queued.resume()

@@ -25,7 +25,7 @@ class Certificate:
     begins: datetime
     ends: datetime
 
-    def untimely(self, now: datetime) -> str | None:
+    def validity_problem(self, now: datetime) -> str | None:
         """What is wrong with it at `now`, to follow its name; None while it is valid."""
         if now < self.begins:
             return f"is not valid before {self.begins:%Y-%m-%d %H:%M} UTC"

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from pgmcp.net.polling import is_ready
-from pgmcp.transport.call_queue import Turn
+from pgmcp.transport.call_queue import QueuedCall
 
 T = TypeVar("T")
 READ_BYTES = 16 * 1024
@@ -46,7 +46,7 @@ class Wait(NamedTuple):
     ready: Callable[[], bool] | None = None
 
 
-Steps = Generator[Wait | Turn | None, None, T]
+Steps = Generator[Wait | QueuedCall | None, None, T]
 """A piece of a conversation. It yields a Wait, the Turn of a call that has to wait for it, or None
 to let others have a turn of the threads first."""
 
@@ -86,7 +86,7 @@ class ClientConnection:
         """What the client showed and OpenSSL verified (ssl.SSLSocket.getpeercert), if anything."""
         return self._socket.getpeercert() if isinstance(self._socket, ssl.SSLSocket) else None
 
-    def comes_soon(self, seconds: float) -> bool:
+    def is_readable_within(self, seconds: float) -> bool:
         """Whether there is something to read, waiting so long for it in this thread."""
         return is_ready(self._socket.fileno(), seconds)
 

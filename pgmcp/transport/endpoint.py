@@ -84,7 +84,7 @@ class Admission(NamedTuple):
 
 
 @dataclass(slots=True)
-class Asked:
+class AdmittedRequest:
     """A request to answer. `tracking` is to be held from now to its answer.
 
     `brief`: it asks no database and computes next to nothing, so it need not wait for its turn.
@@ -155,17 +155,17 @@ class Endpoint:
         except PgmcpError as error:
             return self.refuse(error, None)
 
-    def reopen(self, asked: Asked, subject: str | None) -> None:
+    def check_again(self, request: AdmittedRequest, subject: str | None) -> None:
         """Look again at the credential of a request that had to wait; AuthError when it has ended
         meanwhile."""
-        admission = asked.admission
+        admission = request.admission
         if admission.principal is None:
             return
         address = admission.client.address
         principal = self._authenticator.authenticate(admission.head.authorization, address, subject)
-        if principal is None or principal.key != asked.principal.key:
+        if principal is None or principal.key != request.principal.key:
             raise UnauthorizedError
-        asked.principal = principal
+        request.principal = principal
 
     def refuse(self, error: PgmcpError, admission: Admission | None) -> HttpResponse:
         """The answer for a deliberate error, rendered here and nowhere else.
@@ -208,7 +208,7 @@ class Endpoint:
         message: Message,
         request_id: str,
         keep: Keep | None = None,
-    ) -> Asked | HttpResponse:
+    ) -> AdmittedRequest | HttpResponse:
         """What an admitted request asks, or the answer to one that asks nothing; PgmcpError.
 
         `keep` counts what its answer keeps in memory.
@@ -227,13 +227,17 @@ class Endpoint:
             keep=keep,
         )
         tracking = self._inflight.track(scope, message.id, call)
-        return Asked(admission, principal, message, call, message.method in _BRIEF, tracking)
+        return AdmittedRequest(
+            admission, principal, message, call, message.method in _BRIEF, tracking
+        )
 
-    def answer(self, asked: Asked) -> HttpResponse:
+    def answer(self, request: AdmittedRequest) -> HttpResponse:
         """The answer to a request; PgmcpError."""
-        message, headers = asked.message, asked.admission.head.headers
-        client = Client(message.params, headers, asked.send)
-        context = self._make_context(asked.principal, asked.call, asked.admission.client, client)
+        message, headers = request.message, request.admission.head.headers
+        client = Client(message.params, headers, request.send)
+        context = self._make_context(
+            request.principal, request.call, request.admission.client, client
+        )
         answer = self._dispatcher.answer(message, context, headers)
         if answer.held is not None:
             return HttpResponse(answer.status, None, held=answer.held)

@@ -21,11 +21,11 @@ from pgmcp.mcp.dispatch import HeldAnswer
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.answering import answer_at_once, answer_in_turn
 from pgmcp.transport.body import Body
-from pgmcp.transport.budget import Budget, Hold
-from pgmcp.transport.call_queue import CallQueue, Turn
+from pgmcp.transport.budget import Budget, Reservation
+from pgmcp.transport.call_queue import CallQueue, QueuedCall
 from pgmcp.transport.client_certificate import ClientCertificate, client_certificate
 from pgmcp.transport.connection import ClientConnection, ClientLostError, Steps, Wait
-from pgmcp.transport.endpoint import Admission, Asked, Endpoint
+from pgmcp.transport.endpoint import Admission, AdmittedRequest, Endpoint
 from pgmcp.transport.events import EventStream, takes_events
 from pgmcp.transport.head import Head, body_length
 from pgmcp.transport.limits import HttpLimits
@@ -72,7 +72,7 @@ class Serving(Protocol):
     def linger(self, handler: RequestHandler) -> bool:
         """Wait a moment for more from a client that was just answered; whether it has come."""
 
-    def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
+    def hand_back(self, handler: RequestHandler, wait: Wait | QueuedCall | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
 
     def wake(self, handler: RequestHandler) -> None:
@@ -136,7 +136,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._connection.send_now(b"".join(self._render(failure, close=True)))
             self.drop()
         else:
-            self._server.rest(self, wait)
+            self._server.hand_back(self, wait)
         finally:
             set_request_id("")
 
@@ -178,14 +178,14 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _serve_one(self, first: bool, wait_first: bool) -> Steps[bool]:
         """One request and its answer; whether the connection can take another. See `read_head`."""
-        kept = Hold(self._server.answer_memory)
+        kept = Reservation(self._server.answer_memory)
         try:
             return (yield from self._exchange(first, wait_first, kept))
         finally:
             kept.close()
             self._give_place_back()
 
-    def _exchange(self, first: bool, wait_first: bool, kept: Hold) -> Steps[bool]:
+    def _exchange(self, first: bool, wait_first: bool, kept: Reservation) -> Steps[bool]:
         """As `_serve_one`; `kept` is what the answer keeps."""
         server = self._server
         head: Head | None = None
@@ -232,13 +232,13 @@ class RequestHandler(BaseHTTPRequestHandler):
         return not close
 
     def _admitted(
-        self, admission: Admission, length: int, endpoint: Endpoint, kept: Hold
+        self, admission: Admission, length: int, endpoint: Endpoint, kept: Reservation
     ) -> Steps[HttpResponse]:
         """Read the body of an admitted request, and answer it."""
         server = self._server
-        server.calls.come_in(admission.owner)
+        server.calls.enter(admission.owner)
         self._place = self.owner = admission.owner
-        held = Hold(server.message_memory, admission.memory_owner)
+        held = Reservation(server.message_memory, admission.memory_owner)
         try:
             body = Body(length, min(server.limits.body_bytes, admission.body_bytes))
             yield from read_body(
@@ -246,32 +246,32 @@ class RequestHandler(BaseHTTPRequestHandler):
             )
             try:
                 message = message_of(body, server.limits)
-                asked = endpoint.read(admission, message, self._request_id, kept.resize)
-                if isinstance(asked, HttpResponse):
-                    return asked
-                return (yield from self._answer_asked(endpoint, asked))
+                request = endpoint.read(admission, message, self._request_id, kept.resize)
+                if isinstance(request, HttpResponse):
+                    return request
+                return (yield from self._answer_asked(endpoint, request))
             except PgmcpError as error:
                 return endpoint.refuse(error, admission)
         finally:
             held.close()
 
-    def _answer_asked(self, endpoint: Endpoint, asked: Asked) -> Steps[HttpResponse]:
+    def _answer_asked(self, endpoint: Endpoint, request: AdmittedRequest) -> Steps[HttpResponse]:
         """The answer to a request that has come; PgmcpError."""
         server = self._server
-        self._message_id = asked.message.id
-        if takes_events(asked.admission.head):
+        self._message_id = request.message.id
+        if takes_events(request.admission.head):
             self._events = EventStream(self._connection, self._render_event_head)
-            asked.send = self._events.send
-        with asked.tracking:
+            request.send = self._events.send
+        with request.tracking:
             # In either era: without a resumable stream nobody can fetch the answer any more.
-            with server.watch(self._connection, asked.call):
-                response = answer_at_once(endpoint, server.calls, asked)
+            with server.watch(self._connection, request.call):
+                response = answer_at_once(endpoint, server.calls, request)
                 if response is None:
                     response = yield from answer_in_turn(
-                        endpoint, server.calls, asked, self._resume, self._subject
+                        endpoint, server.calls, request, self._resume, self._subject
                     )
             if response.held is not None:
-                response = yield from self._hold(response.held, asked.call)
+                response = yield from self._hold(response.held, request.call)
         return response
 
     def _hold(self, held: HeldAnswer, call: Call) -> Steps[HttpResponse]:

@@ -23,7 +23,7 @@ from pgmcp.logs.log import REQUEST_THREADS
 from pgmcp.net.addresses import address_key
 from pgmcp.transport.accepting import Acceptor
 from pgmcp.transport.budget import Budget
-from pgmcp.transport.call_queue import CallQueue, Turn
+from pgmcp.transport.call_queue import CallQueue, QueuedCall
 from pgmcp.transport.connection import ClientConnection, Wait
 from pgmcp.transport.descriptors import allow_descriptors
 from pgmcp.transport.endpoint import Endpoint
@@ -162,7 +162,7 @@ class HttpServer(ThreadingHTTPServer):
                     self._workers.put(handler)
                 for listener in listeners:
                     self._accept(listener)
-                self._workers.relieve()
+                self._workers.add_threads_if_stalled()
                 self._rounds += 1
                 if self.clock() >= next_tick:
                     self._tick()
@@ -230,11 +230,11 @@ class HttpServer(ThreadingHTTPServer):
 
     # -- working: many threads ---------------------------------------------------------------------
 
-    def rest(self, handler: RequestHandler, wait: Wait | Turn | None) -> None:
+    def hand_back(self, handler: RequestHandler, wait: Wait | QueuedCall | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
         if wait is None:
             self._workers.put(handler)
-        elif isinstance(wait, Turn):
+        elif isinstance(wait, QueuedCall):
             self.calls.wait(wait)
         elif self._over.is_set() or (wait.idle and self.stopping):
             self._close([handler])
@@ -282,7 +282,7 @@ class HttpServer(ThreadingHTTPServer):
 
     def linger(self, handler: RequestHandler) -> bool:
         """Wait a moment for more from a client that was just answered; whether it has come."""
-        return self._workers.linger(handler, handler.connection.comes_soon)
+        return self._workers.linger(handler, handler.connection.is_readable_within)
 
     def watch(self, connection: ClientConnection, call: Call) -> Watching:
         """Cancel `call` if the client hangs up inside a `with` block."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pgmcp.errors import HttpError, OverloadedError
 from pgmcp.rpc.jsonrpc import Message, method_of, parse
 from pgmcp.transport.body import Body
-from pgmcp.transport.budget import Hold
+from pgmcp.transport.budget import Reservation
 from pgmcp.transport.connection import ClientConnection, ClientLostError, DeadlineError, Steps
 from pgmcp.transport.head import Head, head_end, skip_empty_lines
 from pgmcp.transport.head import parse as parse_head
@@ -63,7 +63,7 @@ def read_body(
     connection: ClientConnection,
     head: Head,
     body: Body,
-    held: Hold,
+    held: Reservation,
     limits: HttpLimits,
     clock: Callable[[], float],
 ) -> Steps[None]:

@@ -183,7 +183,7 @@ class _Loop:
             call = Call(timeout_seconds, request_id=str(message.id), clock=self._clock)
             # Here and not in the worker, so that a request that still waits can be cancelled.
             self.inflight.begin(SCOPE, message.id, call)
-            self._enlist()
+            self._ensure_free_worker()
             self._jobs.put(_Job(message, call))
         elif isinstance(message, Notification) and message.method == "notifications/cancelled":
             self._cancel(message)
@@ -192,7 +192,7 @@ class _Loop:
         request_id = message.params.get("requestId")
         self.inflight.cancel(SCOPE, request_id, "the client no longer wants the answer")
 
-    def _enlist(self) -> None:
+    def _ensure_free_worker(self) -> None:
         """See to it that a worker is free, as far as the limit goes."""
         if self._idle.acquire(blocking=False) or len(self._workers) >= self.limits.max_parallel:
             return

@@ -47,9 +47,9 @@ class Pair:
     context: ssl.SSLContext
     shown: Certificate | None
 
-    def untimely(self, now: datetime) -> str | None:
+    def validity_problem(self, now: datetime) -> str | None:
         """Why clients refuse the certificate at `now`, None when they need not."""
-        problem = self.shown.untimely(now) if self.shown is not None else None
+        problem = self.shown.validity_problem(now) if self.shown is not None else None
         return problem and f"the TLS certificate {self.file} {problem}"
 
 
@@ -97,10 +97,10 @@ class ServerTls:
     def _better(self, before: Pair | None) -> Pair:
         """The pair of the files; ConfigError when the one before is valid and this one is not."""
         pair, now = load(self._config), self._clock()
-        problem = pair.untimely(now)
+        problem = pair.validity_problem(now)
         if problem is None:
             return pair
-        if before is not None and before.untimely(now) is None:
+        if before is not None and before.validity_problem(now) is None:
             raise ConfigError(
                 f"{problem}; the one before is still valid, and stays",
                 "Put a certificate that is valid now in its place, with its key.",

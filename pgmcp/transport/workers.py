@@ -35,8 +35,8 @@ class WorkerPool(Generic[T]):
     """Up to `size` threads that stay, and up to `limit` that leave after `idle_seconds` of rest.
 
     Items wait by `owner_of` them, and the owners take turns. `work` handles one item and must not
-    raise. One thread calls `relieve` after each round of `put`, and every `STALL_SECONDS` while
-    `waiting()`. `taken` counts the items begun.
+    raise. One thread calls `add_threads_if_stalled` after each round of `put`, and every
+    `STALL_SECONDS` while `waiting()`. `taken` counts the items begun.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class WorkerPool(Generic[T]):
         self._clock = clock
         self._items: FairQueue[T] = FairQueue()
         self._threads: dict[int, threading.Thread] = {}
-        self._resting: list[threading.Lock] = []
+        self._idle_threads: list[threading.Lock] = []
         self._started = 0
         self._stopping = False
         self._threads_lock = threading.Lock()
         self.taken = 0
         self._taken_before = 0
-        self._moved_at = self._waiting_since = clock()
+        self._progress_at = self._waiting_since = clock()
         self._boost = 1
         self._window = (clock(), time.process_time())
         self._saturated = False
@@ -81,13 +81,13 @@ class WorkerPool(Generic[T]):
         """Have `item` worked on, in its turn."""
         with self._threads_lock:
             self._items.put(self._owner_of(item), item)
-            at_rest = len(self._resting) + self._lingers.locked()
+            at_rest = len(self._idle_threads) + self._lingers.locked()
             if not self._saturated or len(self._threads) <= at_rest:
                 self._wake(1, self._size)
 
-    def linger(self, item: T, comes_soon: Callable[[float], bool]) -> bool:
+    def linger(self, item: T, is_readable_within: Callable[[float], bool]) -> bool:
         """Have the thread that works on `item` wait a moment for more of it, if only that one has
-        come lately; what `comes_soon` says after that time at most, in seconds.
+        come lately; what `is_readable_within` says after that time at most, in seconds.
 
         Beside others, who come meanwhile, a thread that waits for one of them costs more calls than
         it saves.
@@ -95,7 +95,7 @@ class WorkerPool(Generic[T]):
         if self._again != id(item) or self._items or not self._lingers.acquire(blocking=False):
             return False
         try:
-            return comes_soon(LINGER_SECONDS)
+            return is_readable_within(LINGER_SECONDS)
         finally:
             self._lingers.release()
 
@@ -103,7 +103,7 @@ class WorkerPool(Generic[T]):
         """Whether an item waits for a thread."""
         return bool(self._items)
 
-    def relieve(self) -> None:
+    def add_threads_if_stalled(self) -> None:
         """Measure the processor's load, and find threads for items that wait too long.
 
         When nothing moves and little is computed, every thread waits for something: then more are
@@ -113,21 +113,21 @@ class WorkerPool(Generic[T]):
         if now - self._window[0] >= _WINDOW_SECONDS:
             self._measure(now)
         if taken != self._taken_before or not self._items:
-            self._taken_before, self._moved_at, self._boost = taken, now, 1
+            self._taken_before, self._progress_at, self._boost = taken, now, 1
         if not self._items:
             self._waiting_since = now
             return
-        stalled_seconds = now - self._moved_at
+        stalled_seconds = now - self._progress_at
         with self._threads_lock:
             if not self._saturated and stalled_seconds >= STALL_SECONDS:
                 self._wake(self._boost, self.limit)
-                self._moved_at, self._boost = now, self._boost * 2
+                self._progress_at, self._boost = now, self._boost * 2
             elif not self._saturated and now - self._waiting_since >= _GROWTH_SECONDS:
                 self._wake(2, self.limit)
                 self._waiting_since = now
             elif stalled_seconds >= _BUSY_STALL_SECONDS:
                 self._wake(1, self.limit)
-                self._moved_at = now
+                self._progress_at = now
             elif stalled_seconds >= STALL_SECONDS:
                 self._wake(1, self._size)
 
@@ -136,7 +136,7 @@ class WorkerPool(Generic[T]):
         with self._threads_lock:
             self._stopping = True
             threads = list(self._threads.values())
-            self._wake(len(self._resting), 0)
+            self._wake(len(self._idle_threads), 0)
         deadline = self._clock() + timeout_seconds
         for thread in threads:
             thread.join(max(0.0, deadline - self._clock()))
@@ -147,14 +147,14 @@ class WorkerPool(Generic[T]):
         used = time.process_time()
         self._window = (now, used)
         self._saturated = (used - used_then) / (now - then) > _SATURATED
-        awake = len(self._threads) - len(self._resting)
+        awake = len(self._threads) - len(self._idle_threads)
         self._surplus = 1 if self._saturated and awake > 1 else 0
 
     def _wake(self, count: int, limit: int) -> None:
         """Wake `count` threads, or start them up to `limit` in all; the lock is held."""
         for _ in range(count):
-            if self._resting:
-                self._resting.pop().release()  # the last to rest: its stack is still warm
+            if self._idle_threads:
+                self._idle_threads.pop().release()  # the last to rest: its stack is still warm
             elif len(self._threads) < limit and not self._stopping:
                 self._start()
             else:
@@ -188,27 +188,27 @@ class WorkerPool(Generic[T]):
                     self._latest = id(item)
                     self._work(item)
                     continue
-            if not self._rest(wakeup, number):
+            if not self._sleep(wakeup, number):
                 return
 
-    def _rest(self, wakeup: threading.Lock, number: int) -> bool:
+    def _sleep(self, wakeup: threading.Lock, number: int) -> bool:
         """Sleep until woken; False when it is time to end."""
         with self._threads_lock:
             if self._stopping:
                 del self._threads[number]
                 return False
-            surplus = self._surplus and len(self._threads) - len(self._resting) > 1
+            surplus = self._surplus and len(self._threads) - len(self._idle_threads) > 1
             self._surplus = 0
             if self._items and not surplus:
                 return True
-            self._resting.append(wakeup)
+            self._idle_threads.append(wakeup)
         if wakeup.acquire(timeout=self._idle_seconds):
             return True
         with self._threads_lock:
-            if wakeup not in self._resting:  # woken just now
+            if wakeup not in self._idle_threads:  # woken just now
                 wakeup.acquire()
                 return True
-            self._resting.remove(wakeup)
+            self._idle_threads.remove(wakeup)
             if len(self._threads) <= self._size:
                 return True
             del self._threads[number]

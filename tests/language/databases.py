@@ -32,7 +32,7 @@ class Loaded:
             step = Step(text, describe=True, execute=False)
             call = Call(30)
             outcome = connection.run([step], call, limit_bytes=10_000)
-            connection.settle(call)
+            connection.ensure_clean(call)
             found.append(outcome.failure.server.sqlstate if outcome.failure else None)
         connection.close()
         return found

@@ -26,7 +26,7 @@ def close_unless_safe(database: DatabaseSettings, connection: Connection, call: 
     )
     outcome = connection.run((READ_ONLY, CATALOGUE_PATH, ask), call, limit_bytes=_POWERS_BYTES)
     if not connection.closed:
-        connection.settle(call)
+        connection.ensure_clean(call)
     rows = outcome.replies[-1].rows if outcome.replies else ()
     writing = [power.name for power in powers(rows) if power.writes]
     if outcome.failure is None and not writing and not connection.closed:
