@@ -23,6 +23,7 @@ from pgmcp.logs import log
 from pgmcp.net.outbound import Outbound
 from pgmcp.pool.pools import Pools
 from pgmcp.server.observation import Observation
+from pgmcp.server.policies import active_policies
 from pgmcp.server.service import OPERATOR, Service
 from pgmcp.server.shared import Alone, ServerCommand, Shared
 from pgmcp.storage.watch import Watcher
@@ -78,7 +79,11 @@ class App:
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
         self._service = Service.of(
-            config, DatabaseSet.of(self._pools), self._observation, self._model(config)
+            config,
+            DatabaseSet.of(self._pools),
+            self._observation,
+            self._model(config),
+            active_policies(config),
         )
         self._ending = threading.Event()
         self._watcher = Watcher()
@@ -191,6 +196,7 @@ class App:
         before = self._service.config
         config, needs_restart = applicable(before, newer)
         metrics = front.metrics_page(config)
+        policies = active_policies(config)
         prepared = front.prepare(config.http.tls)
         try:
             log.apply(config.log, debug=config.debug)
@@ -202,7 +208,9 @@ class App:
         self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
         databases = DatabaseSet.of(self._pools, self._service.databases)
         self._observation.log = config.log
-        self._service = Service.of(config, databases, self._observation, self._model(config))
+        self._service = Service.of(
+            config, databases, self._observation, self._model(config), policies
+        )
         front.take(self._service, prepared, metrics)
         return needs_restart
 

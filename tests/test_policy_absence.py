@@ -18,6 +18,7 @@ from pgmcp.errors import ToolError
 from pgmcp.features.tools import count_rows, execute_explain, get_schema_info, query_database
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.mcp.feature import Tool
+from pgmcp.policy.active import ActivePolicy
 from tests.databases import open_databases, settings_for
 from tests.tool_calls import Calls
 from tools.postgres import Server
@@ -41,7 +42,7 @@ CREATE TABLE t (x text);
 INSERT INTO t VALUES ('{secret}');
 """
 RULES = ["public.*", "not public.salaries", "not public.t", "not public.users.password_hash"]
-POLICY = Policy(read=ReadRules(tuple(map(parse, RULES))))
+POLICY = ActivePolicy(Policy(read=ReadRules(tuple(map(parse, RULES)))))
 
 
 class Worlds(NamedTuple):
@@ -75,7 +76,7 @@ def worlds(postgres: Server) -> Iterator[Worlds]:
         postgres.drop_database(name)
 
 
-def answer(databases: DatabaseSet, text: str, policy: Policy | None = POLICY) -> str:
+def answer(databases: DatabaseSet, text: str, policy: ActivePolicy | None = POLICY) -> str:
     database = databases.database("owner", "main", Call(30), policy=policy)
     try:
         rows = database.query(text, max_rows=100)

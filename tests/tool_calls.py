@@ -13,7 +13,6 @@ import pytest
 from pgmcp.auth.principal import Principal, local
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.config.policies import Policy
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Secret
 from pgmcp.errors import ToolError
@@ -23,6 +22,7 @@ from pgmcp.gate.databases import DatabaseSet
 from pgmcp.mcp.content import Text
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.rpc.schema import build
 from tests import conforming
 from tests.databases import open_databases, settings_for
@@ -54,7 +54,7 @@ class Reach:
 
     databases: DatabaseSet
     call: Call
-    policy: Policy | None = None
+    policy: ActivePolicy | None = None
 
     def names(self) -> tuple[str, ...]:
         return ("main",)
@@ -66,7 +66,9 @@ class Reach:
 class Calls:
     """Runs tools; `context` is what they run in."""
 
-    def __init__(self, databases: DatabaseSet, database: str, policy: Policy | None = None) -> None:
+    def __init__(
+        self, databases: DatabaseSet, database: str, policy: ActivePolicy | None = None
+    ) -> None:
         self._pools = databases
         self.database = database
         self.policy = policy

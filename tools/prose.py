@@ -49,6 +49,7 @@ def problems(root: Path) -> Iterator[str]:
             yield f"{path.relative_to(root)}: {problem}"
 
 
+_A_POLICY = f"{policies.PREFIX}.NAME"
 _POLICY_NAME = re.compile(rf"\A{policies.PREFIX}\.\w+")
 
 
@@ -112,7 +113,7 @@ def _unknown_keys(document: object, prefix: str = "") -> Iterator[str]:
         if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
             for item in value:
                 yield from _unknown_keys(item, f"{path}[].")
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and _POLICY_NAME.sub(_A_POLICY, path) not in _keys():
             yield from _unknown_keys(value, f"{path}.")
         elif not _is_key(path):
             yield f"there is no key {path}"
@@ -120,7 +121,7 @@ def _unknown_keys(document: object, prefix: str = "") -> Iterator[str]:
 
 def _is_key(name: str) -> bool:
     """Whether this is a key, or a section of keys."""
-    name = _POLICY_NAME.sub(f"{policies.PREFIX}.NAME", name)
+    name = _POLICY_NAME.sub(_A_POLICY, name)
     return any(path == name or path.startswith(f"{name}.") for path in _keys())
 
 

@@ -9,17 +9,15 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pgmcp.audit import chain as audit_chain
-from pgmcp.audit.chain import KEY_BYTES, ChainHead
+from pgmcp.audit.chain import ChainHead
 from pgmcp.errors import FileError
-from pgmcp.storage import files, replace
-from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.storage import files, replace, secret_key
 from pgmcp.storage.regular_file import open_regular, read_regular
 
 LOCK_WAIT_SECONDS = 5.0
@@ -28,6 +26,11 @@ _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024 * 1024
 _OF_OURS = (".key", ".mark")
 """How names of files end that stand beside an audit by default, and hold no records."""
+
+_NO_KEY = (
+    "Put the audit's key back; to begin another audit, move all files of the old one away, "
+    "its .mark too."
+)
 
 _log = logging.getLogger("pgmcp.audit")
 
@@ -97,39 +100,16 @@ def load_mark(path: Path, key: bytes) -> ChainHead | None:
 
 
 def load_key(path: Path, *, create: bool) -> bytes:
-    """The key in a file of mode 0600; with `create` a new one when there is no file. FileError.
-
-    A key that others could read is taken from them, and the log says so: it may be known to them.
-    """
-    if create and not path.exists():
-        new = secrets.token_hex(KEY_BYTES).encode() + b"\n"
-        replace.update(path, lambda old: new if old is None else None)
-    refuse_if_others_can_write(path)
-    key = read_key(path)
-    if replace.tighten(path):
+    """The audit's key; with `create` a new one when there is no file. FileError."""
+    key, was_readable = secret_key.load_key(path, create=create, missing=_NO_KEY)
+    if was_readable:
         _log.warning("WARNING: others could read the audit's key %s; its mode is now 0600", path)
     return key
 
 
 def read_key(path: Path) -> bytes:
     """The key in a file, which is left as it is; FileError when there is none."""
-    text = files.read(path)
-    if text is None:
-        raise FileError(
-            "there is no key",
-            "Put the audit's key back; to begin another audit, move all files of the old one away, "
-            "its .mark too.",
-            origin=str(path),
-        )
-    try:
-        key = bytes.fromhex(text.decode("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) < KEY_BYTES:
-        raise FileError(
-            "not a key", f"It holds {2 * KEY_BYTES} hexadecimal digits.", origin=str(path)
-        )
-    return key
+    return secret_key.read_key(path, _NO_KEY)
 
 
 def chain_files(path: Path, key: bytes) -> list[Path]:

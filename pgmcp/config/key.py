@@ -7,13 +7,13 @@ dataclass, -help, the file that -init writes and the manual's list are all made 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pgmcp.config.kinds import Kind
 
-Default = str | int | bool | tuple[str, ...] | None
+Default = str | int | bool | tuple[str, ...] | Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)

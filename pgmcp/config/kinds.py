@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgmcp.config import addresses, durations, patterns
+from pgmcp.config import addresses, durations, masks, patterns
+from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
 from pgmcp.config.values import Secret
 
@@ -239,6 +240,14 @@ NETWORKS = _list(
     "list of addresses",
     'Write a list of addresses or networks, such as ["10.0.0.5", "192.0.2.0/24"].',
     addresses.parse_network,
+)
+MASKS = Kind(
+    "section of masks",
+    "MASKS",
+    'Write a section such as {"public.users.email": partial}: null, partial, last4, hash, or a '
+    "text that stands for every value.",
+    masks.parse,
+    lambda _: MaskRules(),
 )
 READ_RULES = Kind(
     "list of patterns",

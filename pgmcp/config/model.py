@@ -15,11 +15,13 @@ from pgmcp.config.builtins import PROMPTS, RESOURCES, TOOLS
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.http import Http
 from pgmcp.config.key import key, keys_of, made_of, section
-from pgmcp.config.kinds import BOOLEAN, whole
+from pgmcp.config.kinds import BOOLEAN, PATH, whole
 from pgmcp.config.llm import Llm
 from pgmcp.config.log import Log
 from pgmcp.config.metrics import Metrics
 from pgmcp.config.policies import Policy
+
+_MASK_KEY_FILE = "pgedge-postgres-mcp-mask.key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,13 @@ class Config:
     log: Log = section(Log)
     audit: Audit | None = section(Audit, optional=True, restart=True)
     metrics: Metrics = section(Metrics)
+    mask_key_file: Path = key(
+        _MASK_KEY_FILE,
+        PATH,
+        "The key of masks that hash, 64 hexadecimal digits; made when a policy needs it and there "
+        "is none.",
+        default_note=f"`{_MASK_KEY_FILE}` beside the program",
+    )
     policies: Mapping[str, Policy] = field(default_factory=dict)
     llm: Llm | None = section(Llm, optional=True)
     debug: bool = key(False, BOOLEAN, "Log every request with its duration.", flag="debug")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from pgmcp.config.document import flatten, suggestion, type_name
 from pgmcp.config.key import key, keys_of
-from pgmcp.config.kinds import NAMES, READ_RULES
+from pgmcp.config.kinds import MASKS, NAMES, READ_RULES
 from pgmcp.config.layers import Inputs, fill, resolve
+from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
 from pgmcp.errors import ConfigError
 
@@ -32,6 +33,12 @@ class Policy:
         READ_RULES,
         'The tables and columns it may read, and "not" in front of what it may not: the last line '
         "that matches decides, and what none matches may not be read.",
+    )
+    mask: MaskRules = key(
+        {},
+        MASKS,
+        "The columns that are shown by a mask, and may be used for nothing else: null, partial, "
+        "last4, hash, or a text that stands for every value.",
     )
     functions: tuple[str, ...] = key(
         (),

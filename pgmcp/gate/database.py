@@ -17,7 +17,6 @@ from pgmcp.catalog import read as catalog_read
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.catalog.tables import CatalogueTables, TablesCache
 from pgmcp.config import databases
-from pgmcp.config.policies import Policy
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
@@ -32,7 +31,6 @@ from pgmcp.gate.restriction import Restriction
 from pgmcp.gate.transaction import (
     OWN_RESULT_BYTES,
     CallerRead,
-    DeniedError,
     Transactions,
     explained,
     gated,
@@ -41,7 +39,8 @@ from pgmcp.gate.transaction import (
 )
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
-from pgmcp.policy.refusals import refusal
+from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.refusals import DeniedError, refusal
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Params, Rows
@@ -87,7 +86,7 @@ class ReadOnlyDatabase:
         catalogues: TablesCache,
         call: Call,
         trail: Trail,
-        policy: Policy | None = None,
+        policy: ActivePolicy | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -96,8 +95,8 @@ class ReadOnlyDatabase:
         self._restriction: Restriction | None = None
         self._visible: VisibleCatalogue | None = None
         if policy is not None:
-            self._restriction = Restriction(policy, self._fetch, self._parsed)
-            self._visible = VisibleCatalogue(policy, self._fetch)
+            self._restriction = Restriction(policy.policy, self._fetch, self._parsed)
+            self._visible = VisibleCatalogue(policy.policy, self._fetch)
         self._catalogues = catalogues
         self._call = call
         self._trail = trail

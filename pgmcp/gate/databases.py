@@ -19,9 +19,9 @@ from pgmcp.pool.pools import Pools, Source
 
 if TYPE_CHECKING:
     from pgmcp.catalog.tables import TablesCache
-    from pgmcp.config.policies import Policy
     from pgmcp.gate.database import ReadOnlyDatabase
     from pgmcp.gate.judge import Judge
+    from pgmcp.policy.active import ActivePolicy
     from pgmcp.postgres.driver import Connection
 
 
@@ -35,7 +35,7 @@ class _DatabaseCaches:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._catalogues: dict[Policy | None, TablesCache] = {}
+        self._catalogues: dict[ActivePolicy | None, TablesCache] = {}
 
     @cached_property
     def judge(self) -> Judge:
@@ -45,7 +45,7 @@ class _DatabaseCaches:
         settings = self.source.database
         return Judge(settings.trusted_functions, settings.statistics)
 
-    def catalogues(self, policy: Policy | None) -> TablesCache:
+    def catalogues(self, policy: ActivePolicy | None) -> TablesCache:
         """The tables under a policy, as they were when last asked for."""
         catalogue = self._catalogues.get(policy)
         if catalogue is None:
@@ -90,7 +90,7 @@ class DatabaseSet:
         name: str,
         call: Call,
         trail: Trail | None = None,
-        policy: Policy | None = None,
+        policy: ActivePolicy | None = None,
     ) -> ReadOnlyDatabase:
         """The database `name` for one call of `owner`; no connection is made yet.
 

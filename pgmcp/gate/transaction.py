@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.config.policies import Policy
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.function_calls import Run
@@ -23,7 +22,9 @@ from pgmcp.gate.judge import Judge
 from pgmcp.gate.state import ALTERED, check, is_check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
-from pgmcp.policy.decision import Denial, DenialReason, decided
+from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.decision import UNKNOWN, UNRESTRICTED, Decision, decided
+from pgmcp.policy.refusals import DeniedError
 from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Reply, Step
 from pgmcp.postgres.rows import Params
 from pgmcp.sql import text as sql
@@ -123,14 +124,6 @@ def own(text: str, params: Params) -> tuple[Step, ...]:
     )
 
 
-class DeniedError(Exception):
-    """A statement that the policy of the principal does not allow. It has not run."""
-
-    def __init__(self, denial: Denial) -> None:
-        super().__init__(denial.reason.value)
-        self.denial = denial
-
-
 class Transactions:
     """The transactions of one call on one database, for any number of connections.
 
@@ -138,7 +131,11 @@ class Transactions:
     """
 
     def __init__(
-        self, settings: DatabaseSettings, judge: Judge, call: Call, policy: Policy | None = None
+        self,
+        settings: DatabaseSettings,
+        judge: Judge,
+        call: Call,
+        policy: ActivePolicy | None = None,
     ) -> None:
         self._settings = settings
         self._judge = judge
@@ -189,7 +186,7 @@ class Transactions:
         expects_same_state = everywhere or not self._judge.expects_commits()
         if verdict is not None and expects_same_state:
             steps = self._confirmed(connection, reading, verdict)
-            outcome = self._last(connection, steps, verdict)
+            outcome = self._last(connection, reading, steps, verdict)
             if not _altered(steps, outcome):
                 if outcome.failure is None:
                     self._require_allowed(reading, verdict)
@@ -200,7 +197,7 @@ class Transactions:
     def knows_allowed(self, reading: CallerRead) -> bool:
         """Whether a text was judged before, and the policy let it pass."""
         verdict = self._known(reading)
-        return verdict is not None and self._denial(reading, verdict) is None
+        return verdict is not None and self._decision(reading, verdict).denial is None
 
     def _known(self, reading: CallerRead) -> Verdict | None:
         """The verdict on a text, None where it was not judged, or not for a policy."""
@@ -209,18 +206,19 @@ class Transactions:
             return verdict
         return None
 
-    def _denial(self, reading: CallerRead, verdict: Verdict) -> Denial | None:
-        """What the policy has against a statement."""
+    def _decision(self, reading: CallerRead, verdict: Verdict) -> Decision:
+        """What the policy says of a statement."""
         if self._policy is None:
-            return None
+            return UNRESTRICTED
         if verdict.facts is None:  # too large to be read, which the judge refuses
-            return None if verdict.objection is not None else Denial(DenialReason.PLAN, "")
-        return decided(self._policy, verdict.facts, reading.text, explains=not reading.fetched)
+            return UNRESTRICTED if verdict.objection is not None else UNKNOWN
+        policy, plan = self._policy.policy, not reading.fetched
+        return decided(policy, verdict.facts, reading.text, explains=plan)
 
     def _require_allowed(self, reading: CallerRead, verdict: Verdict) -> None:
         """DeniedError or StatementRefusedError unless the statement may run. The policy comes
         first: what is refused of a hidden table would tell that there is one."""
-        if (denial := self._denial(reading, verdict)) is not None:
+        if (denial := self._decision(reading, verdict).denial) is not None:
             raise DeniedError(denial)
         verdict.require_harmless()
 
@@ -235,7 +233,7 @@ class Transactions:
         that the tree names, or that rewriting it brings in, cannot change while they are locked.
         """
         limits = self._milliseconds(connection)
-        if verdict.objection is not None or self._denial(reading, verdict) is not None:
+        if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
             return [READ_ONLY, check(_SETTINGS, verdict.state, limits)]
         if verdict.scope.everywhere:
             limited = _LIMITED._replace(params=limits)
@@ -309,7 +307,7 @@ class Transactions:
         if strict:
             confirmed = check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
         steps = [confirmed, *self._ran(reading, self._milliseconds(connection))]
-        outcome = self._last(connection, steps, verdict)
+        outcome = self._last(connection, reading, steps, verdict)
         if strict and _altered(steps, outcome):
             raise StateChangedError
         if strict or verdict.scope.everywhere:
@@ -341,7 +339,7 @@ class Transactions:
                 only_planned=reading.only_planned,
                 with_facts=self._policy is not None,
             )
-            if verdict.objection is not None or self._denial(reading, verdict) is not None:
+            if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
                 self._judge.remember(reading.key, verdict, confirmed=False)
             self._require_allowed(reading, verdict)
         except StatementRefusedError as refused:
@@ -353,15 +351,22 @@ class Transactions:
             raise
         return verdict
 
-    def _last(self, connection: Connection, steps: Sequence[Step], verdict: Verdict) -> Outcome:
+    def _last(
+        self, connection: Connection, reading: CallerRead, steps: Sequence[Step], verdict: Verdict
+    ) -> Outcome:
         """Run the steps that end with the caller's rows, which are counted as the answer's."""
-        return connection.run(
+        most = self._settings.max_result_bytes
+        masks = self._decision(reading, verdict).masks
+        outcome = connection.run(
             steps,
             self._call,
-            limit_bytes=self._settings.max_result_bytes,
+            limit_bytes=most * (2 if masks else 1),  # some of which are not shown
             leaves_nothing=verdict.leaves_nothing,
             counted=True,
         )
+        if masks and self._policy is not None and outcome.failure is None:
+            self._policy.mask(outcome.replies[-1], masks, most)
+        return outcome
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless the call ends first."""

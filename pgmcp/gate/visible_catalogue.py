@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgmcp.catalog import facts, statements
+from pgmcp.config.masks import Mask
 from pgmcp.config.policies import Policy
-from pgmcp.policy.decision import may_read, may_use
+from pgmcp.policy.decision import mask_of, may_read, may_use
 from pgmcp.policy.facts import RELATIONS_SQL, UsedRelation, read_relations
 from pgmcp.postgres.rows import Fetch, Rows, Value, texts
 from pgmcp.sql.names import array_literal
@@ -31,6 +32,7 @@ JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace"""
 _ALL = "2147483647"
 _HARMLESS_PROPERTIES = frozenset({b"partition key", b"row security"})
 _HARMLESS_TYPES = frozenset({b"domain", b"range", b"enum"})
+_GENERATED, _COMMENT = 7, 8  # places in a row of statements.COLUMNS
 _KEY_KINDS = frozenset({b"p", b"u", b"f"})  # those that are told by their columns alone
 
 
@@ -55,7 +57,7 @@ class VisibleCatalogue:
     def sees(self, schema: Value, name: Value) -> bool:
         """Whether a relation may be used; its name as PostgreSQL sends it."""
         own = (_text(schema), _text(name))
-        return may_use(self.policy, UsedRelation(*own, {}, tuple(self._ancestors(own))))
+        return may_use(self.policy, UsedRelation(*own, {}, ancestors=tuple(self._ancestors(own))))
 
     def relation(self, oid: Value) -> UsedRelation:
         """A relation among those that were asked for with `expect`."""
@@ -72,6 +74,10 @@ class VisibleCatalogue:
         """Whether a column of an expected relation may be read."""
         relation = self.relation(oid)
         return may_use(self.policy, relation) and may_read(self.policy, relation, _text(column))
+
+    def mask(self, oid: Value, column: Value) -> Mask | None:
+        """How a column of an expected relation is shown."""
+        return mask_of(self.policy, self.relation(oid), _text(column))
 
     def sees_all(self, oid: Value) -> bool:
         """Whether an expected relation has no column that may not be read."""
@@ -151,13 +157,20 @@ def _columns(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) 
     """A generated column's expression names others."""
     seen.expect(params[0] or "{}")
     rows = seen.fetch(text, params)
-    generated = 7
     kept = []
     for row in rows.rows:
         if seen.sees_column(row[0], row[1]):
-            hides = row[generated] not in (None, b"") and not seen.sees_all(row[0])
+            if (mask := seen.mask(row[0], row[1])) is not None:
+                row = (*row[:_COMMENT], _noted(mask, row[_COMMENT]), *row[_COMMENT + 1 :])
+            hides = row[_GENERATED] not in (None, b"") and not seen.sees_all(row[0])
             kept.append((*row[:5], None, *row[6:]) if hides else row)
     return Rows(rows.columns, kept)
+
+
+def _noted(mask: Mask, comment: Value) -> bytes:
+    """The comment on a masked column."""
+    note = f"masked ({mask}): it may be shown, and used for nothing else".encode()
+    return note if not comment else note + b". " + comment
 
 
 def _column_counts(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
@@ -209,7 +222,9 @@ _NARROWED: Mapping[str, _Narrow] = {
     statements.COLUMNS: _columns,
     statements.KEYS: _of_relations(_sees_key),
     statements.REFERENCES: _references,
-    statements.COMMON_VALUES: _of_relations(lambda seen, row: seen.sees_column(row[0], row[1])),
+    statements.COMMON_VALUES: _of_relations(
+        lambda seen, row: seen.sees_column(row[0], row[1]) and seen.mask(row[0], row[1]) is None
+    ),
     facts.PROPERTIES: _of_relations(
         lambda seen, row: row[1] in _HARMLESS_PROPERTIES and seen.sees_all(row[0])
     ),

@@ -6,14 +6,17 @@ column that the policy leaves out neither by its name nor by its absence from `*
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from pgmcp.config.masks import Mask
 from pgmcp.config.patterns import Access
 from pgmcp.config.policies import Policy
 from pgmcp.policy.facts import Facts, UsedRelation
+from pgmcp.policy.masking import strongest
 from pgmcp.policy.names import names_in
+from pgmcp.policy.sources import ResultSource
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse
 from pgmcp.sql.names import qualified, quoted
 
@@ -30,6 +33,7 @@ class DenialReason(Enum):
     FUNCTION = "a function"
     LOOK_UP = "a look-up"
     PLAN = "a plan"
+    MASK = "a masked column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +49,6 @@ class Denial:
     tables: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     readable: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A decision, with its policy in it, so that the id() it is kept under is no other's."""
-
-    policy: Policy
-    denial: Denial | None
 
 
 def may_use(policy: Policy, relation: UsedRelation, *, children: bool = False) -> bool:
@@ -81,49 +77,125 @@ def may_read(
     return all(rules.column(*other, column) is not Access.DENIED for other in related)
 
 
-def decided(policy: Policy, facts: Facts, text: str, *, explains: bool) -> Denial | None:
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a policy says of a statement: what is in the way, and how each result column is shown,
+    with the category of its type (pg_type.typcategory); None as it is."""
+
+    denial: Denial | None
+    masks: tuple[tuple[Mask, str] | None, ...] = ()
+
+
+UNRESTRICTED = Decision(None)
+UNKNOWN = Decision(Denial(DenialReason.PLAN, ""))
+"""Of a statement of which nothing is known."""
+
+
+def decided(policy: Policy, facts: Facts, text: str, *, explains: bool) -> Decision:
     """As `decide`, for the `text` of the statement; kept with the facts."""
     key = (id(policy), explains)
     kept = facts.decisions.get(key)  # a look-up in a dict is atomic
     if not isinstance(kept, _Kept):
         if len(facts.decisions) >= _MAX_DECISIONS:
             facts.decisions.clear()
-        denial = decide(policy, facts, names_in(text).words, explains=explains)
-        kept = facts.decisions[key] = _Kept(policy, denial)
-    return kept.denial
+        decision = decide(policy, facts, names_in(text).words, explains=explains)
+        kept = facts.decisions[key] = _Kept(policy, decision)
+    return kept.decision
 
 
-def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: bool) -> Denial | None:
-    """What is in the way of a statement, None when it may run.
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A decision, with its policy in it, so that the id() it is kept under is no other's."""
+
+    policy: Policy
+    decision: Decision
+
+
+def mask_of(
+    policy: Policy, relation: UsedRelation, column: str, *, children: bool = False
+) -> Mask | None:
+    """How a column is shown, None as it is; a mask goes down, as in `may_use`."""
+    own = (relation.schema, relation.name)
+    related = (own, *relation.ancestors, *(relation.descendants if children else ()))
+    masks = [policy.mask.column(*name, column) for name in related]
+    several = [mask for mask in masks if mask is not None]
+    return strongest(several) if several else None
+
+
+def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: bool) -> Decision:
+    """What is said of a statement.
 
     `words`: the names that its text holds. `explains`: its plan is shown and not its rows.
     """
-    for denial in _denials(policy, facts, words, explains=explains):
-        return denial
-    return None
+    for denials in _denials(policy, facts, words, explains=explains):
+        if denials:
+            # By its name, so that which one it is tells nothing of the order in the catalogue.
+            return Decision(min(denials, key=lambda denial: denial.name))
+    if explains or not policy.mask.rules:
+        return Decision(None)
+    return Decision(None, tuple(_mask(policy, facts, each) for each in facts.uses.results))
+
+
+def _mask(
+    policy: Policy, facts: Facts, sources: frozenset[ResultSource]
+) -> tuple[Mask, str] | None:
+    """How a result column is shown that has its values from these columns."""
+    masks: list[tuple[Mask, str]] = []
+    for oid, attribute, children in sources:
+        relation = facts.relations[oid]
+        column = relation.columns.get(attribute)
+        mask = None if column is None else mask_of(policy, relation, column, children=children)
+        if mask is not None:
+            masks.append((mask, relation.categories[attribute]))
+    if not masks:
+        return None
+    hides_most = strongest([mask for mask, _ in masks])
+    return next(each for each in masks if each[0] == hides_most)
 
 
 def _denials(
     policy: Policy, facts: Facts, words: frozenset[str], *, explains: bool
-) -> Iterator[Denial]:
-    """What is in the way; first what has to look as if it were not there."""
+) -> Iterator[list[Denial]]:
+    """What is in the way, by its kind; first what has to look as if it were not there."""
     uses = facts.uses
     denied = [use for use in uses.relations if not _is_usable(policy, facts, use)]
-    if tables := frozenset(facts.relations[use.relation].name for use in denied if not use.view):
-        yield Denial(DenialReason.TABLE, min(tables), tables=tables)
+    tables = frozenset(facts.relations[use.relation].name for use in denied if not use.view)
+    yield [Denial(DenialReason.TABLE, name, tables=tables) for name in tables]
     unreadable = [column for use in uses.named for column in _unreadable(policy, facts, use)]
-    if columns := frozenset(unreadable) & words:
-        yield Denial(DenialReason.COLUMN, min(columns), columns=columns)
+    columns = frozenset(unreadable) & words
+    yield [Denial(DenialReason.COLUMN, name, columns=columns) for name in columns]
     computed = [use for use in uses.columns if _unreadable(policy, facts, use)]
-    yield from (_all_columns(policy, facts, use) for use in computed if not use.view)
+    yield [_all_columns(policy, facts, use) for use in computed if not use.view]
+    yield list(_misused(policy, facts))
     inside = [use.view for use in denied] + [use.view for use in computed]
-    yield from _inside(policy, facts, [view for view in inside if view])
-    yield from (Denial(DenialReason.LOOK_UP, name) for name in facts.look_ups)
-    for oid, name in facts.functions.items():
-        if oid not in facts.bodies and name not in policy.functions:
-            yield Denial(DenialReason.FUNCTION, name)
+    yield list(_inside(policy, facts, [view for view in inside if view]))
+    yield [Denial(DenialReason.LOOK_UP, name) for name in facts.look_ups]
+    yield [
+        Denial(DenialReason.FUNCTION, name)
+        for oid, name in facts.functions.items()
+        if oid not in facts.bodies and name not in policy.functions
+    ]
     if explains and any(facts.relations[use.relation].row_security for use in uses.relations):
-        yield Denial(DenialReason.PLAN, "row security")
+        yield [Denial(DenialReason.PLAN, "row security")]
+
+
+def _misused(policy: Policy, facts: Facts) -> Iterator[Denial]:
+    """For masked columns that are used for more than to be put out."""
+    for use in facts.uses.columns if policy.mask.rules else ():
+        relation = facts.relations.get(use.relation)
+        if use.output or relation is None:
+            continue
+        for column in _used(relation, use):
+            if mask_of(policy, relation, column, children=use.children) is not None:
+                name = qualified(relation.schema, relation.name)
+                yield Denial(DenialReason.MASK, f"{name}.{quoted(column)}")
+
+
+def _used(relation: UsedRelation, use: ColumnUse) -> list[str]:
+    """The names of the columns of a relation that are used; none for one of the system's."""
+    if use.attribute == WHOLE_ROW:
+        return list(relation.columns.values())
+    return [name for number, name in relation.columns.items() if number == use.attribute]
 
 
 def _inside(policy: Policy, facts: Facts, views: Sequence[int]) -> Iterator[Denial]:
@@ -147,11 +219,11 @@ def _unreadable(policy: Policy, facts: Facts, use: ColumnUse) -> list[str]:
     relation = facts.relations.get(use.relation)
     if relation is None or not may_use(policy, relation, children=use.children):
         return []
-    used: Mapping[int, str] = relation.columns
-    if use.attribute != WHOLE_ROW:
-        name = used.get(use.attribute)
-        used = {} if name is None else {use.attribute: name}
-    return [c for c in used.values() if not may_read(policy, relation, c, children=use.children)]
+    return [
+        column
+        for column in _used(relation, use)
+        if not may_read(policy, relation, column, children=use.children)
+    ]
 
 
 def _all_columns(policy: Policy, facts: Facts, use: ColumnUse) -> Denial:

@@ -56,8 +56,9 @@ WITH RECURSIVE up(relation, other) AS (
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 )
 SELECT c.oid, n.nspname, c.relname, c.relrowsecurity,
-  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname) ORDER BY a.attnum)
-   FROM pg_catalog.pg_attribute a
+  (SELECT pg_catalog.json_agg(
+     pg_catalog.json_build_array(a.attnum, a.attname, t.typcategory) ORDER BY a.attnum)
+   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
   (SELECT pg_catalog.json_agg(named.name) FROM up JOIN named ON named.oid = up.other
    WHERE up.relation = c.oid),
@@ -102,7 +103,8 @@ as a domain."""
 
 @dataclass(frozen=True, slots=True)
 class UsedRelation:
-    """A relation. `columns` by pg_attribute.attnum; the others are pairs of schema and name.
+    """A relation. `columns`, and the `categories` of their types (pg_type.typcategory), by
+    pg_attribute.attnum; the others are pairs of schema and name.
 
     `ancestors` and `descendants`: by inheritance or as partitions. `owner_table`: of a sequence.
     """
@@ -110,6 +112,7 @@ class UsedRelation:
     schema: str
     name: str
     columns: Mapping[int, str]
+    categories: Mapping[int, str] = field(default_factory=dict)
     ancestors: tuple[tuple[str, str], ...] = ()
     descendants: tuple[tuple[str, str], ...] = ()
     row_security: bool = False
@@ -185,10 +188,12 @@ def read_relations(rows: Sequence[Sequence[str]]) -> dict[int, UsedRelation]:
 
 def _relation(row: Sequence[str]) -> UsedRelation:
     schema, name, row_security, columns, ancestors, descendants, table = row
+    listed = json.loads(columns or "[]")
     return UsedRelation(
         schema,
         name,
-        dict(json.loads(columns or "[]")),
+        {number: column for number, column, _ in listed},
+        {number: category for number, _, category in listed},
         _pairs(ancestors),
         _pairs(descendants),
         row_security == "t",

@@ -12,6 +12,14 @@ _BY_POLICY = "the policy of your credential"
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
 
 
+class DeniedError(Exception):
+    """A statement that the policy of the principal does not allow. It has not run."""
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(denial.reason.value)
+        self.denial = denial
+
+
 def refusal(denial: Denial) -> ToolError:
     """The error for a denial. A hidden table or column is not there."""
     name = denial.name
@@ -44,6 +52,10 @@ _TEXTS = {
     DenialReason.LOOK_UP: (
         "{name} looks objects up by name, which {policy} does not allow",
         "Name the tables and columns in the statement itself.",
+    ),
+    DenialReason.MASK: (
+        "{name} is masked: it may be shown, and not be compared, sorted, grouped or computed with",
+        "Name it as a result column by itself.",
     ),
     DenialReason.PLAN: (
         "{policy} does not let you see the plan of a statement on tables with row security",

@@ -31,6 +31,7 @@ from pgmcp.policy.query_tree import (
     only_appended,
     signed,
 )
+from pgmcp.policy.sources import ResultSource, result_columns
 
 WHOLE_ROW = 0
 _ENTRIES = frozenset({"RANGETBLENTRY", "RTE"})
@@ -92,6 +93,8 @@ class TreeUses:
     named: frozenset[ColumnUse] = frozenset()
     functions: frozenset[int] = frozenset()
     types: frozenset[int] = frozenset()
+    results: tuple[frozenset[ResultSource], ...] = ()
+    """Of each result column the columns whose values it shows, as they are."""
 
     def __or__(self, other: TreeUses) -> TreeUses:
         return TreeUses(
@@ -100,6 +103,7 @@ class TreeUses:
             self.named | other.named,
             self.functions | other.functions,
             self.types | other.types,
+            self.results or other.results,
         )
 
 
@@ -115,6 +119,7 @@ def uses_of(queries: Sequence[Node], *, view: int = 0) -> TreeUses:
         frozenset(walk.named),
         frozenset(walk.functions),
         frozenset(walk.types),
+        () if view else walk.results(queries),
     )
 
 
@@ -208,6 +213,11 @@ class _Walk:
         for target in query.children("targetList"):
             if not is_true(target, "resjunk"):
                 self._follow_output(query, target.number("resno"), view, output=True)
+
+    def results(self, queries: Sequence[Node]) -> tuple[frozenset[ResultSource], ...]:
+        """The sources of each result column; of statements that are the same, all of them."""
+        each = [result_columns(self._queries, query) for query in queries]
+        return tuple(frozenset().union(*several) for several in zip(*each, strict=False))
 
     def finish(self) -> None:
         """Follow all that is pending."""

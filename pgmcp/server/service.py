@@ -25,6 +25,7 @@ from pgmcp.mcp.client import Client
 from pgmcp.mcp.dispatch import Answer, Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, Model
 from pgmcp.mcp.registry import Registry
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.rpc.jsonrpc import Message
 from pgmcp.server.observation import ObservedLogins
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 OPERATOR = "operator"
 """The owner of connections that the server uses for itself."""
 _CALL_MARGIN_SECONDS = 5.0
+_NOTHING = ActivePolicy(Policy())
 
 
 def known_features() -> Features:
@@ -80,7 +82,7 @@ class Reach:
     principal: Principal
     call: Call
     trail: Trail
-    policy: Policy | None = None
+    policy: ActivePolicy | None = None
 
     def names(self) -> tuple[str, ...]:
         """Their names, the default first."""
@@ -113,13 +115,19 @@ class Service:
     registry: Registry
     dispatcher: Answering
     model: Model | None
+    policies: Mapping[str, ActivePolicy]
 
     @classmethod
     def of(
-        cls, config: Config, databases: DatabaseSet, observer: Observer, model: Model | None
+        cls,
+        config: Config,
+        databases: DatabaseSet,
+        observer: Observer,
+        model: Model | None,
+        policies: Mapping[str, ActivePolicy],
     ) -> Service:
-        """The service of a configuration, with its databases and the language model, None without
-        one; `observer` is told of each call."""
+        """The service of a configuration, with its databases, the language model, None without
+        one, and its policies in force; `observer` is told of each call."""
 
         def dispatcher(features: Registry) -> Answering:
             return Dispatcher(
@@ -135,7 +143,7 @@ class Service:
         }
         if restricted:
             answering = ByPolicy(restricted, answering)
-        return cls(config, databases, features, answering, model)
+        return cls(config, databases, features, answering, model, policies)
 
     @property
     def everybody(self) -> Principal:
@@ -175,7 +183,7 @@ class Service:
         policy = None
         if principal.policy is not None:
             # One that a reload has just taken away lets nothing be read, never everything.
-            policy = self.config.policies.get(principal.policy, Policy())
+            policy = self.policies.get(principal.policy, _NOTHING)
         reach = Reach(self.databases, principal, call, trail, policy)
         observed = None if accounts is None else ObservedLogins(accounts, trail)
         resources = self.registry.resources

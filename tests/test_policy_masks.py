@@ -1,0 +1,284 @@
+"""Masked columns: how they are shown, and that nothing else may be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from pgmcp.calls.call import Call
+from pgmcp.config import masks, patterns
+from pgmcp.config.masks import Mask
+from pgmcp.config.patterns import ReadRules
+from pgmcp.config.policies import Policy
+from pgmcp.errors import ConfigError, ToolError
+from pgmcp.features.tools import count_rows, get_schema_info, query_database
+from pgmcp.gate.databases import DatabaseSet
+from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.masking import TEXT, TIME, masked
+from tests.configuration import configure
+from tests.databases import open_databases, settings_for
+from tests.tool_calls import Calls
+from tools.postgres import Server
+
+SCHEMA = """
+CREATE TABLE users (id int, email text, card varchar(20), born date, pin int, city text);
+INSERT INTO users VALUES {rows}, (2, NULL, '', NULL, NULL, 'Rome');
+CREATE VIEW contacts AS SELECT id, email AS address, lower(city) AS town FROM users;
+CREATE TABLE parent (id int, email text);
+CREATE TABLE child () INHERITS (parent);
+INSERT INTO child VALUES (1, {child});
+ANALYZE;
+"""
+ROWS = (
+    "(1, 'ann.lee@example.com', '4000123412341234', '1980-05-17', 1234, 'Oslo')",
+    "(1, 'eva.may@example.com', '5999555555551234', '1980-11-02', 9, 'Oslo')",
+)
+POLICY = ActivePolicy(
+    Policy(
+        read=ReadRules((patterns.parse("public.*"),)),
+        mask=masks.parse(
+            {
+                "public.users.email": "null",
+                "public.users.card": "last4",
+                "public.users.born": "partial",
+                "public.users.pin": "0000",
+                "public.parent.email": "hidden",
+            }
+        ),
+    ),
+    b"k" * 32,
+)
+
+
+@pytest.fixture(scope="module")
+def worlds(postgres: Server) -> Iterator[Sequence[DatabaseSet]]:
+    """Two databases that differ in masked values only."""
+    names = [f"masks_{postgres.version}_{number}" for number in range(len(ROWS))]
+    opened: list[DatabaseSet] = []
+    for name, rows in zip(names, ROWS, strict=True):
+        postgres.create_database(name)
+        postgres.psql(SCHEMA.format(rows=rows, child=f"'{name}'"), name)
+        opened.append(open_databases([settings_for(postgres, name)]))
+    yield opened
+    for databases in opened:
+        databases.pools.close(5)
+    for name in names:
+        postgres.drop_database(name)
+
+
+def answer(databases: DatabaseSet, text: str) -> object:
+    database = databases.database("owner", "main", Call(30), policy=POLICY)
+    try:
+        return database.query(text, max_rows=100).rows
+    except ToolError as error:
+        return error.for_client()
+
+
+SHOWN = [
+    ("SELECT id, card, pin FROM users", [(b"1", b"***1234", b"0000"), (b"2", b"***", None)]),
+    ("SELECT born FROM users WHERE id = 1", [(b"1980",)]),
+    ("SELECT email FROM users", [(None,), (None,)]),
+    (
+        "SELECT * FROM users WHERE id = 1",
+        [(b"1", None, b"***1234", b"1980", b"0000", b"Oslo")],
+    ),
+    ("SELECT x.card FROM (SELECT * FROM users) x WHERE x.id = 1", [(b"***1234",)]),
+    ("WITH q AS (SELECT card, id FROM users) SELECT card FROM q WHERE id = 1", [(b"***1234",)]),
+    ("SELECT (SELECT card FROM users WHERE id = 1)", [(b"***1234",)]),
+    ("SELECT card FROM users WHERE id = 1 UNION ALL SELECT 'x'", [(b"***1234",), (b"***",)]),
+    ("SELECT 'x' UNION ALL SELECT card FROM users WHERE id = 1", [(b"***",), (b"***1234",)]),
+    ("SELECT address FROM contacts WHERE id = 1", [(None,)]),
+    ("SELECT j.card FROM (users JOIN parent USING (id)) j WHERE j.id = 1", [(b"***1234",)]),
+    ("SELECT count(*) FROM users", [(b"2",)]),
+    ("SELECT email FROM parent", [(b"hidden",)]),
+    ("SELECT email FROM child", [(b"hidden",)]),
+    ("SELECT town FROM contacts WHERE id = 1", [(b"oslo",)]),
+    ("SELECT card AS city, city AS card FROM users WHERE id = 1", [(b"***1234", b"Oslo")]),
+]
+
+
+@pytest.mark.parametrize(("text", "rows"), SHOWN, ids=[text for text, _ in SHOWN])
+def test_a_masked_column_is_shown_by_its_mask_wherever_it_is_put_out(
+    worlds: Sequence[DatabaseSet], text: str, rows: object
+) -> None:
+    for databases in worlds:
+        assert answer(databases, text) == rows
+
+
+MISUSED = [
+    "SELECT id FROM users WHERE email LIKE 'ann%'",
+    "SELECT id FROM users WHERE pin = 1234",
+    "SELECT id FROM users WHERE pin IS NULL",
+    "SELECT id FROM users ORDER BY pin",
+    "SELECT pin FROM users ORDER BY 1",
+    "SELECT DISTINCT pin FROM users",
+    "SELECT pin, count(*) FROM users GROUP BY pin",
+    "SELECT max(pin) FROM users",
+    "SELECT count(pin) FROM users",
+    "SELECT pin + 0 FROM users",
+    "SELECT pin::text FROM users",
+    "SELECT email || '' FROM users",
+    'SELECT email COLLATE "C" FROM users',
+    "SELECT coalesce(email, 'x') FROM users",
+    "SELECT CASE WHEN pin > 5 THEN 1 END FROM users",
+    "SELECT CASE WHEN true THEN pin END FROM users",
+    "SELECT 1 / (pin - 9) FROM users",
+    "SELECT u FROM users u",
+    "SELECT row_to_json(u) FROM users u",
+    "SELECT to_jsonb(u) ->> 'pin' FROM users u",
+    "SELECT json_agg(pin) FROM users",
+    "SELECT ARRAY(SELECT pin FROM users)",
+    "SELECT ARRAY[pin] FROM users",
+    "SELECT ROW(pin) FROM users",
+    "SELECT id FROM users WHERE id IN (SELECT pin FROM users)",
+    "SELECT 9 IN (SELECT pin FROM users)",
+    "SELECT pin FROM users UNION SELECT 1",
+    "SELECT pin FROM users INTERSECT ALL SELECT 9",
+    "SELECT u.id FROM users u JOIN parent p ON p.id = u.pin",
+    "SELECT 1 FROM users a JOIN users b USING (pin)",
+    "SELECT 1 FROM users a NATURAL JOIN users b",
+    "SELECT first_value(pin) OVER () FROM users",
+    "SELECT rank() OVER (ORDER BY pin) FROM users",
+    "SELECT x FROM users, LATERAL (SELECT pin + 1 AS x) l",
+    "SELECT x FROM users, LATERAL generate_series(1, pin) x",
+    "SELECT id FROM users LIMIT (SELECT pin FROM users LIMIT 1)",
+    "SELECT id FROM contacts WHERE address > 'a'",
+    "SELECT upper(address) FROM contacts",
+    "SELECT c FROM contacts c",
+    "SELECT id FROM (SELECT id, 1 / (pin - 9) AS x FROM users OFFSET 0) q",
+    "WITH q AS MATERIALIZED (SELECT id, 1 / (pin - 9) AS x FROM users) SELECT id FROM q",
+    "WITH q AS (SELECT pin FROM users) SELECT 1 FROM q WHERE pin = 9",
+    "SELECT unnest(string_to_array(card, '1')) FROM users",
+    "SELECT id FROM (SELECT id, unnest(string_to_array(card, '1')) FROM users) q",
+    "SELECT EXISTS (SELECT FROM users WHERE pin = 9)",
+    "SELECT NULLIF(pin, 9) FROM users",
+    "SELECT greatest(pin, 9) FROM users",
+    "SELECT pin IS DISTINCT FROM 9 FROM users",
+    "SELECT length(card) FROM users",
+    "SELECT extract(month FROM born) FROM users",
+    "SELECT to_tsvector('english', email) FROM users",
+    "SELECT grouping(pin) FROM users GROUP BY ROLLUP (pin)",
+    "SELECT string_agg(email, ',') FROM users",
+    "SELECT id FROM parent WHERE email > 'a'",
+    "SELECT id FROM child WHERE email > 'a'",
+]
+
+
+@pytest.mark.parametrize("text", MISUSED)
+def test_any_other_use_is_refused_and_names_the_column(
+    worlds: Sequence[DatabaseSet], text: str
+) -> None:
+    first, second = (answer(databases, text) for databases in worlds)
+    assert first == second
+    assert "is masked" in str(first)
+
+
+def test_the_place_where_a_result_is_cut_tells_nothing_of_masked_values(postgres: Server) -> None:
+    name = f"cut_{postgres.version}"
+    postgres.create_database(name)
+    try:
+        postgres.psql("CREATE TABLE t (id int, s text)", name)
+        databases = open_databases([settings_for(postgres, name, max_result_bytes=2000)])
+        policy = ActivePolicy(
+            Policy(
+                read=ReadRules((patterns.parse("public.*"),)),
+                mask=masks.parse({"public.t.s": "x"}),
+            )
+        )
+        counts = set()
+        for length in (1, 40, 90):
+            postgres.psql(
+                f"TRUNCATE t; INSERT INTO t SELECT n, repeat('a', {length})"
+                " FROM generate_series(1, 20) n",
+                name,
+            )
+            database = databases.database("owner", "main", Call(30), policy=policy)
+            rows = database.query("SELECT s, repeat('b', 130) FROM t", max_rows=100)
+            counts.add((len(rows.rows), rows.cut_bytes))
+        databases.pools.close(5)
+        assert counts == {(13, 2000)}
+    finally:
+        postgres.drop_database(name)
+
+
+def test_the_schema_says_that_a_column_is_masked_and_shows_no_value(
+    worlds: Sequence[DatabaseSet],
+) -> None:
+    call = Calls(worlds[0], "main", POLICY)
+    described = call(get_schema_info.TOOL, table_name="users")
+    assert "masked (null)" in described
+    assert "masked (last4)" in described
+    assert "ann.lee" not in described
+
+
+def test_tools_show_masks_and_refuse_conditions(worlds: Sequence[DatabaseSet]) -> None:
+    call = Calls(worlds[0], "main", POLICY)
+    assert "***1234" in call(query_database.TOOL, query="show me all users")
+    refused = call.failure(
+        count_rows.TOOL, table="users", filter=[{"column": "pin", "op": "=", "value": "1234"}]
+    )
+    assert "public.users.pin is masked" in refused
+    explained = call(query_database.TOOL, query="EXPLAIN SELECT email FROM users")
+    assert "Seq Scan" in explained
+
+
+# -- the masks themselves --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mask", "category", "value", "shown"),
+    [
+        (Mask("null"), "N", "5", None),
+        (Mask("text", "x"), "N", "5", "x"),
+        (Mask("partial"), TEXT, "ann.lee@example.com", "***.***@example.com"),
+        (Mask("partial"), TEXT, "annabel.leeson@example.com", "a***l.l***n@example.com"),
+        (Mask("partial"), TEXT, "Annabel Lee", "A***l ***"),
+        (Mask("partial"), TEXT, "a b@c", "*** ***@***"),
+        (Mask("partial"), TEXT, "", ""),
+        (Mask("partial"), TIME, "1980-05-17", "1980"),
+        (Mask("partial"), "N", "12345", None),
+        (Mask("last4"), TEXT, "12345678", "***5678"),
+        (Mask("last4"), TEXT, "1234567", "***"),
+        (Mask("last4"), "N", "12345678", None),
+    ],
+)
+def test_what_a_mask_shows(mask: Mask, category: str, value: str, shown: str | None) -> None:
+    (row,) = masked([(value.encode(),)], [(mask, category)], b"")
+    assert row == (None if shown is None else shown.encode(),)
+
+
+def test_a_hash_is_equal_for_equal_values_under_one_key() -> None:
+    rows = [(b"a",), (b"a",), (b"b",), (None,)]
+    first = masked(rows, [(Mask("hash"), "N")], b"key")
+    assert first[0] == first[1] != first[2]
+    assert first[3] == (None,)
+    assert len(first[0][0] or b"") == 16
+    assert masked(rows, [(Mask("hash"), "N")], b"another")[0] != first[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[]", "it must be a section"),
+        ("{public.users: partial}", "is no column"),
+        ("{not public.users.email: partial}", "is no column"),
+        ("{public.users.email: [x]}", "is no text"),
+        ("{email: partial}", "names no table"),
+    ],
+)
+def test_what_is_no_mask_is_an_error(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configure(f"policies: {{a: {{mask: {text}}}}}")
+    assert problem in refused.value.message
+    assert "policies.a.mask" in refused.value.message
+
+
+def test_masks_are_read() -> None:
+    config = configure(
+        "policies: {a: {mask: {public.u.a: null, public.u.b: last4, public.u.c: 0,"
+        " public.u.d: n/a}}}"
+    )
+    rules = config.policies["a"].mask
+    shown = [rules.column("public", "u", name) for name in "abcde"]
+    assert shown == [Mask("null"), Mask("last4"), Mask("text", "0"), Mask("text", "n/a"), None]
