@@ -26,7 +26,7 @@ from pgmcp.mcp.client import Client
 from pgmcp.mcp.content import Text
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Context
-from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.registry import ListKind, Registry
 from pgmcp.mcp.result import InputRequired, Result, plain
 from pgmcp.rpc.conversion import converted
 from pgmcp.rpc.schema import build
@@ -61,9 +61,14 @@ class Method:
     name_param: str | None = None
 
 
-def _list_tools(registry: Registry, params: RequestParams, context: Context) -> Members:
-    _refuse_cursor(params)
-    return registry.listed("tools", context.client.era)
+def _listing(kind: ListKind) -> Callable[[Registry, RequestParams, Context], Members]:
+    """What serves the list of this kind."""
+
+    def serve(registry: Registry, params: RequestParams, context: Context) -> Members:
+        _refuse_cursor(params)
+        return registry.listed(kind, context.client.era)
+
+    return serve
 
 
 def _call_tool(registry: Registry, params: RequestParams, context: Context) -> Served:
@@ -111,11 +116,6 @@ def _input_required(outcome: InputRequired, client: Client) -> Members:
     return {"resultType": "input_required", "inputRequests": forms}
 
 
-def _list_resources(registry: Registry, params: RequestParams, context: Context) -> Members:
-    _refuse_cursor(params)
-    return registry.listed("resources", context.client.era)
-
-
 def _list_templates(_: Registry, params: RequestParams, __: Context) -> Members:
     _refuse_cursor(params)
     return {"resourceTemplates": []}
@@ -134,11 +134,6 @@ def _read_resource(registry: Registry, params: RequestParams, context: Context) 
     return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": body}]}
 
 
-def _list_prompts(registry: Registry, params: RequestParams, context: Context) -> Members:
-    _refuse_cursor(params)
-    return registry.listed("prompts", context.client.era)
-
-
 def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Members:
     name = _string(params, "name")
     prompt = registry.prompts.get(name)
@@ -154,12 +149,12 @@ def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Member
 
 
 SHARED: Mapping[str, Method] = {
-    "tools/list": Method(_list_tools, ttl_ms=_LIST_TTL_MS),
+    "tools/list": Method(_listing("tools"), ttl_ms=_LIST_TTL_MS),
     "tools/call": Method(_call_tool, name_param="name"),
-    "resources/list": Method(_list_resources, ttl_ms=_LIST_TTL_MS),
+    "resources/list": Method(_listing("resources"), ttl_ms=_LIST_TTL_MS),
     "resources/templates/list": Method(_list_templates, ttl_ms=_LIST_TTL_MS),
     "resources/read": Method(_read_resource, ttl_ms=0, name_param="uri"),
-    "prompts/list": Method(_list_prompts, ttl_ms=_LIST_TTL_MS),
+    "prompts/list": Method(_listing("prompts"), ttl_ms=_LIST_TTL_MS),
     "prompts/get": Method(_get_prompt, name_param="name"),
 }
 

@@ -16,6 +16,7 @@ from pgmcp.rpc.jsonrpc import Constant, JsonObject
 from pgmcp.rpc.schema import json_schema
 
 T = TypeVar("T")
+ListKind = Literal["tools", "resources", "prompts"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
@@ -47,7 +48,7 @@ class Registry:
             "prompts": Constant({"prompts": self.prompt_list}),
         }
 
-    def listed(self, kind: Literal["tools", "resources", "prompts"], era: Era) -> Constant:
+    def listed(self, kind: ListKind, era: Era) -> Constant:
         """The members of a list's result, the same for each caller of an era."""
         return self._lists["legacy tools" if (kind, era) == ("tools", "legacy") else kind]
 
