@@ -92,13 +92,7 @@ def test_a_default_is_a_value_of_its_kind(key: Key) -> None:
 
 
 def test_what_needs_a_restart_is_said_by_its_key() -> None:
-    assert set(restarts()) == {
-        "http.enabled",
-        "http.address",
-        "http.workers",
-        "http.tls.enabled",
-        "http.auth.enabled",
-        "http.auth.token_file",
-        "http.auth.user_file",
-        "audit",
-    }
+    paths = set(restarts())
+    assert {"http.enabled", "http.address", "http.tls.enabled", "http.auth.token_file"} <= paths
+    assert "audit" in paths  # a whole section
+    assert not paths & {"http", "http.max_connections", "http.tls.cert_file", "log.level", "debug"}
