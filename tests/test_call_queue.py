@@ -432,3 +432,42 @@ def test_an_anonymous_caller_beyond_its_share_is_told_so_and_not_that_it_is_unkn
         until(lambda: made.served.inflight.count == 1)
         refused = made.call(None).reply()
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+
+
+def test_of_the_calls_that_need_one_pool_no_more_run_than_it_has_connections() -> None:
+    queue = CallQueue(requests=9, running=9, share=5, waiting=2, pool_sizes={"main": 1})
+    resumed: list[str] = []
+
+    def call(owner: str, database: str | None) -> Call:
+        return Call(60, owner=owner, pool=database and (owner, database))
+
+    def wait(tag: str, waiting: Call) -> None:
+        queue.wait(QueuedCall(waiting, lambda: resumed.append(tag)))
+
+    first, second, third = (call("ann", "main") for _ in "123")
+    assert queue.begin(first)
+    assert not queue.begin(second)
+    wait("second", second)
+    wait("third", third)
+    wait("fourth", call("ann", "main"))
+    assert resumed == ["fourth"]  # refused: two wait already
+    # Neither its calls for other databases nor anybody else's wait behind them.
+    others = [call("ann", "other"), call("ann", None), call("ben", "main")]
+    for other in others:
+        assert queue.begin(other)
+        other.waiting.pause()
+    queue.end(first)
+    assert resumed == ["fourth", "second"]
+    queue.change(running=9, share=5, pool_sizes={"main": 2})
+    assert resumed == ["fourth", "second", "third"]
+    for each in (second, third, *others):
+        queue.end(each)
+    assert (queue._running.taken, queue._using, queue.waiting) == (0, {}, 0)
+
+
+def test_addresses_that_share_a_pool_share_its_size() -> None:
+    """An open server has one principal, whose callers have shares by their addresses."""
+    queue = CallQueue(requests=9, running=9, share=5, waiting=2, pool_sizes={"main": 1})
+    pool = ("local", "main")
+    assert queue.begin(Call(60, owner="local@a", pool=pool))
+    assert not queue.begin(Call(60, owner="local@b", pool=pool))

@@ -60,7 +60,7 @@ def test_no_more_are_held_than_there_are(size: int, events: list[tuple[str, bool
 
 
 def test_owners_take_turns_whoever_put_how_many() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str, str] = FairQueue()
     for item in ("ann 1", "ann 2", "ann 3", "ben 1", "eve 1", "ben 2"):
         queue.put(item[:3], item)
     order = [queue.pop() for _ in range(6)]
@@ -70,7 +70,7 @@ def test_owners_take_turns_whoever_put_how_many() -> None:
 
 
 def test_an_owner_that_may_not_is_passed_over_and_keeps_its_turn() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str, str] = FairQueue()
     for item in ("ann 1", "ben 1", "ben 2"):
         queue.put(item[:3], item)
     assert queue.pop(lambda owner: owner == "ben") == "ben 1"
@@ -79,7 +79,7 @@ def test_an_owner_that_may_not_is_passed_over_and_keeps_its_turn() -> None:
 
 
 def test_what_is_taken_out_is_not_served() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str, str] = FairQueue()
     for item in ("ann 1", "ann 2"):
         queue.put(item[:3], item)
     assert queue.remove("ann", "ann 1")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.observing import ALICE, add_user, call, log_in, run, session_of
+from pgmcp.transport.limits import HttpLimits
+from tests.observing import ALICE, add_user, call, get, log_in, run, session_of
 from tests.operated import tool
-from tests.program import Program, running, settings_of
+from tests.program import Program, add_token, running, settings_of
 from tests.serving import Reader, Reply, until
 from tools.postgres import Server
 
@@ -84,3 +86,33 @@ def text(reply: Reply) -> str:
     """What a tool answered."""
     found: str = reply.json["result"]["content"][0]["text"]
     return found
+
+
+def test_calls_that_wait_for_their_pools_hold_no_thread_and_keep_nobody_waiting(
+    tmp_path: Path, postgres: Server, database: str
+) -> None:
+    """84 calls of 14 tokens, for 14 connections of the 30 that there may be."""
+    main = settings_of(postgres, database) | {"pool_max_conns": 1}
+    settings: dict[str, Any] = {"max_connections_total": 30, "metrics": {"enabled": True}}
+    with running(tmp_path, main, **settings) as program, ExitStack() as stack:
+        tokens = [add_token(program.config, f"loud {number}") for number in range(14)]
+        sleepers = Sleepers(program, postgres, database, stack)
+        until(
+            lambda: (
+                call(program, "query_database", token=tokens[-1], query="SELECT 1").status == 200
+            )
+        )
+        for token in tokens:
+            for _ in range(6):
+                sleepers.start(token)
+        until(lambda: figure(program, "pgmcp_calls_waiting") == 70)
+        until(lambda: sleepers.asleep == 14)
+        assert "1 row" in text(call(program, "query_database", query="SELECT 1"))
+        assert figure(program, "pgmcp_http_threads") <= 14 + HttpLimits().workers
+
+
+def figure(program: Program, name: str) -> int:
+    """A metric without labels."""
+    page = get(program, "/metrics").body.decode()
+    line = next(line for line in page.splitlines() if line.startswith(f"{name} "))
+    return int(line.removeprefix(name))

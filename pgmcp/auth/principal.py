@@ -37,6 +37,8 @@ DEFAULT_POLICY = "default"
 """The policy of each principal whose credential names none, where there is such a policy."""
 LOGIN_TOOL = "authenticate_user"
 """The one tool that an anonymous caller may call."""
+ACCOUNT_TOOLS = frozenset({LOGIN_TOOL, "logout_user"})
+"""The tools that ask no database."""
 ANONYMOUS = Principal("anonymous", "anonymous", "anonymous")
 
 

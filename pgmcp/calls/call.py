@@ -45,7 +45,8 @@ _UNSHARED = Waiting()
 class Call:
     """A deadline (seconds of `clock`, a monotonic clock) and a cancellation, shared by threads.
 
-    `owner` is whose shares it takes from, `key` the credential that it ends with. What waits for
+    `owner` is whose shares it takes from, `key` the credential that it ends with, `pool` the owner
+    and the database of the pool that it needs, None when it needs no connection. What waits for
     somebody else (a socket, a connection's turn) does so in a `with waiting` block: meanwhile
     other calls of the owner may compute.
     """
@@ -57,6 +58,7 @@ class Call:
         request_id: str = "-",
         owner: str = "",
         key: str = "",
+        pool: tuple[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         keep: Keep | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Call:
         self._keep = keep
         self.owner = owner
         self.key = key
+        self.pool = pool
         self.waiting: Waiting = _UNSHARED
         self._clock = clock
         self._deadline = clock() + timeout_seconds

@@ -9,9 +9,10 @@ whoever shares these objects between threads has a lock for them.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -59,21 +60,21 @@ class Places:
         return left
 
 
-class FairQueue(Generic[T]):
+class FairQueue(Generic[K, T]):
     """Items that wait, by owner: the owners take turns, and of one owner the first comes first."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[str, deque[T]] = OrderedDict()
+        self._lines: OrderedDict[K, deque[T]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def waiting(self, owner: str) -> int:
+    def waiting(self, owner: K) -> int:
         """How many items of this owner wait."""
         return len(self._lines.get(owner, ()))
 
-    def put(self, owner: str, item: T) -> None:
+    def put(self, owner: K, item: T) -> None:
         """Have `item` wait, behind the others of its owner."""
         line = self._lines.get(owner)
         if line is None:
@@ -81,7 +82,7 @@ class FairQueue(Generic[T]):
         line.append(item)
         self._count += 1
 
-    def pop(self, may: Callable[[str], bool] | None = None) -> T | None:
+    def pop(self, may: Callable[[K], bool] | None = None) -> T | None:
         """The next item of the first owner in turn that `may` have one; None when there is none."""
         for owner, line in self._lines.items():
             if may is None or may(owner):
@@ -94,7 +95,7 @@ class FairQueue(Generic[T]):
                 return item
         return None
 
-    def remove(self, owner: str, item: T) -> bool:
+    def remove(self, owner: K, item: T) -> bool:
         """Take out an item that still waits; whether it did."""
         line = self._lines.get(owner)
         if line is None or item not in line:

@@ -24,7 +24,7 @@ class Turns:
     def __init__(self, most: int) -> None:
         self._asking = Places(most)
         self._in_line = Places(most)
-        self._line: FairQueue[tuple[str, threading.Event]] = FairQueue()
+        self._line: FairQueue[str, tuple[str, threading.Event]] = FairQueue()
         self._turns_lock = threading.Lock()
 
     @property

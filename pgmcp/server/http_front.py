@@ -113,12 +113,18 @@ class HttpFront:
         )
 
     def _share_out(self, config: Config) -> None:
-        """As many calls at once as have use for a connection, and some more that need none."""
+        """As many calls at once as have use for a connection, and some more that need none.
+
+        While a language model is asked, a call uses no connection: others go on meanwhile.
+        """
+        spare = _CALLS_WITHOUT_CONNECTION // 4
+        asking = spare if config.llm is not None else 0
         connections = config.max_connections_total
         wanted = sum(database.pool_max_conns for database in config.databases)
         self._server.share_out(
             running=connections + _CALLS_WITHOUT_CONNECTION,
-            share=min(connections, wanted) + _CALLS_WITHOUT_CONNECTION // 4,
+            share=min(connections, wanted) + spare,
+            pool_sizes={d.name: d.pool_max_conns + asking for d in config.databases},
         )
 
     @property

@@ -1,21 +1,29 @@
 """Which requests may come in, which calls may run, and which wait: shares of each owner.
 
-The rule: a call that waits holds its connection and no thread. One owner's requests never take all
-places, and its calls compute one at a time, so that others find a place, a thread and the
-processor.
+The rule: a call that waits holds its client's connection and no thread. That goes for the wait for
+a database too: of the calls that need one pool, no more run than it may have connections, so that a
+thread waits only for what others hold: connections being opened, or all that the server may have.
+One owner's requests never take all places, and its calls compute one at a time, so that others find
+a place, a thread and the processor.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pgmcp.calls.call import Call, Waiting
-from pgmcp.calls.shares import FairQueue, Places
+from pgmcp.calls.shares import FairQueue, K, Places
 from pgmcp.errors import OverloadedError
 
+PoolKey = tuple[str, str]
+"""The owner of a pool, and the name of its database."""
+Line = tuple[str, PoolKey | None]
+"""Whose calls wait behind each other: an owner's that need the same pool, or none."""
 RESUME_SECONDS = 1.0
 """How long a call that has waited for something waits for the processor too, at most: a bound
 instead of a proof that no call of an owner ever waits for another one that waits for this."""
@@ -64,23 +72,38 @@ class QueuedCall:
 class CallQueue:
     """`requests` at a time, of which `running` calls run; for any number of threads.
 
-    An owner runs `share` calls at most and has `waiting` more wait, in turns with other owners.
+    An owner runs `share` calls at most, of which as many for one pool as `pool_sizes` says of its
+    database (without a word: all), and has `waiting` more wait, in turns with other owners.
     """
 
-    def __init__(self, *, requests: int, running: int, share: int, waiting: int) -> None:
+    def __init__(
+        self,
+        *,
+        requests: int,
+        running: int,
+        share: int,
+        waiting: int,
+        pool_sizes: Mapping[str, int] | None = None,
+    ) -> None:
         self._requests = Places(requests)
         self._running = Places(running, share)
         self._waiting_share = waiting
-        self._queue: FairQueue[QueuedCall] = FairQueue()
+        self._pool_sizes = pool_sizes or {}
+        self._using: Counter[PoolKey] = Counter()
+        self._waiting: Counter[str] = Counter()
+        self._queue: FairQueue[Line, QueuedCall] = FairQueue()
         self._computing: dict[str, threading.Lock] = {}
         self._queue_lock = threading.Lock()
 
-    def change(self, *, running: int, share: int) -> None:
+    def change(
+        self, *, running: int, share: int, pool_sizes: Mapping[str, int] | None = None
+    ) -> None:
         """Other numbers from now on; what runs already is not ended."""
         with self._queue_lock:
             self._running.size, self._running.most = running, share
-            queued_calls = self._ready_calls()
-        _resume(queued_calls)
+            self._pool_sizes = pool_sizes or {}
+            ready = self._ready_calls()
+        _resume(ready)
 
     @property
     def waiting(self) -> int:
@@ -112,11 +135,12 @@ class CallQueue:
         with self._queue_lock:
             # Whoever waits goes first. That others' calls wait is no reason: they wait because
             # their owners have their shares, or have been passed over in no turn yet.
-            if self._queue and self._queue.waiting(call.owner):
+            line = _line_of(call)
+            if self._queue and self._queue.waiting(line):
                 return False
-            if not self._running.try_take(call.owner):
+            if not self._may_run(line):
                 return False
-            call.waiting = computing = self._computing_of(call.owner)
+            call.waiting = computing = self._run(line)
         computing.resume()
         return True
 
@@ -126,20 +150,22 @@ class CallQueue:
         owner = queued.call.owner
         with self._queue_lock:
             if queued.state == "new":
-                if self._queue.waiting(owner) >= self._waiting_share:
+                if self._waiting[owner] >= self._waiting_share:
                     queued.state = "refused"
                 else:
                     queued.state = "waiting"
-                    self._queue.put(owner, queued)
-            queued_calls = [queued] if queued.state != "waiting" else self._ready_calls()
-        _resume(queued_calls)
+                    self._queue.put(_line_of(queued.call), queued)
+                    self._waiting[owner] += 1
+            ready = [queued] if queued.state != "waiting" else self._ready_calls()
+        _resume(ready)
 
     def withdraw(self, queued: QueuedCall) -> None:
         """Have a call wait no longer: it has been cancelled."""
         with self._queue_lock:
             waits = queued.state == "waiting"
             if waits:
-                self._queue.remove(queued.call.owner, queued)
+                self._queue.remove(_line_of(queued.call), queued)
+                _take_off(self._waiting, queued.call.owner)
             if waits or queued.state == "new":
                 queued.state = "withdrawn"
         if waits:  # a new one is not in the queue yet: `wait` resumes it
@@ -151,9 +177,11 @@ class CallQueue:
         with self._queue_lock:
             if not self._running.give_back(call.owner):
                 del self._computing[call.owner]
-            queued_calls = self._ready_calls() if self._queue else None
-        if queued_calls:
-            _resume(queued_calls)
+            if call.pool is not None:
+                _take_off(self._using, call.pool)
+            ready = self._ready_calls() if self._queue else None
+        if ready:
+            _resume(ready)
 
     def withdraw_late(self) -> None:
         """Cancel the calls whose time is over while they wait."""
@@ -165,22 +193,44 @@ class CallQueue:
 
     def _ready_calls(self) -> list[QueuedCall]:
         """The turns that have come; the lock is held."""
-        queued_calls: list[QueuedCall] = []
-        while (queued := self._queue.pop(self._running.may_take)) is not None:
-            self._running.take(queued.call.owner)
-            queued.call.waiting = self._computing_of(queued.call.owner)
+        ready: list[QueuedCall] = []
+        while (queued := self._queue.pop(self._may_run)) is not None:
+            _take_off(self._waiting, queued.call.owner)
+            queued.call.waiting = self._run(_line_of(queued.call))
             queued.state = "running"
-            queued_calls.append(queued)
-        return queued_calls
+            ready.append(queued)
+        return ready
 
-    def _computing_of(self, owner: str) -> Computing:
-        """For one more call of an owner; the lock is held."""
+    def _may_run(self, line: Line) -> bool:
+        """Whether one more call of a line may run; the lock is held."""
+        owner, pool = line
+        if pool is not None and self._using[pool] >= self._pool_sizes.get(pool[1], sys.maxsize):
+            return False
+        return self._running.may_take(owner)
+
+    def _run(self, line: Line) -> Computing:
+        """Count one more call of a line that runs; the lock is held."""
+        owner, pool = line
+        self._running.take(owner)
+        if pool is not None:
+            self._using[pool] += 1
         lock = self._computing.get(owner)
         if lock is None:
             lock = self._computing[owner] = threading.Lock()
         return Computing(lock)
 
 
-def _resume(queued_calls: list[QueuedCall]) -> None:
-    for queued in queued_calls:
+def _line_of(call: Call) -> Line:
+    return call.owner, call.pool
+
+
+def _take_off(counts: Counter[K], key: K) -> None:
+    """Count one less; what is at none is no entry."""
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]
+
+
+def _resume(ready: list[QueuedCall]) -> None:
+    for queued in ready:
         queued.resume()

@@ -16,6 +16,7 @@ from pgmcp.errors import AuthError, HttpError, OverloadedError, PgmcpError, Unau
 from pgmcp.mcp.client import Client, Send
 from pgmcp.mcp.dispatch import Answering
 from pgmcp.mcp.feature import Context
+from pgmcp.mcp.needs import database_needed
 from pgmcp.net.addresses import address_key
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Notification, Request
@@ -219,11 +220,13 @@ class Endpoint:
         if not isinstance(message, Request):
             self._take_note(message, scope)
             return ACCEPTED
+        database = database_needed(message, principal.databases)
         call = Call(
             self._call_timeout_seconds,
             request_id=request_id,
             owner=admission.owner,
             key=principal.key,
+            pool=None if database is None else (principal.owner, database),
             keep=keep,
         )
         tracking = self._inflight.track(scope, message.id, call)

@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -137,10 +137,11 @@ class HttpServer(ThreadingHTTPServer):
                 count,
             )
 
-    def share_out(self, *, running: int, share: int) -> None:
-        """Have that many calls run at once from now on, and that many of one owner."""
+    def share_out(self, *, running: int, share: int, pool_sizes: Mapping[str, int]) -> None:
+        """Have that many calls run at once from now on, that many of one owner, and of those for
+        one pool as many as it may have connections, by the name of its database."""
         self._workers.limit = running + self.limits.workers
-        self.calls.change(running=running, share=share)
+        self.calls.change(running=running, share=share, pool_sizes=pool_sizes)
 
     # -- waiting: one thread -----------------------------------------------------------------------
 

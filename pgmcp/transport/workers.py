@@ -57,7 +57,7 @@ class WorkerPool(Generic[T]):
         self.limit = limit
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._items: FairQueue[T] = FairQueue()
+        self._items: FairQueue[str, T] = FairQueue()
         self._threads: dict[int, threading.Thread] = {}
         self._idle_threads: list[threading.Lock] = []
         self._started = 0
