@@ -439,7 +439,7 @@ def test_of_the_calls_that_need_one_pool_no_more_run_than_it_has_connections() -
     resumed: list[str] = []
 
     def call(owner: str, database: str | None) -> Call:
-        return Call(60, owner=owner, pool=database and (owner, database))
+        return Call(60, owner=owner, pool=None if database is None else (owner, database))
 
     def wait(tag: str, waiting: Call) -> None:
         queue.wait(QueuedCall(waiting, lambda: resumed.append(tag)))
