@@ -10,9 +10,9 @@ from pgmcp.calls.call import Call
 from pgmcp.config.values import Secret
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import trees
+from pgmcp.gate.caller_read import gated
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
-from pgmcp.gate.transaction import gated
 from pgmcp.judging.columns import ColumnRead, columns_read
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Reply, Step

@@ -11,11 +11,12 @@ import pytest
 from pgmcp.calls.call import Call
 from pgmcp.config.values import Secret
 from pgmcp.errors import StatementError, StatementRefusedError
+from pgmcp.gate.caller_read import gated
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.port import Database
 from pgmcp.gate.state import all_invalidations_sent
-from pgmcp.gate.transaction import Transactions, gated
+from pgmcp.gate.transaction import Transactions
 from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import READ_ONLY, Outcome, Step
 from pgmcp.sql.text import CURSOR

@@ -109,3 +109,38 @@ def test_flags_give_tokens_and_users_a_policy(tmp_path: Path) -> None:
     assert "policy: support" in (tmp_path / "users.yaml").read_text()
     run_program(config, "-update-user", *alice, "-user-policy", "")
     assert "policy" not in (tmp_path / "users.yaml").read_text()
+
+
+def test_a_check_says_what_a_policy_would_allow_and_why(
+    tmp_path: Path, postgres: Server, database: str
+) -> None:
+    postgres.psql(SCHEMA, database)
+    masked = POLICIES["support"] | {"mask": {"public.users.name": "partial"}}
+    config = write_config(
+        tmp_path, settings_of(postgres, database), policies=POLICIES | {"support": masked}
+    )
+    add_token(config, "x", policy="support")
+    file = tmp_path / "statements.sql"
+    file.write_text(
+        "SELECT id FROM users; SELECT name, id FROM users;\n"
+        "SELECT amount FROM salaries; SELECT secret FROM users; SELECT * FROM users;"
+        "SELECT nothing FROM users; SELECT ';' -- ;\n; EXPLAIN SELECT id FROM users; SHOW timezone"
+    )
+    checked = run_program(config, "-policy-check", "-policy", "support", "-file", str(file))
+    assert checked.returncode == 1
+    words = [line.split()[0] for line in checked.stdout.splitlines() if line[:1].strip()]
+    assert words == ["allow", "mask", *["refuse"] * 4, "allow", "allow", "allow"]
+    assert "result column 1 is shown by the mask partial" in checked.stdout
+    assert "does not let public.salaries be read" in checked.stdout
+    assert "does not let public.users.secret be read" in checked.stdout
+    assert 'column "nothing" does not exist' in checked.stdout
+    one = run_program(config, "-policy-check", "-token", "token-", "SELECT 1")
+    assert one.returncode == 1
+    listed = run_program(config, "-list-tokens").stdout
+    token_id = next(line for line in listed.splitlines() if line.startswith("ID: "))[4:]
+    one = run_program(config, "-policy-check", "-token", token_id, "SELECT 1")
+    assert (one.returncode, one.stdout) == (0, "allow  SELECT 1\n")
+    none = run_program(config, "-policy-check", "-policy", "suport", "SELECT 1")
+    assert none.returncode == 1
+    assert "the credential is refused" in none.stderr
+    assert run_program(config, "-policy-check", "-policy", "support").returncode == 1

@@ -26,7 +26,7 @@ class Row:
     """One flag in the table. `metavar` stands for its value, "" for a boolean.
 
     `group` is its heading in -help. `verb`: it says what to do instead of serving. `of`: the verbs
-    that it goes with, empty for all.
+    that it goes with, empty for all. `word`: what a word by itself is with this verb.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Row:
     metavar: str = ""
     verb: bool = False
     of: tuple[str, ...] = ()
+    word: str = ""
 
 
 Table = Mapping[str, Row]
@@ -113,7 +114,7 @@ def _of_verbs(verbs: Sequence[Verb]) -> Iterator[Row]:
     """Each verb, and below the first one that has it each flag."""
     shown: set[Flag] = set()
     for verb in verbs:
-        yield Row(verb.name, verb.group, verb.description, verb.metavar, verb=True)
+        yield Row(verb.name, verb.group, verb.description, verb.metavar, verb=True, word=verb.word)
         for flag in verb.flags:
             if flag not in shown:
                 shown.add(flag)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pgmcp.cli.flag_table import Row, Table, all_flags, flags_for
+from pgmcp.cli.verb import WORD
 from pgmcp.config.document import suggestion
 from pgmcp.config.layers import Options
 from pgmcp.errors import UsageError
@@ -52,7 +53,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
     values = {
         name: value
         for name, value in given.items()
-        if name in table and (value or not table[name].verb)
+        if name == WORD or (name in table and (value or not table[name].verb))
     }
     if "help" in values:
         topic = given.get(_TOPIC)
@@ -99,7 +100,12 @@ def _usage_lines(row: Row) -> Iterator[str]:
 def _normalise(argv: Sequence[str], table: Table) -> Iterator[str]:
     """Go's spellings as `-name==value` (Go, package flag, "Command line flag syntax")."""
     words = iter(argv)
+    takes_word = any(row.word for row in _named(argv, table))
     for word in words:
+        if takes_word and word and not word.startswith("-"):
+            takes_word = False
+            yield f"-{WORD}=={word}"
+            continue
         if word == "--":
             for stray in words:
                 raise UsageError(f"unexpected argument: {stray!r}")
@@ -117,6 +123,12 @@ def _normalise(argv: Sequence[str], table: Table) -> Iterator[str]:
             if topic and not topic.startswith("-"):
                 yield f"-{_TOPIC}=={topic}"
             return
+
+
+def _named(argv: Sequence[str], table: Table) -> Iterator[Row]:
+    """The flags among these words."""
+    names = (word.lstrip("-").partition("=")[0] for word in argv if word.startswith("-"))
+    return (table[name] for name in names if name in table)
 
 
 def _split(word: str, table: Table) -> tuple[Row, str | None]:
@@ -138,12 +150,14 @@ def _about_stray(word: str) -> str:
 
 
 def _verb(values: Options, given: Mapping[str, object], table: Table) -> str | None:
-    verbs = [name for name in values if table[name].verb]
+    verbs = [name for name in values if name != WORD and table[name].verb]
     if len(verbs) > 1:
         raise UsageError(
             f"-{verbs[0]} and -{verbs[1]} cannot go together", "Run one, then the other."
         )
     for name, value in given.items():
+        if name not in table:
+            continue
         flag = table[name]
         if flag.verb and value == "":
             raise UsageError(f"empty value: -{name}", f"Write -{name} {flag.metavar}.")
@@ -153,7 +167,7 @@ def _verb(values: Options, given: Mapping[str, object], table: Table) -> str | N
 def _refuse_flags_of_others(verb: str | None, values: Options, table: Table) -> None:
     """Refuse a flag of a verb that was not given: it would be ignored in silence."""
     for name in values:
-        of = table[name].of
+        of = table[name].of if name in table else ()
         if of and verb not in of:
             owners = " or ".join(f"-{owner}" for owner in of)
             if verb is None:
@@ -170,7 +184,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(table: Table) -> argparse.ArgumentParser:
     parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.add_argument(f"-{_TOPIC}", dest=_TOPIC, type=_text)
+    for word in (_TOPIC, WORD):
+        parser.add_argument(f"-{word}", dest=word, type=_text)
     for flag in table.values():
         parser.add_argument(
             f"-{flag.name}", dest=flag.name, type=_text if flag.metavar else _boolean

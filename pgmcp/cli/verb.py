@@ -15,6 +15,9 @@ from pgmcp.cli.invocation import AS_IN_THE_GUIDE, Invocation
 from pgmcp.config.layers import Options
 from pgmcp.errors import PgmcpError, UsageError
 
+WORD = "word of its own"
+"""Where `options` have the word that stands by itself; no flag, for the blanks in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -35,6 +38,11 @@ class Command:
     clock: Callable[[], datetime]
     called: Invocation = AS_IN_THE_GUIDE
 
+    @property
+    def word(self) -> str | None:
+        """The word that stands by itself, None without one."""
+        return self.text(WORD)
+
     def text(self, flag: str) -> str | None:
         """A flag's value, None when it was not given."""
         value = self.options.get(flag)
@@ -50,7 +58,8 @@ class Verb:
     that `pgmcp.config.load.load_sections` knows, or `config` for the whole configuration, of which
     every part then has to be right. `flags` go with this verb, and with others that name them.
     `metavar` stands for the verb's own value, "" where it has none. `files` are the fields of the
-    section `auth` that hold the files that it reads or writes: it is said which these are.
+    section `auth` that hold the files that it reads or writes: it is said which these are. `word`:
+    what a word that stands by itself behind the flags is, "" where there may be none.
     """
 
     name: str
@@ -61,6 +70,7 @@ class Verb:
     flags: tuple[Flag, ...] = ()
     metavar: str = ""
     files: tuple[str, ...] = ()
+    word: str = ""
 
 
 def chosen_policy(command: Command, flag: str, policies: Mapping[str, object]) -> str | None:

@@ -26,20 +26,14 @@ from pgmcp.errors import (
     StatementRefusedError,
     ToolError,
 )
+from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.restriction import Restriction
-from pgmcp.gate.transaction import (
-    OWN_RESULT_BYTES,
-    CallerRead,
-    Transactions,
-    explained,
-    gated,
-    own,
-    planned,
-)
+from pgmcp.gate.transaction import OWN_RESULT_BYTES, Transactions
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
 from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.facts import Facts
 from pgmcp.policy.refusals import DeniedError, refusal
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
@@ -164,6 +158,27 @@ class ReadOnlyDatabase:
                 )
             raise
         return self._noted(rows)
+
+    def examine(self, text: str) -> Facts | None:
+        """What a caller's statement would use, of which nothing runs; None for SHOW.
+
+        ToolError for what PostgreSQL or the judge refuses.
+        """
+        text = sql.without_empty(text)
+        if sql.first_word(text) == "show":
+            return None
+        explain = sql.split_explain(text)
+        inner = text if explain is None else text[explain.offset :]
+        reading = (
+            planned("", inner, ()) if sql.may_write(inner) and explain else gated(inner, (), ())
+        )
+        sql.encode(inner)
+        steps, outcome, verdict = self._leased(lambda c: self._transactions.examine(c, reading))
+        if outcome.failure is not None or verdict is None:
+            assert outcome.failure is not None
+            raise self._refusal(inner, outcome.failure, steps)
+        verdict.require_harmless()
+        return verdict.facts
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error. Of the

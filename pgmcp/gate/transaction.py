@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
+from pgmcp.gate.caller_read import CallerRead
 from pgmcp.gate.function_calls import Run
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.state import ALTERED, check, is_check
@@ -25,9 +25,7 @@ from pgmcp.gate.verdict import StateChangedError, Verdict
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import UNKNOWN, UNRESTRICTED, Decision, decided
 from pgmcp.policy.refusals import DeniedError
-from pgmcp.postgres.messages import CATALOGUE_PATH, READ_ONLY, SESSION_PATH, Outcome, Reply, Step
-from pgmcp.postgres.rows import Params
-from pgmcp.sql import text as sql
+from pgmcp.postgres.messages import READ_ONLY, Outcome, Reply, Step
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -55,73 +53,7 @@ _WAIT_FOR_LOCKS = Step(
 )
 LOCK_RETRY_SECONDS = 0.05
 """The pause before a statement is tried again that would have waited for such a lock."""
-_PORTAL = "pgmcp_bound"
 _ATTEMPTS = 10  # to judge a text in a state that stays
-
-
-@dataclass(frozen=True, slots=True)
-class CallerRead:
-    """A caller's text as steps: `bound` parse it, and bind it last; `opened` plans what was bound,
-    and `fetched` reads it. An EXPLAIN plans and reads in one, `opened`.
-
-    `only_planned`: it may be a write, since nothing of it runs but what the planner calls.
-    """
-
-    text: str
-    bound: tuple[Step, ...]
-    opened: Step
-    fetched: tuple[Step, ...] = ()
-    only_planned: bool = False
-
-    @property
-    def key(self) -> str:
-        """What its verdict is kept under. No caller's text begins with NUL: a write that may be
-        planned may still not run."""
-        return "\0" + self.text if self.only_planned else self.text
-
-
-def gated(text: str, params: Params, fetched: tuple[Step, ...], shift: int = 0) -> CallerRead:
-    """A text that has to be a single read, by PostgreSQL's grammar, and how its cursor is read.
-
-    `shift`: how many of its characters are not the caller's.
-    """
-    prefix = len(sql.GATE) + shift
-    bound = Step(sql.GATE + text, params, prefix=prefix, execute=False, portal=_PORTAL)
-    opened = Step("", prefix=prefix, portal=_PORTAL, parse=False)
-    return CallerRead(text, (bound,), opened, fetched)
-
-
-def explained(options: str, text: str, params: Params, shift: int = 0) -> CallerRead:
-    """EXPLAIN (`options`) a text that has to be a single read by itself."""
-    head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"
-    gate = Step(sql.GATE + text, prefix=len(sql.GATE) + shift, execute=False)
-    prefix = len(head) + shift
-    bound = Step(head + text, params, prefix=prefix, execute=False, portal=_PORTAL)
-    opened = Step("", prefix=prefix, describe=True, portal=_PORTAL, parse=False)
-    return CallerRead(text, (gate, bound), opened)
-
-
-def planned(options: str, text: str, params: Params, shift: int = 0) -> CallerRead:
-    """EXPLAIN (`options`) a text that may also be an INSERT, UPDATE, DELETE or MERGE. ANALYZE may
-    not be among the options.
-
-    The bare text has to be a single statement, which is parsed and not run: its tree has the rules,
-    defaults, views and policies put in, and what that reads is locked.
-    """
-    reading = explained(options, text, params, shift)
-    bare = Step(text, prefix=shift, execute=False)
-    return replace(reading, bound=(bare, *reading.bound[1:]), only_planned=True)
-
-
-def own(text: str, params: Params) -> tuple[Step, ...]:
-    """The steps of a statement of pgmcp's own, which brings rows: its operators are looked up with
-    PostgreSQL's own search_path, and it runs with the session's, for names that depend on it."""
-    return (
-        CATALOGUE_PATH,
-        Step(text, params, execute=False, portal=_PORTAL),
-        SESSION_PATH,
-        Step("", describe=True, portal=_PORTAL, parse=False),
-    )
 
 
 class Transactions:
@@ -161,6 +93,30 @@ class Transactions:
     def opening(self, connection: Connection) -> tuple[Step, Step]:
         """What each transaction begins with."""
         return READ_ONLY, _LIMITED._replace(params=self._milliseconds(connection))
+
+    def examine(
+        self, connection: Connection, reading: CallerRead
+    ) -> tuple[Sequence[Step], Outcome, Verdict | None]:
+        """What PostgreSQL and the judge say of a text, of which nothing runs; no verdict where it
+        could not be analysed. StatementRefusedError, and StateChangedError."""
+        examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
+        steps: Sequence[Step] = [*self.opening(connection), *examination]
+        try:
+            outcome = self._go_on(connection, steps)
+            if outcome.failure is not None:
+                return steps, outcome, None
+            verdict = self._judge.judge(
+                reading.text,
+                connection.server_major,
+                outcome.replies[-len(examination) :],
+                lambda questions: self._go_on(connection, questions),
+                strict=False,
+                only_planned=reading.only_planned,
+                with_facts=True,
+            )
+            return steps, outcome, verdict
+        finally:
+            connection.finish(self._call)
 
     def run(self, connection: Connection, reading: CallerRead) -> tuple[Sequence[Step], Outcome]:
         """The steps' outcome: as long as only a lock that the planner asks for is in the way, and

@@ -41,7 +41,7 @@ class Denial:
     """What is in the way. `name`: of the table, the function or the type, as SQL would write it.
 
     `tables` and `columns` are names that must look as if they were not there. `readable`: the
-    columns of the table that may be read.
+    columns of the table that may be read. `detail`: the full name, for the operator alone.
     """
 
     reason: DenialReason
@@ -49,6 +49,7 @@ class Denial:
     tables: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     readable: tuple[str, ...] = ()
+    detail: str = ""
 
 
 def may_use(policy: Policy, relation: UsedRelation, *, children: bool = False) -> bool:
@@ -159,11 +160,23 @@ def _denials(
     """What is in the way, by its kind; first what has to look as if it were not there."""
     uses = facts.uses
     denied = [use for use in uses.relations if not _is_usable(policy, facts, use)]
-    tables = frozenset(facts.relations[use.relation].name for use in denied if not use.view)
-    yield [Denial(DenialReason.TABLE, name, tables=tables) for name in tables]
-    unreadable = [column for use in uses.named for column in _unreadable(policy, facts, use)]
-    columns = frozenset(unreadable) & words
-    yield [Denial(DenialReason.COLUMN, name, columns=columns) for name in columns]
+    hidden = [facts.relations[use.relation] for use in denied if not use.view]
+    tables = frozenset(relation.name for relation in hidden)
+    yield [
+        Denial(DenialReason.TABLE, relation.name, tables=tables, detail=_full_name(relation))
+        for relation in hidden
+    ]
+    unreadable = {
+        column: _full_name(facts.relations[use.relation])
+        for use in uses.named
+        for column in _unreadable(policy, facts, use)
+        if column in words
+    }
+    columns = frozenset(unreadable)
+    yield [
+        Denial(DenialReason.COLUMN, name, columns=columns, detail=f"{table}.{quoted(name)}")
+        for name, table in unreadable.items()
+    ]
     computed = [use for use in uses.columns if _unreadable(policy, facts, use)]
     yield [_all_columns(policy, facts, use) for use in computed if not use.view]
     yield list(_misused(policy, facts))
@@ -179,6 +192,10 @@ def _denials(
         yield [Denial(DenialReason.PLAN, "row security")]
 
 
+def _full_name(relation: UsedRelation) -> str:
+    return qualified(relation.schema, relation.name)
+
+
 def _misused(policy: Policy, facts: Facts) -> Iterator[Denial]:
     """For masked columns that are used for more than to be put out."""
     for use in facts.uses.columns if policy.mask.rules else ():
@@ -187,8 +204,7 @@ def _misused(policy: Policy, facts: Facts) -> Iterator[Denial]:
             continue
         for column in _used(relation, use):
             if mask_of(policy, relation, column, children=use.children) is not None:
-                name = qualified(relation.schema, relation.name)
-                yield Denial(DenialReason.MASK, f"{name}.{quoted(column)}")
+                yield Denial(DenialReason.MASK, f"{_full_name(relation)}.{quoted(column)}")
 
 
 def _used(relation: UsedRelation, use: ColumnUse) -> list[str]:
@@ -202,8 +218,7 @@ def _inside(policy: Policy, facts: Facts, views: Sequence[int]) -> Iterator[Deni
     """For views whose definition uses what may not be read; negative for a function's body."""
     for view in views:
         if view > 0:
-            relation = facts.relations[view]
-            yield Denial(DenialReason.VIEW, qualified(relation.schema, relation.name))
+            yield Denial(DenialReason.VIEW, _full_name(facts.relations[view]))
         elif (name := facts.functions.get(-view, "")) not in policy.functions:
             yield Denial(DenialReason.FUNCTION, name)
 
@@ -233,5 +248,4 @@ def _all_columns(policy: Policy, facts: Facts, use: ColumnUse) -> Denial:
         for column in relation.columns.values()
         if may_read(policy, relation, column, children=use.children)
     ]
-    name = qualified(relation.schema, relation.name)
-    return Denial(DenialReason.ALL_COLUMNS, name, readable=tuple(readable))
+    return Denial(DenialReason.ALL_COLUMNS, _full_name(relation), readable=tuple(readable))
