@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
+from pgmcp.config.hours import parse as parse_hours
 from pgmcp.config.patterns import Access, ReadRules, parse
 from pgmcp.config.policies import Policy
 from pgmcp.errors import ConfigError
 from pgmcp.policy.absence import disguise, hidden
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import may_read, may_use
 from pgmcp.policy.facts import UsedRelation
 from pgmcp.policy.names import names_in
@@ -156,3 +160,68 @@ def test_what_a_policy_cannot_say_is_an_error(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as refused:
         configure(text)
     assert problem in refused.value.message
+
+
+# -- hours, networks and limits --------------------------------------------------------------------
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("Mon-Fri 07:00-19:00 UTC", "2026-11-27T07:00Z", "2026-11-27T06:59Z"),
+        ("Mon-Fri 07:00-19:00 UTC", "2026-11-27T18:59Z", "2026-11-27T19:00Z"),
+        ("Mon-Fri 07:00-19:00 UTC", "2026-11-23T12:00Z", "2026-11-28T12:00Z"),
+        ("Sat 00:00-24:00 UTC", "2026-11-28T23:59Z", "2026-11-29T00:00Z"),
+        ("Sat-Mon 10:00-11:00 UTC", "2026-11-30T10:30Z", "2026-12-01T10:30Z"),
+        ("Fri 22:00-06:00 UTC", "2026-11-28T05:59Z", "2026-11-28T06:00Z"),
+        ("Fri 22:00-06:00 UTC", "2026-11-27T22:00Z", "2026-11-28T22:00Z"),
+        ("Mon-Sun 08:00-09:00 Europe/Berlin", "2026-11-27T07:30Z", "2026-11-27T08:30Z"),
+        ("Mon-Sun 08:00-09:00 Europe/Berlin", "2026-07-27T06:30Z", "2026-07-27T07:30Z"),
+    ],
+)
+def test_hours_cover_their_days_in_their_zone(text: str, inside: str, outside: str) -> None:
+    hours = parse_hours(text)
+    assert hours.cover(at(inside))
+    assert not hours.cover(at(outside))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Mon-Fri 07:00-19:00",
+        "Xyz 07:00-19:00 UTC",
+        "Mon 7-19 UTC",
+        "Mon 07:60-19:00 UTC",
+        "Mon 24:00-25:00 UTC",
+        "Mon 24:00-06:00 UTC",
+        "Mon 07:00-19:00 Nowhere/Land",
+        "Mon 07:00-19:00 ../../etc/passwd",
+    ],
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_hours(text)
+
+
+def test_a_policy_is_closed_outside_its_hours_and_networks() -> None:
+    config = configure(
+        "policies: {a: {hours: ['Fri 07:00-19:00 UTC'], networks: [10.0.0.0/8, '2001:db8::/32'],"
+        " limits: {rows_per_call: 5, statement_timeout: 2s}}}"
+    )
+    policy = ActivePolicy(config.policies["a"])
+    friday, saturday = at("2026-11-27T12:00Z"), at("2026-11-28T12:00Z")
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"):
+        assert policy.closed(address, friday) is None
+        assert "07:00-19:00" in str(policy.closed(address, saturday))
+    for address in ("11.0.0.1", "::1", "stdio", ""):
+        assert "address" in str(policy.closed(address, friday))
+    assert (policy.rows(100), policy.rows(3)) == (5, 3)
+    assert policy.statement_timeout_seconds == 2
+    unlimited = ActivePolicy(Policy())
+    assert unlimited.rows(100) == 100
+    assert unlimited.closed("", friday) is None

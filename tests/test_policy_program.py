@@ -95,6 +95,21 @@ def test_a_reload_changes_what_may_be_read_and_a_bad_one_changes_nothing(
     assert "does not exist" in text_of(ask(server, "open", query("SELECT name FROM users")))
 
 
+def test_hours_networks_and_limits_hold(server: Operated) -> None:
+    support = POLICIES["support"]
+    server.settings(policies=POLICIES | {"support": support | {"networks": ["10.0.0.0/8"]}})
+    server.reload()
+    assert "from this address" in text_of(ask(server, "support", query("SELECT 1")))
+    limits = {"rows_per_call": 2, "statement_timeout": "50ms"}
+    here = {"networks": ["127.0.0.0/8"], "limits": limits}
+    server.settings(policies=POLICIES | {"support": support | here})
+    server.reload()
+    rows = text_of(ask(server, "support", query("SELECT generate_series(1, 9)")))
+    assert "2 rows; there are more" in rows
+    slow = text_of(ask(server, "support", query("SELECT pg_sleep(20)")))
+    assert "statement timeout" in slow
+
+
 def test_flags_give_tokens_and_users_a_policy(tmp_path: Path) -> None:
     config = write_config(tmp_path, policies=POLICIES)
     details = ("-token-note", "x", "-token-expiry", "never")

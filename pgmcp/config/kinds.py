@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgmcp.config import addresses, durations, masks, patterns
+from pgmcp.config import addresses, durations, hours, masks, patterns
 from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
 from pgmcp.config.values import Secret
@@ -240,6 +240,12 @@ NETWORKS = _list(
     "list of addresses",
     'Write a list of addresses or networks, such as ["10.0.0.5", "192.0.2.0/24"].',
     addresses.parse_network,
+)
+HOURS = _list(
+    "list of hours",
+    'Write a list such as ["Mon-Fri 07:00-19:00 Europe/Berlin"]; 22:00-06:00 lasts overnight, and '
+    "24:00 is the end of a day.",
+    hours.parse,
 )
 MASKS = Kind(
     "section of masks",

@@ -10,14 +10,25 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from pgmcp.config.document import flatten, suggestion, type_name
-from pgmcp.config.key import key, keys_of
-from pgmcp.config.kinds import MASKS, NAMES, READ_RULES
-from pgmcp.config.layers import Inputs, fill, resolve
+from pgmcp.config.hours import Hours
+from pgmcp.config.key import key, keys_of, section
+from pgmcp.config.kinds import DURATION, HOURS, MASKS, NAMES, NETWORKS, READ_RULES, whole
+from pgmcp.config.layers import Inputs, Settings, fill, resolve
 from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
 from pgmcp.errors import ConfigError
 
 PREFIX = "policies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyLimits:
+    """The most that a call under a policy may take; None: no more than without."""
+
+    rows_per_call: int | None = key(None, whole(1, 1_000_000), "The most rows that a call returns.")
+    statement_timeout_seconds: float | None = key(
+        None, DURATION, "How long a statement may run.", name="statement_timeout"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,13 @@ class Policy:
         "The columns that are shown by a mask, and may be used for nothing else: null, partial, "
         "last4, hash, or a text that stands for every value.",
     )
+    hours: tuple[Hours, ...] = key((), HOURS, "When it may reach a database; empty for always.")
+    networks: tuple[str, ...] = key(
+        (),
+        NETWORKS,
+        "The addresses and networks that it may reach a database from; empty for all.",
+    )
+    limits: PolicyLimits = section(PolicyLimits)
     functions: tuple[str, ...] = key(
         (),
         NAMES,
@@ -72,9 +90,13 @@ def build(listed: object, inputs: Inputs) -> dict[str, Policy]:
                 "Give the policy another name.",
             )
         prefix = f"{PREFIX}.{name}."
-        section = flatten(node, _PATHS, inputs.file, prefix)
-        policies[name] = fill(Policy, resolve(KEYS, section, plain, prefix=prefix))
+        said = flatten(node, _PATHS, inputs.file, prefix)
+        policies[name] = _policy(resolve(KEYS, said, plain, prefix=prefix))
     return policies
+
+
+def _policy(settings: Settings) -> Policy:
+    return fill(Policy, settings, limits=fill(PolicyLimits, settings, "limits."))
 
 
 def check_names(

@@ -86,6 +86,7 @@ class ReadOnlyDatabase:
         self._pool = pool
         self._judge = judge
         self._transactions = Transactions(settings, judge, call, policy)
+        self._policy = policy
         self._restriction: Restriction | None = None
         self._visible: VisibleCatalogue | None = None
         if policy is not None:
@@ -117,6 +118,8 @@ class ReadOnlyDatabase:
     ) -> Rows:
         """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on."""
         self._trail.ran(text)
+        if self._policy is not None:
+            max_rows = self._policy.rows(max_rows)
         withheld = self._withheld(text)
         prefix = len(sql.GATE) + withheld.shift
         move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=prefix)

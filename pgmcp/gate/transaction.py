@@ -76,12 +76,14 @@ class Transactions:
 
     def _limits(self, connection: Connection) -> tuple[float, float]:
         """Seconds for statement_timeout and lock_timeout: the strictest of the role's and the
-        database's (as the session began with them), the configuration's and the call's."""
+        database's (as the session began with them), the configuration's, the policy's and the
+        call's."""
         own = connection.limits
         seconds = min(
             self._settings.statement_timeout_seconds or float("inf"),
             own.statement_timeout_seconds,
             self._call.remaining(),
+            self._policy.statement_timeout_seconds if self._policy is not None else float("inf"),
         )
         lock = min(self._settings.lock_timeout_seconds, own.lock_timeout_seconds, seconds)
         return seconds, lock

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 
 from pgmcp.config.masks import Mask
 from pgmcp.config.policies import Policy
@@ -20,6 +24,26 @@ class ActivePolicy:
     policy: Policy
     mask_key: bytes = b""
 
+    @property
+    def statement_timeout_seconds(self) -> float:
+        """How long a statement may run."""
+        return self.policy.limits.statement_timeout_seconds or math.inf
+
+    def rows(self, wanted: int) -> int:
+        """How many rows a call may return that asks for so many."""
+        return min(wanted, self.policy.limits.rows_per_call or wanted)
+
+    def closed(self, address: str, now: datetime) -> str | None:
+        """Why nothing may be reached from this address at this moment, None where it may; `now` is
+        aware of its zone."""
+        policy = self.policy
+        if policy.networks and not _is_in(address, policy.networks):
+            return "your credential may not be used from this address"
+        if policy.hours and not any(hours.cover(now) for hours in policy.hours):
+            listed = ", ".join(hours.text for hours in policy.hours)
+            return f"your credential may be used only at these times: {listed}"
+        return None
+
     def mask(self, reply: Reply, masks: Sequence[tuple[Mask, str] | None], max_bytes: int) -> None:
         """Show a reply's rows by these masks, and cut them at so many bytes of what is shown: where
         it is cut must not tell how long a masked value is."""
@@ -31,3 +55,15 @@ class ActivePolicy:
                 del reply.rows[number:]
                 reply.cut = True
                 return
+
+
+@lru_cache(maxsize=1024)
+def _is_in(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address is in one of these networks; what is no address is in none."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in ipaddress.ip_network(network) for network in networks)

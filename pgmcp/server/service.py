@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pgmcp
 from pgmcp.auth.principal import DEFAULT_POLICY, Principal, local
+from pgmcp.auth.times import utc_now
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
 from pgmcp.config.builtins import Features
@@ -101,6 +102,10 @@ class Reach:
                 f"there is no database {shortened(name)!r} that you may use",
                 f"You may use: {', '.join(names)}",
             )
+        if self.policy is not None:
+            reason = self.policy.closed(self.trail.address, utc_now())
+            if reason is not None:
+                raise DatabaseRefusedError(reason, "The operator decides this in your policy.")
         self.trail.database = name or names[0]
         owner = self.principal.owner
         return self.databases.database(owner, name or names[0], self.call, self.trail, self.policy)
