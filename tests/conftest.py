@@ -1,8 +1,8 @@
 """The PostgreSQL servers that tests talk to: real ones, and this process's own.
 
 The rule: a test that uses `postgres` or `database` runs once on each major version there is; one
-that needs to stop, restart or configure a server takes its own. Nothing here is shared by the
-processes that run tests side by side.
+that needs to stop, restart or configure a server takes its own. What the processes that run tests
+side by side share does not change (tests/run_folder.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pgmcp.auth import passwords
 from pgmcp.gate.database import ReadOnlyDatabase
 from pgmcp.mcp.registry import Registry
 from pgmcp.postgres.rows import Rows
-from tests import conforming, quick
+from tests import conforming, quick, run_folder
 from tools import postgres as launcher
 from tools.binaries import Binaries, available, from_wheel
 from tools.postgres import Server, prepare, reachable, start
@@ -53,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     worker, count = (os.environ.get(f"PYTEST_XDIST_WORKER{part}") for part in ("", "_COUNT"))
     if worker is not None and count is not None:
         launcher.PORTS = launcher.PORTS[int(worker.removeprefix("gw")) :: int(count)]
+    if worker is None:
+        made = run_folder.make(_MEMORY if _is_roomy(_MEMORY) else None)
+        config.add_cleanup(lambda: shutil.rmtree(made, ignore_errors=True))
     if _is_roomy(_MEMORY):
         # The tests' own files: there, to wait for the disk takes no time.
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
@@ -123,8 +126,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder that an unprivileged server can reach, unlike pytest's own when root runs it."""
-    place = _MEMORY if _is_roomy(_MEMORY) else None
-    folder = Path(tempfile.mkdtemp(prefix="pgmcp-tests-", dir=place))
+    folder = Path(tempfile.mkdtemp(dir=run_folder.path()))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -153,23 +155,27 @@ def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="session")
-def programs(server_folder: Path) -> Mapping[str, Binaries]:
+def programs() -> Mapping[str, Binaries]:
     """The programs of each version, where the servers' user can reach them: at most one copy."""
-    return {name: reachable(found, server_folder) for name, found in _SERVERS.items()}
+    copies = run_folder.once("programs", _copy_programs)
+    return {name: reachable(found, copies) for name, found in _SERVERS.items()}
+
+
+def _copy_programs(folder: Path) -> None:
+    folder.chmod(0o755)
+    for found in _SERVERS.values():
+        reachable(found, folder)
 
 
 @pytest.fixture(scope="session")
-def new_data(server_folder: Path) -> NewData:
+def new_data() -> NewData:
     """Make a folder that `start` finds data in: a copy of what initdb made once for its version.
 
     initdb takes a processor half a second, the copy a twentieth of that.
     """
 
     def copy(folder: Path, binaries: Binaries) -> None:
-        made = server_folder / f"data-{binaries.version}"
-        if not made.exists():
-            made.mkdir(mode=0o700)
-            prepare(made, binaries)
+        made = run_folder.once(f"data-{binaries.version}", lambda data: prepare(data, binaries))
         subprocess.run(["cp", "-a", made, folder], check=True)
 
     return copy
@@ -207,6 +213,17 @@ def postgres(request: pytest.FixtureRequest, session_servers: Callable[[str], Se
     if from_wheel() is None:
         pytest.skip(_NO_WHEEL)
     return session_servers(request.param)
+
+
+@pytest.fixture(scope="session")
+def newest_postgres(session_servers: Callable[[str], Server]) -> Server:
+    """The newest of these servers alone, for what does not depend on the version.
+
+    A file of such tests gives its `postgres` this value, with the reason.
+    """
+    if from_wheel() is None:
+        pytest.skip(_NO_WHEEL)
+    return session_servers(max(_SERVERS, key=lambda name: _SERVERS[name].version))
 
 
 @pytest.fixture

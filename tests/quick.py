@@ -28,13 +28,18 @@ def is_quick(item: pytest.Item) -> bool:
     assert isinstance(item, pytest.Function)
     if item.get_closest_marker("starts_process") is not None:
         return False
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     fixtures = [
         definition.func
         for definitions in item._fixtureinfo.name2fixturedefs.values()
         for definition in definitions
     ]
-    return not any(map(_starts, (item.function, *fixtures, *parameters)))
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return not (_any_starts((item.function, *fixtures)) or any(map(_starts, parameters)))
+
+
+@functools.cache  # all variants of a test have the same
+def _any_starts(functions: tuple[object, ...]) -> bool:
+    return any(map(_starts, functions))
 
 
 def _starts(value: object) -> bool:
@@ -44,7 +49,22 @@ def _starts(value: object) -> bool:
 
 @functools.cache  # thousands of tests share their functions, fixtures and parameters
 def _function_starts(function: types.FunctionType) -> bool:
-    return any(map(_starts_itself, _reached(function)))
+    """Whether it or one of our functions that may run when it does starts a process."""
+    reached: set[types.FunctionType] = set()
+    waiting = [function]
+    while waiting:
+        used = waiting.pop()
+        if used not in reached and used not in _harmless:
+            if _starts_itself(used):
+                return True
+            reached.add(used)
+            waiting += _used(used)
+    _harmless.update(reached)
+    return False
+
+
+_harmless: set[types.FunctionType] = set()
+"""Functions from which no start of a process is reached: what they use is in here as well."""
 
 
 @functools.cache
@@ -52,18 +72,6 @@ def _starts_itself(function: types.FunctionType) -> bool:
     names = set(_names(function.__code__))
     used = [function.__globals__.get(name) for name in names]
     return subprocess in used or (os in used and not names.isdisjoint(_STARTING))
-
-
-def _reached(function: types.FunctionType) -> set[types.FunctionType]:
-    """Our functions that may run when it does, itself among them."""
-    reached: set[types.FunctionType] = set()
-    waiting = [function]
-    while waiting:
-        used = waiting.pop()
-        if used not in reached:
-            reached.add(used)
-            waiting += _used(used)
-    return reached
 
 
 @functools.cache

@@ -53,6 +53,12 @@ class Audited:
         return record
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: what is recorded of an answer is the same with each."""
+    return newest_postgres
+
+
 @pytest.fixture(scope="module")
 def audited(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     folder = tmp_path_factory.mktemp("audited")

@@ -24,6 +24,7 @@ import pytest
 
 from pgmcp.cli import flags
 from pgmcp.reference import pages
+from tests import run_folder
 from tests.one_file import (
     CLONE,
     NAME,
@@ -51,12 +52,15 @@ _EPOCH = "1700000000"
 
 
 @pytest.fixture(scope="module")
-def built(server_folder: Path) -> Path:
+def built() -> Path:
     """The folder with the program and what lies beside it; a user without rights can reach it."""
-    folder = server_folder / "one file"
+    return run_folder.once("one file", _build_into)
+
+
+def _build_into(folder: Path) -> None:
+    folder.chmod(0o755)
     made = build(folder, environ={"SOURCE_DATE_EPOCH": _EPOCH})
     assert made.returncode == 0, made.stderr
-    return folder
 
 
 @pytest.fixture

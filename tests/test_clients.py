@@ -6,20 +6,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import httpx2
 import pytest
-from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
-from mcp_types import TextContent, TextResourceContents
 
 from tests.program import Program, command, running, settings_of
 from tools.postgres import Server
 from tools.serving import ROOT, environment
 
+if TYPE_CHECKING:  # what takes two seconds to load is loaded by the process that runs these tests
+    from mcp import Client
+
 Mode = Literal["auto", "legacy"]
-Connect = Callable[[Program, Mode], AbstractAsyncContextManager[Client]]
+Connect = Callable[[Program, Mode], "AbstractAsyncContextManager[Client]"]
 
 DEADLINE_SECONDS = 30
 AGREED = {"auto": "2026-07-28", "legacy": "2025-11-25"}
@@ -37,6 +36,10 @@ def program(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @asynccontextmanager
 async def over_http(program: Program, mode: Mode, token: str = "") -> AsyncIterator[Client]:
     """As a client is set up that has a URL and a header."""
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     headers = {"Authorization": f"Bearer {token or program.token}"}
     async with httpx2.AsyncClient(headers=headers) as http:
         transport = streamable_http_client(program.url, http_client=http)
@@ -47,6 +50,8 @@ async def over_http(program: Program, mode: Mode, token: str = "") -> AsyncItera
 @asynccontextmanager
 async def over_stdio(program: Program, mode: Mode) -> AsyncIterator[Client]:
     """As a client is set up that has a command, arguments and an environment."""
+    from mcp import Client, StdioServerParameters
+
     name, *arguments = command(program.config)
     server = StdioServerParameters(command=name, args=arguments, env=environment(), cwd=ROOT)
     async with Client(server, mode=mode) as client:
@@ -54,6 +59,8 @@ async def over_stdio(program: Program, mode: Mode) -> AsyncIterator[Client]:
 
 
 def text(block: object) -> str:
+    from mcp_types import TextContent, TextResourceContents
+
     assert isinstance(block, TextContent | TextResourceContents)
     return block.text
 
@@ -71,6 +78,8 @@ def in_time(work: Awaitable[None]) -> None:
 def test_the_official_client_can_use_everything(
     program: Program, connect: Connect, mode: Mode
 ) -> None:
+    from mcp import MCPError
+
     async def use() -> None:
         async with connect(program, mode) as client:
             assert client.protocol_version == AGREED[mode]
@@ -102,6 +111,8 @@ def test_the_official_client_can_use_everything(
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_a_wrong_token_is_an_error_and_no_wait(program: Program, mode: Mode) -> None:
+    from mcp import MCPError
+
     async def use() -> None:
         with pytest.RaisesGroup(MCPError, flatten_subgroups=True):
             async with over_http(program, mode, "wrong"):

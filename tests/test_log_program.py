@@ -57,6 +57,12 @@ def test_json_lines_have_their_members(tmp_path: Path) -> None:
     assert all({"time", "level", "area", "message"} <= set(event) for event in found)
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: what is logged of a call is the same with each."""
+    return newest_postgres
+
+
 def test_the_start_tells_of_a_role_that_fills_the_servers_log(
     postgres: Server, database: str, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ import pytest
 
 from pgmcp.reference.pages import TOPICS
 from tests.installed import Installed, install
-from tools.binaries import Binaries
 from tools.postgres import Server, free_port
 from tools.prose import blocks
 from tools.serving import end
@@ -107,12 +106,10 @@ class Terminal:
             said += more
 
 
-@pytest.fixture
-def postgres(session_servers: Callable[[str], Server], programs: Mapping[str, Binaries]) -> Server:
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
     """The newest server alone: what a page shows does not depend on its version."""
-    if not programs:
-        pytest.skip("there is no PostgreSQL: run tools/check")
-    return session_servers(max(programs))
+    return newest_postgres
 
 
 @pytest.fixture

@@ -135,6 +135,12 @@ def test_numbers_are_written_in_full() -> None:
 # -- the running program ---------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: what is counted of a call is the same with each."""
+    return newest_postgres
+
+
 @pytest.fixture(scope="module")
 def program(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("measured")

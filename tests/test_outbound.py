@@ -134,6 +134,12 @@ print(json.dumps(said))
     assert last == "nobody came"
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: which connections are made is the same with each."""
+    return newest_postgres
+
+
 def test_the_program_reaches_its_database_and_refuses_code_that_goes_elsewhere(
     tmp_path: Path, postgres: Server, database: str
 ) -> None:

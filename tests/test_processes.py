@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,7 +29,6 @@ from tests.program import (
 from tests.serving import Reader, Reply, post, rpc, until
 from tests.test_metrics import parse
 from tests.test_systemd import manager, received
-from tools.binaries import available
 from tools.postgres import Server, free_port
 from tools.serving import ROOT, environment
 
@@ -103,13 +102,10 @@ def serving(folder: Path, postgres: Server, database: str, **settings: object) -
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-@pytest.fixture(scope="module")
-def postgres(session_servers: Callable[[str], Server]) -> Server:
-    """The newest one: what is tested here is the same with each."""
-    names = [f"pg{binaries.major}" for binaries in available()]
-    if not names:
-        pytest.skip("no PostgreSQL: run tools/check")
-    return session_servers(max(names))
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: what is tested here is the same with each."""
+    return newest_postgres
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: test_clients.py speaks the protocol in front of each."""
+    return newest_postgres
+
+
 @pytest.fixture(scope="module")
 def connected(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """One server with a database behind it."""

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pgmcp.transport.limits import HttpLimits
 from tests.observing import ALICE, add_user, call, get, log_in, run, session_of
 from tests.operated import tool
@@ -15,6 +17,12 @@ from tests.serving import Reader, Reply, until
 from tools.postgres import Server
 
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = "
+
+
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: what is shared are the program's own connections."""
+    return newest_postgres
 
 
 @contextmanager

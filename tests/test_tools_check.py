@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import checks
+from tools import checks, torn
 from tools.checks import Check
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -70,6 +71,21 @@ def test_the_tests_are_the_last_check_and_quick_leaves_out_some_of_them() -> Non
     assert quick[:-1] == commands[:-1]
     assert quick[-1][:3] == ("pytest", "-m", "quick")
     assert quick[-1][-2:] == commands[-1][-2:] == ("--durations", "10")
+
+
+def test_byte_code_that_was_cut_short_is_removed_before_anything_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "pgmcp" / "auth" / "__pycache__"
+    names = ("whole", "cut", "empty", "head")
+    made = {name: folder / f"{name}.cpython.pyc" for name in names}
+    for name, path in made.items():
+        source = tmp_path / f"{name}.py"
+        source.write_text("x = {1: 'a', 2: ('b', 'c')}\n")
+        py_compile.compile(str(source), str(path))
+    whole = made["whole"].read_bytes()
+    for name, length in (("cut", len(whole) - 1), ("empty", 0), ("head", 16)):
+        made[name].write_bytes(whole[:length])
+    assert sorted(torn.remove([tmp_path])) == sorted(made[name] for name in names[1:])
+    assert list(folder.iterdir()) == [made["whole"]]
 
 
 def test_ci_takes_the_first_python_that_starts(tmp_path: Path) -> None:

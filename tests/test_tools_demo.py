@@ -183,6 +183,12 @@ def test_the_port_is_chosen_before_the_environment_is_made(tmp_path: Path) -> No
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: the demo brings it along, and uses no other."""
+    return newest_postgres
+
+
 @pytest.mark.parametrize("day", [date(2026, 3, 31), date(2028, 2, 29), date(2027, 1, 1)])
 def test_the_sample_ends_at_the_day_that_is_given(
     postgres: Server, database: str, day: date
