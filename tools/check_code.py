@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -137,6 +138,11 @@ def _compared(faults: Faults, exemptions: Faults) -> dict[tuple[str, str], tuple
     return compared
 
 
+@functools.cache  # each habit looks at them all
+def _nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree))
+
+
 def _complex_functions(root: Path, trees: Mapping[str, ast.Module]) -> dict[str, int]:
     """The functions that ruff's C901 names, with the limit that pyproject.toml sets."""
     command = [sys.executable, "-m", "ruff", "check", "--select", "C901", "--no-cache"]
@@ -172,7 +178,7 @@ def _long_functions(trees: Mapping[str, ast.Module]) -> dict[str, int]:
         f"{path}::{_name_at(tree, node.lineno)}": 1
         for path, tree in trees.items()
         if path.startswith("pgmcp/")
-        for node in ast.walk(tree)
+        for node in _nodes(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno >= _MOST_LINES
     }
@@ -195,7 +201,7 @@ def _repeated_types(trees: Mapping[str, ast.Module]) -> dict[str, int]:
 
 
 def _classes(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _nodes(tree):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
 
@@ -222,7 +228,7 @@ def _is_type_parameter(value: ast.expr | None) -> bool:
 
 def _literals(tree: ast.Module) -> Iterator[str]:
     """Each Literal of several values, with its values in order."""
-    for node in ast.walk(tree):
+    for node in _nodes(tree):
         if (
             isinstance(node, ast.Subscript)
             and ast.unparse(node.value).rpartition(".")[2] == "Literal"
@@ -235,7 +241,7 @@ def _poor_names(trees: Mapping[str, ast.Module]) -> Counter[str]:
     """By path, how often something is given a name that says nothing."""
     counts = Counter[str]()
     for path, tree in trees.items():
-        given = (name.strip("_") for node in ast.walk(tree) for name in _given(node))
+        given = (name.strip("_") for node in _nodes(tree) for name in _given(node))
         counts[path] = sum(name in _NO_NAMES for name in given)
     return +counts
 
