@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from tests.installed import Installed, install
 from tests.program import NOWHERE, Program, running
 from tools.serving import call, environment, post
 
-ADDING = {"claude-code": "claude", "gemini": "gemini", "codex": "codex"}
 each_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 
 
@@ -173,27 +171,3 @@ def test_what_cannot_be_printed_is_said(
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert "secret" not in done.stderr
-
-
-def _where_it_is_installed(name: str) -> object:
-    absent = shutil.which(ADDING[name]) is None
-    return pytest.param(name, marks=pytest.mark.skipif(absent, reason="it is not installed"))
-
-
-@pytest.mark.parametrize("name", [_where_it_is_installed(name) for name in ADDING])
-@pytest.mark.parametrize("way", ["stdio", "http"])
-def test_the_client_itself_takes_the_command(
-    installed: Installed, served: Program, name: str, way: str
-) -> None:
-    """Claude Code and Gemini CLI call the server, Codex reads its entry."""
-    url = ["-url", served.url] if way == "http" else []
-    printed = installed.run("-print-client", name, *url).stdout
-    trusted = installed.cwd / ".gemini" / "trustedFolders.json"
-    trusted.parent.mkdir()
-    trusted.write_text(json.dumps({str(installed.cwd): "TRUST_FOLDER"}))
-    token = f"{TOKEN_VARIABLE}={served.token}"
-    assert installed.shell(f"{token} {printed}").returncode == 0
-    done = installed.shell(f"{token} {ADDING[name]} mcp list")
-    listed = done.stdout + done.stderr
-    assert "postgres" in listed
-    assert ("enabled" if name == "codex" else "Connected") in listed

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tools import npm
 from tools.binaries import available
 from tools.child import spawn
 from tools.postgres import PostgresError, Server, free_port, running
@@ -27,7 +28,7 @@ from tools.serving import ROOT, ServingError, end, environment, wait_until_ready
 
 STATE = ROOT / ".conformance"
 EXPECTED = ROOT / "tools" / "conformance.yaml"
-PACKAGES = {"@modelcontextprotocol/conformance": "0.2.0-alpha.12", "node": "22.23.3"}
+SUITE, SUITE_VERSION = "@modelcontextprotocol/conformance", "0.2.0-alpha.12"
 REVISIONS = ("2026-07-28", "2025-11-25")
 
 _SUITE_SECONDS = 600
@@ -47,13 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("revisions", nargs="*", default=REVISIONS, help=" ".join(REVISIONS))
     options = parser.parse_args(arguments)
     try:
-        _install()
+        npm.install(STATE, {SUITE: SUITE_VERSION})
         with _served() as port:
-            print(
-                f"pgmcp {_version(port)}, suite {_installed(_SUITE)}, Node.js {_installed(_NODE)}"
-            )
+            print(f"pgmcp {_version(port)}, suite {SUITE_VERSION}, Node.js {npm.NODE_VERSION}")
             passed = [_run(revision, port) for revision in options.revisions]
-    except (SuiteError, ServingError, PostgresError) as error:
+    except (SuiteError, npm.NpmError, ServingError, PostgresError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     return 0 if all(passed) else 1
@@ -61,48 +60,16 @@ def main(arguments: Sequence[str]) -> int:
 
 # -- the suite -------------------------------------------------------------------------------------
 
-_SUITE, _NODE = PACKAGES
-
-
-def _installed(package: str) -> str:
-    """The version that is there, "" for none."""
-    described = STATE / "node_modules" / package / "package.json"
-    with contextlib.suppress(OSError, ValueError):
-        return str(json.loads(described.read_text())["version"])
-    return ""
-
-
-def _install() -> None:
-    if all(_installed(package) == version for package, version in PACKAGES.items()):
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SuiteError("npm is needed to fetch the suite: install Node.js, of any version")
-    print(f"Fetching the suite into {STATE}", flush=True)
-    STATE.mkdir(exist_ok=True)
-    (STATE / "package.json").write_text(json.dumps({"private": True, "dependencies": PACKAGES}))
-    done = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--loglevel", "error"],
-        cwd=STATE,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SuiteError(f"npm could not fetch the suite:\n{done.stdout.strip()}")
-
 
 def _run(revision: str, port: int) -> bool:
     """Run what one revision requires and print how it went; whether it went as expected."""
     results = STATE / "results" / revision
     shutil.rmtree(results, ignore_errors=True)
-    modules = STATE / "node_modules"
+    suite = STATE / "node_modules" / SUITE
     try:
         done = subprocess.run(
             [
-                *(modules / ".bin" / "node", modules / _SUITE / "dist" / "index.js", "server"),
+                *(npm.programs(STATE) / npm.NODE, suite / "dist" / "index.js", "server"),
                 *("--url", f"http://127.0.0.1:{port}/mcp/v1", "--requirements", revision),
                 *("--expected-failures", EXPECTED, "--output-dir", results),
             ],
