@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pgmcp.auth.tokens import new_secret, new_token
@@ -74,17 +75,21 @@ def settings_of(server: Server, database: str) -> dict[str, Any]:
 
 
 def write_config(
-    folder: Path, *databases: Mapping[str, Any], port: int = 0, **settings: Any
+    folder: Path,
+    *databases: Mapping[str, Any],
+    port: int = 0,
+    auth: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> Path:
     """A configuration file in `folder`, which also takes the credential files; its path.
 
-    `settings` are further keys of the top level.
+    `auth` are further keys of `http.auth`, and `settings` of the top level.
     """
-    auth = {
+    files = {
         "token_file": str(folder / "tokens.yaml"),
         "user_file": str(folder / "users.yaml"),
     }
-    http = {"address": f"127.0.0.1:{port}", "auth": auth}
+    http = {"address": f"127.0.0.1:{port}", "auth": {**files, **auth}}
     config = folder / "pgedge-postgres-mcp.yaml"
     # JSON is YAML.
     config.write_text(json.dumps({"http": http, "databases": list(databases), **settings}))

@@ -226,10 +226,14 @@ def test_no_start_compiles_what_the_build_has_compiled(built: Path) -> None:
 def test_the_file_prints_the_manual_in_an_empty_folder(built: Path, folder: Path) -> None:
     program = folder / NAME
     shutil.copy(built / NAME, program)
-    for topic in pages.TOPICS:
+    first, *_, last = pages.TOPICS
+    for topic in (first, last):
         ended = Place(program).run("-help", topic)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout == pages.for_terminal(pages.read(topic))
+    with zipfile.ZipFile(program) as file:
+        for topic in pages.TOPICS:
+            assert file.read(f"pgmcp/reference/{topic}.md").decode() == pages.read(topic)
 
 
 def test_it_is_executable_by_itself(built: Path) -> None:

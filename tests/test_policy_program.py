@@ -28,6 +28,12 @@ POLICIES: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: the tests of the rules themselves use each."""
+    return newest_postgres
+
+
 @pytest.fixture
 def server(tmp_path: Path, postgres: Server, database: str) -> Iterator[Operated]:
     postgres.psql(SCHEMA, database)

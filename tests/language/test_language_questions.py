@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import pytest
 
 from tests.language.databases import load_schema
 from tests.language.questions import FOLDER, judge, load
-from tools.binaries import Binaries
 from tools.postgres import Server
 
 FILES = sorted(FOLDER.glob("questions_*.txt"))
 
 
-@pytest.fixture
-def postgres(session_servers: Callable[[str], Server], programs: Mapping[str, Binaries]) -> Server:
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
     """The newest server alone: the SQL that a question becomes does not depend on the version."""
-    if not programs:
-        pytest.skip("there is no PostgreSQL: run tools/check")
-    return session_servers(max(programs))
+    return newest_postgres
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES])
