@@ -33,6 +33,7 @@ NOT_RUN = {
     "gemini ": "as above",
     "codex ": "as above",
     "npx ": "as above",
+    "pgedge-postgres-mcp -policy-check": "it fails, as it refuses; test_policy_program.py runs it",
 }
 """The beginnings of blocks that are not run, with the reason."""
 
@@ -161,6 +162,10 @@ def test_the_commands_of_a_page(terminal: Terminal, page: str) -> None:
     config = terminal.program.config
     audit = terminal.program.cwd / "audit.jsonl"
     config.write_text(f"{config.read_text()}\naudit:\n  file: {audit}\n")
+    if "policies" in page:
+        written = next(iter(blocks((CLONE / page).read_text("utf-8"), "yaml")))
+        config.write_text(f"{config.read_text()}\n{written}")
+        terminal.run("pgedge-postgres-mcp -add-user -username alice -password 'Long-enough-1' ")
     if "audit" in page:
         terminal.run("pgedge-postgres-mcp </dev/null")
     if "authentication" in page:

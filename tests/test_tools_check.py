@@ -6,8 +6,10 @@ import os
 import py_compile
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,15 @@ def test_the_first_failure_ends_it_with_what_mends_it(
     assert printed.err.endswith("second failed. To mend it: mend the second\n")
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["by hand", "behind &"])
+def started(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have Ctrl-C handled as in a program that a shell has started, in front or behind."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("started")
 def test_a_failure_shows_what_was_printed_and_ends_what_still_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

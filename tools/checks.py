@@ -118,6 +118,10 @@ def side_by_side(checks: Sequence[Check]) -> int:
     The last one prints as it goes; what the others print is shown when they fail.
     """
     print(f"== {', '.join(check.name for check in checks)}", flush=True)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts what is to run in the background, and children inherit it: they could
+        # not be interrupted.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in checks[:-1]]
         running = [_start(*both) for both in zip(checks, [*outputs, None], strict=True)]
