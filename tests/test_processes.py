@@ -83,8 +83,9 @@ def children(process: subprocess.Popen[bytes]) -> set[int]:
 
 
 def waiting(program: Program) -> float:
+    """The calls that wait, to be run by a worker or for a connection."""
     page = parse(get(program, "/metrics").body)
-    return page.of("pgmcp_database_waiters", database="main")
+    return page.of("pgmcp_calls_waiting") + page.of("pgmcp_database_waiters", database="main")
 
 
 @contextmanager
