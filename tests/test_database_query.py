@@ -207,18 +207,36 @@ create view locking as select lock_it(1) as id;
 create domain locked as int;
 create function is_locked(locked) returns boolean language plpgsql immutable as
   'begin perform pg_advisory_lock(3); return true; end';
-create operator @@@ (rightarg = locked, function = is_locked)
+create operator @@@ (rightarg = locked, function = is_locked);
+create type span as range (subtype = int);
+create type told as (id int);
+create function tell(told) returns json language plpgsql as
+  'begin perform pg_advisory_lock(4); return null; end';
+create cast (told as json) with function tell;
+create table typed (span span, told told);
+insert into typed values ('[1,2]', '(1)');
+create type mood as enum ('sad', 'happy');
+create domain short as text check (length(value) < 9);
+create type pair as (mood mood, short short);
+create table users_types (mood mood, short short, moods mood[], pair pair, pairs pair[]);
+insert into users_types values ('sad', 'x', '{sad}', '(happy,y)', array[row('sad', 'z')::pair])
 """
 
 
 @pytest.mark.parametrize(
-    "text", ["select lock_it(2)", "table locking", "select @@@ 1::locked from (values (1)) v"]
+    "text",
+    [
+        "select lock_it(2)",
+        "table locking",
+        "select @@@ 1::locked from (values (1)) v",
+        "select to_json(told) from typed",
+    ],
 )
 def test_a_session_that_ran_what_a_user_made_is_reset(
     open_database: Open, postgres: Server, database: str, text: str
 ) -> None:
     postgres.psql(SET_UP, database)
-    trusted = ("public.lock_it", "public.is_locked")
+    trusted = ("public.lock_it", "public.is_locked", "public.tell")
     for _ in range(2):  # the first time and, judged already, again
         open_database(pool_max_conns=1, trusted_functions=trusted).query(text, max_rows=1)
         assert open_database().query(LOCKS, max_rows=1).rows == [(b"0",)]
@@ -235,6 +253,29 @@ def test_a_session_that_ran_only_what_leaves_nothing_is_not_reset(
     with pytest.raises(StatementError):
         open_database().query("select 1 / count(*) from plain", max_rows=1)
     assert open_database().query(kept, max_rows=1).rows[0] >= counted.rows[0] > (b"1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("table users_types", b"1"),
+        ("select to_json(u), mood < 'happy', short::int2 from users_types u where false", b"1"),
+        ("select users_types, pairs[1].mood from users_types", b"1"),
+        ("select span from typed", b"0"),
+        ("select told from typed", b"0"),  # to_json would call a user's function
+    ],
+)
+def test_types_of_users_are_no_reason_to_reset_where_only_postgresql_reads_them(
+    open_database: Open, postgres: Server, database: str, text: str, kept: bytes
+) -> None:
+    """A reset drops the prepared ROLLBACK, with which each group ends that needs no reset."""
+    postgres.psql(SET_UP, database)
+    open_database(pool_max_conns=1, trusted_functions=("public.tell",))
+    counted = "select count(*) from pg_prepared_statements where name = 'pgmcp_rollback'"
+    open_database().query("select 1", max_rows=1)
+    for _ in range(2):  # the first time and, judged already, again
+        open_database().query(text, max_rows=1)
+        assert open_database().query(counted, max_rows=1).rows == [(kept,)]
 
 
 def test_no_transaction_stays_open_between_calls(

@@ -52,6 +52,16 @@ class _Behind:
     planned: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """The functions behind objects; the domains with checks and the trees of these; and whether a
+    type is none of an enum, a domain, a composite type or an array."""
+
+    functions: list[Function]
+    checks: list[tuple[str, str]]
+    opaque_types: bool
+
+
 class Calls:
     """The calls of one statement. `refused` are the built-in functions that may not be called,
     `trusted` the `schema.function` names that the operator vouches for."""
@@ -73,6 +83,7 @@ class Calls:
         """The functions in SQL that may run, and the trees of each."""
         self.all_objects = Objects()
         """All that is named anywhere."""
+        self._opaque_types = False
         self._run = run
         self._server_major = server_major
         self._trusted = trusted
@@ -84,6 +95,19 @@ class Calls:
         self._paths: dict[int, set[str | None]] = {}  # of functions that parts name
         self._via: dict[int, str] = {}
         self._results = Objects()  # what makes the results of functions in SQL
+
+    @property
+    def runs_builtins_only(self) -> bool:
+        """Whether all that may run, once nothing is to be said against it, is PostgreSQL's own.
+
+        Types of users may be among it. An enum, a domain, a composite type and an array are read
+        and written by functions of PostgreSQL's (enum_out, record_out, array_out), which call those
+        of the parts, of which none is a user's here, and neither is a function of a domain's check
+        or of a cast to JSON. All of these were looked up. A range is none of them: it may have an
+        operator class, and its multirange is not followed to it.
+        """
+        of_users = self.all_objects.of_users()
+        return not (of_users.functions or of_users.operators or self._opaque_types)
 
     def objection(self, parts: Sequence[Part], objects: Objects) -> Objection | None:
         """Why something may not be called, None when all may."""
@@ -199,7 +223,7 @@ class Calls:
         folded = table_expressions.foldable(trees, of_users)
         runs = {
             function.oid
-            for function in _functions(Objects(functions=of_users), self._run)[0]
+            for function in _look_up(Objects(functions=of_users), self._run).functions
             if function.in_sql or (function.volatility == "i" and function.oid in folded)
         }
         for oid in runs:
@@ -208,11 +232,13 @@ class Calls:
 
     def _look_up(self, objects: Objects) -> tuple[list[Function], list[Part]]:
         """The functions behind the objects, and the trees that may run with them."""
-        functions, checks = _functions(objects, self._run)
+        looked_up = _look_up(objects, self._run)
+        functions = looked_up.functions
+        self._opaque_types |= looked_up.opaque_types
         for function in functions:
             if function.via:
                 self._via.setdefault(function.oid, function.via)
-        parts = [Part(tree, f"the domain {domain}") for domain, tree in checks]
+        parts = [Part(tree, f"the domain {domain}") for domain, tree in looked_up.checks]
         parts += [
             Part(function.defaults, f"the default of an argument of {function.signature}")
             for function in functions
@@ -327,15 +353,16 @@ class Calls:
         return what if outcome.failure is not None else f"{what} {rows_of(outcome)[0][0]}"
 
 
-def _functions(objects: Objects, run: Run) -> tuple[list[Function], list[tuple[str, str]]]:
-    """The functions behind the objects; the domains with checks, and the trees of these."""
+def _look_up(objects: Objects, run: Run) -> _LookedUp:
     parameters = (objects.functions, objects.operators, objects.types)
     oids = tuple(array_literal(sorted(group)) for group in parameters)
     rows = rows_of(run([Step(lookups.LOOKUP_SQL, oids, describe=True)]))
-    functions = [_function(row) for row in rows if row[0]]
+    functions = [Function.of(row) for row in rows if row[0]]
     if not objects.functions <= {function.oid for function in functions}:
         raise StatementRefusedError("A function of this statement has just been dropped.")
-    return functions, [(row[-2], row[-1]) for row in rows if not row[0]]
+    types = [(row[-2], row[-1]) for row in rows if not row[0]]
+    checks = [(domain, tree) for domain, tree in types if tree]
+    return _LookedUp(functions, checks, opaque_types=len(checks) < len(types))
 
 
 def _behind_relations(objects: Objects, run: Run, *, writes: bool) -> _Behind:
@@ -349,25 +376,6 @@ def _behind_relations(objects: Objects, run: Run, *, writes: bool) -> _Behind:
         called,
         [program for _, program, *_ in rows if program],
         [planned for *_, planned, _ in rows if planned],
-    )
-
-
-def _function(row: tuple[str, ...]) -> Function:
-    oid, schema, name, signature, volatility, parallel, language, extension, *others = row
-    superusers, kind, defaults, via, *_ = others
-    return Function(
-        int(oid),
-        schema,
-        name,
-        signature,
-        volatility,
-        parallel,
-        language,
-        extension,
-        of_superusers=superusers == "t",
-        kind=kind,
-        defaults=defaults,
-        via=via,
     )
 
 

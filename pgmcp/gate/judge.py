@@ -118,12 +118,14 @@ class Judge:
                         self._findings.popitem(last=False)
         return finding
 
-    def _leaves_nothing(self, objects: effects.Objects, contents: Contents) -> bool:
-        """See `Verdict`; `objects` are all that the statement names."""
-        behind_relations = contents.odd_relations or contents.foreign_tables
-        return not (
-            self._trusts_builtins or objects.of_users() or (objects.relations and behind_relations)
-        )
+    def _leaves_nothing(
+        self, objects: effects.Objects, finding: Judgement, contents: Contents
+    ) -> bool:
+        """See `Verdict`; `objects` are all that the statement names. An operator class of a user
+        may be behind a relation, or behind a user's type."""
+        behind = contents.odd_relations or contents.foreign_tables
+        odd = behind and (objects.relations or objects.of_users().types)
+        return finding.runs_builtins_only and not (self._trusts_builtins or odd)
 
     def examination(self, text: str, bound: Sequence[Step], server_major: int) -> tuple[Step, ...]:
         """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs.
@@ -202,7 +204,7 @@ class Judge:
             finding.bodies,
             reads_relations=bool(objects.relations or finding.bodies),
             rewritten=rewritten,
-            leaves_nothing=not finding.bodies and self._leaves_nothing(objects, contents),
+            leaves_nothing=not finding.bodies and self._leaves_nothing(objects, finding, contents),
             facts=facts_of(statement.trees, finding.body_trees, run) if with_facts else None,
         )
 

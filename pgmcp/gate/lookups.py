@@ -103,10 +103,19 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 FROM types
 JOIN pg_catalog.pg_constraint c ON c.contypid = types.oid
 WHERE c.conbin IS NOT NULL
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       t.oid::pg_catalog.regtype::pg_catalog.text, NULL
+FROM types
+JOIN pg_catalog.pg_type t USING (oid)
+WHERE NOT (t.typtype IN ('e', 'd', 'c')
+           OR t.typoutput = 'pg_catalog.array_out'::pg_catalog.regproc)
 """
 """The functions behind `Objects` (parameters: their functions, operators and types as array
 literals): what `effects.Function` holds of each. In the last two columns, of rows of their own,
-the domains and the trees of their checks."""
+the domains and the trees of their checks, and without a tree the types of other kinds than enum,
+domain, composite type and array.
+"""
 
 OPERATOR_SQL = "SELECT $1::pg_catalog.oid::pg_catalog.regoperator"
 RELATION_SQL = "SELECT $1::pg_catalog.oid::pg_catalog.regclass"

@@ -50,11 +50,13 @@ class Judgement:
     """Why a statement may not run, None when it may, and the functions in SQL that it runs.
 
     `body_trees`: the trees of these functions' statements, by the functions' OIDs.
+    `runs_builtins_only`: see `Calls`.
     """
 
     objection: Objection | None
     bodies: tuple[SqlBody, ...] = ()
     body_trees: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    runs_builtins_only: bool = False
 
 
 class Objections:
@@ -97,7 +99,9 @@ class Objections:
             objection = next(filter(None, shown), None)
         if objection is None and calls.bodies:
             objection = self._bodies_objection(trees, calls, builtins, run)
-        return Judgement(objection, tuple(calls.bodies), _by_function(calls))
+        return Judgement(
+            objection, tuple(calls.bodies), _by_function(calls), calls.runs_builtins_only
+        )
 
     def _bodies_objection(
         self, trees: Sequence[str], calls: Calls, builtins: _Builtins, run: Run

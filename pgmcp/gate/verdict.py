@@ -62,6 +62,7 @@ class Verdict:
     leaves_nothing: bool = False
     """Whether what it calls is PostgreSQL's own, and no more than the judge lets through by itself.
     That has no effect but on settings, cursors and locks of its transaction, which ROLLBACK undoes.
+    A type of users may be among it, where only PostgreSQL's functions read and write it.
     Nothing like that is known of functions of users and extensions, of foreign tables, or of what
     the operator vouches for: they may leave a lock of the session, for example."""
     facts: Facts | None = None

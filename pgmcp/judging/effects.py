@@ -105,6 +105,26 @@ class Function:
     defaults: str
     via: str
 
+    @classmethod
+    def of(cls, row: tuple[str, ...]) -> Function:
+        """A row of `lookups.LOOKUP_SQL`."""
+        oid, schema, name, signature, volatility, parallel, language, extension, *others = row
+        superusers, kind, defaults, via, *_ = others
+        return cls(
+            int(oid),
+            schema,
+            name,
+            signature,
+            volatility,
+            parallel,
+            language,
+            extension,
+            of_superusers=superusers == "t",
+            kind=kind,
+            defaults=defaults,
+            via=via,
+        )
+
     @property
     def in_sql(self) -> bool:
         """Whether its body is SQL, which can be judged as the statements that it holds."""
