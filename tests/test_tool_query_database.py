@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
 from pgmcp.errors import ArgumentError
 from pgmcp.features.tools import count_rows, execute_explain, query_database
+from pgmcp.language.facade import looks_like_sql
 from pgmcp.mcp.feature import Tool
 from pgmcp.rpc.schema import build
 from tests.tool_calls import Calls, calls, fresh
@@ -377,6 +380,25 @@ def test_a_generic_plan_is_said_to_need_values(call: Calls, postgres: Server) ->
 
 def test_an_unknown_database_is_named(call: Calls) -> None:
     assert "elsewhere" in call.failure(TOOL, query="select 1", database="elsewhere")
+
+
+def test_which_way_a_text_goes_is_read_once_unless_it_is_long(call: Calls) -> None:
+    read: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is looks_like_sql.__code__:
+            read.append(frame.f_locals["text"])
+
+    short = f"select '{call.database}'"  # which no other test asks
+    long = short + " --" + "-" * 3000
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        for query in (short, long, short, long):
+            call(TOOL, query=query)
+    finally:
+        sys.setprofile(before)
+    assert read == [short, long, long]
 
 
 def test_text_is_measured_before_it_is_read(call: Calls) -> None:

@@ -6,6 +6,7 @@ The rule: the text decides only which way a statement goes; whether it may run i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading, row_note
@@ -17,6 +18,10 @@ from pgmcp.render import tsv
 from pgmcp.rpc.schema import arg
 from pgmcp.sql import lexer
 from pgmcp.sql import text as sql
+
+_MAX_KNOWN = 512
+_KNOWN_CHARS = 2000
+"""Of so many texts, which are no longer than this, the way that they go is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +55,51 @@ def run(args: Args, context: Context) -> Result:
 
     The last line is always the note on the number of rows, whatever the rows hold.
     """
-    # Here, because the grammar takes longer to load than a server may take to start.
-    from pgmcp.features.tools._plain_language import meant_as_prose, refuse_change
-    from pgmcp.language.facade import looks_like_sql
-
-    sql.encode(args.query)  # refuses what is too long or no text, before anything reads it
+    way = _known_way(args.query) if len(args.query) <= _KNOWN_CHARS else _way(args.query)
     database = database_of(context, args.database, args.timeout_seconds)
-    # Behind its comments, as PostgreSQL reads them: they nest.
-    body = args.query[lexer.skip_space(args.query) :]
-    if looks_like_sql(body) is False:
+    if way.is_prose:
         return _answer_prose(args, database, context)
     try:
-        rows, offset = _answer(args, sql.without_empty(args.query), database)
+        rows, offset = _answer(args, way, database)
     except (StatementError, StatementRefusedError) as error:
-        if not meant_as_prose(body, error, database):
+        from pgmcp.features.tools._plain_language import meant_as_prose, refuse_change
+
+        if not meant_as_prose(way.body, error, database):
             refuse_change(args.query, error)
             raise
         return _answer_prose(args, database, context)
     return _shown(heading(database, args.query), rows, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Which way a text goes. `body`: the text behind its comments; `statement`: without the empty
+    statements in front. `explain`: what it is if it is an EXPLAIN."""
+
+    body: str
+    is_prose: bool
+    statement: str = ""
+    is_show: bool = False
+    explain: sql.Explain | None = None
+
+
+def _way(query: str) -> _Way:
+    """Which way a text goes, by nothing but itself; ToolError for what is too long or no text."""
+    # Here, because the grammar takes longer to load than a server may take to start.
+    from pgmcp.language.facade import looks_like_sql
+
+    sql.encode(query)  # before anything reads it
+    # Behind its comments, as PostgreSQL reads them: they nest.
+    body = query[lexer.skip_space(query) :]
+    if looks_like_sql(body) is False:
+        return _Way(body, is_prose=True)
+    statement = sql.without_empty(query)
+    is_show = sql.first_word(statement) == "show"
+    explain = None if is_show else sql.split_explain(statement)
+    return _Way(body, is_prose=False, statement=statement, is_show=is_show, explain=explain)
+
+
+_known_way = lru_cache(maxsize=_MAX_KNOWN)(_way)
 
 
 def _shown(head: str, rows: Rows, offset: int) -> Result:
@@ -87,11 +119,11 @@ def _answer_prose(args: Args, database: Database, context: Context) -> Result:
     return _shown(f"{head}\nNote: {note}" if note else head, rows, args.offset)
 
 
-def _answer(args: Args, statement: str, database: Database) -> tuple[Rows, int]:
+def _answer(args: Args, way: _Way, database: Database) -> tuple[Rows, int]:
     """The rows, and the offset that they begin at."""
-    if sql.first_word(statement) == "show":
+    statement, explain = way.statement, way.explain
+    if way.is_show:
         return database.show(statement), 0
-    explain = sql.split_explain(statement)
     if explain is not None:
         # Blanks instead of the EXPLAIN, so that the position of an error is the caller's.
         explained = " " * explain.offset + statement[explain.offset :]
