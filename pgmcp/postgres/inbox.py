@@ -17,6 +17,7 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 _KEPT_PER_BYTE = 4
 """What a byte of a row costs until it has been answered: the row, its text, a copy, the JSON."""
 _KEPT_PER_VALUE = 44
+_read_head = messages.HEAD.unpack_from  # for each message of every call
 
 
 def _uncounted(_: int) -> None:
@@ -64,7 +65,10 @@ class Inbox:
             if have < 5:
                 self._receive(5)
                 continue
-            kind, size = messages.head(data, at)
+            kind, length = _read_head(data, at)
+            if length < 4:
+                raise ProtocolError("a message of impossible length")
+            size = length + 1
             if kind == messages.DATA_ROW and (size <= have or size > budget):
                 return kind, b""
             if size <= have:

@@ -19,7 +19,8 @@ from pgmcp.sql.text import encode
 _SHORT = Struct("!H")
 _LONG = Struct("!i")
 _HEAD = Struct("!ci")
-_HEAD_NUMBER = Struct("!Bi")
+HEAD = Struct("!Bi")
+"""How a message begins: its kind, and the length of what follows the kind, at least 4."""
 _FIELD = Struct("!ihihih")
 
 SYNC = b"S\0\0\0\x04"
@@ -268,11 +269,3 @@ def _layout(values: Iterable[Value]) -> _Layout:
     lengths = tuple(len(value) for value in values if value is not None)
     pairs = "".join([f"i{length}s" for length in lengths])
     return _Layout(Struct(f"!7x{pairs}").unpack_from, lengths)
-
-
-def head(data: bytes, at: int) -> tuple[int, int]:
-    """The kind of the message at `at`, and its whole length."""
-    kind, size = _HEAD_NUMBER.unpack_from(data, at)
-    if size < 4:
-        raise ProtocolError("a message of impossible length")
-    return kind, size + 1
