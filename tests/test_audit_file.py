@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -18,9 +19,11 @@ from typing import Any
 import pytest
 
 from pgmcp.audit.file import AuditFile
-from pgmcp.audit.read import chain_files, lines_of, load_key, rotated, snapshot
+from pgmcp.audit.lock import AuditLock
+from pgmcp.audit.read import chain_files, lines_of, load_key, lock_file, rotated, snapshot
 from pgmcp.audit.verify import Verification
 from pgmcp.errors import FileError
+from pgmcp.storage import replace
 from tests.serving import until
 from tools.serving import ROOT
 
@@ -355,3 +358,17 @@ def test_a_lock_that_another_holds_is_not_waited_for_without_end(
         holder.kill()
         holder.communicate()
     assert not path.exists() or path.stat().st_size == 0
+
+
+def test_a_lock_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
+    """Whoever opens it later must be kept out by whoever had it open before."""
+    lock = AuditLock(tmp_path / "audit.jsonl")
+    file = lock_file(tmp_path / "audit.jsonl")
+    for _ in range(2):
+        with lock:
+            other = os.open(file, os.O_RDWR)
+            assert not replace.try_lock(other)
+        assert replace.try_lock(other)
+        os.close(other)
+        file.unlink()
+    lock.close()

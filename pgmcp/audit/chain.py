@@ -28,6 +28,8 @@ _MAC_BYTES = len(_MAC_HEAD) + 64 + len(_MAC_TAIL)
 # What would break a line, drive a terminal, turn text around, or is no Unicode stays escaped.
 _ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
@@ -54,12 +56,7 @@ class AuditRecord:
 
 def write(key: bytes, head: ChainHead, fields: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
     """The line of the record after `head`, with its newline, and the chain's new head."""
-    text = json.dumps(
-        {"seq": head.seq + 1, **fields, "prev": head.mac},
-        separators=(",", ":"),
-        allow_nan=False,
-        ensure_ascii=False,
-    )
+    text = _ENCODER.encode({"seq": head.seq + 1, **fields, "prev": head.mac})
     body = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()[:-1]
     mac = _mac(key, body)
     return body + _MAC_HEAD + mac.encode() + _MAC_TAIL + b"\n", ChainHead(head.seq + 1, mac)
@@ -115,4 +112,4 @@ def unfinished_fields(data: bytes) -> dict[str, Any]:
 
 
 def _mac(key: bytes, data: bytes) -> str:
-    return hmac.new(key, data, hashlib.sha256).hexdigest()
+    return hmac.digest(key, data, "sha256").hex()

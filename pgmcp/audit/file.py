@@ -21,7 +21,8 @@ from typing import Any
 
 from pgmcp.audit import chain as audit_chain
 from pgmcp.audit.chain import GENESIS, ChainHead
-from pgmcp.audit.read import end_of, last_record, load_mark, locked, mark_of, rotated
+from pgmcp.audit.lock import AuditLock
+from pgmcp.audit.read import end_of, last_record, load_mark, mark_of, rotated
 from pgmcp.errors import FileError
 from pgmcp.storage import replace
 from pgmcp.storage.regular_file import open_regular
@@ -64,7 +65,10 @@ class AuditFile:
         self._max_bytes = max_bytes
         self._durable = durable
         self._clock = clock
+        self._name = str(self._path)
+        self._lock = AuditLock(self._path)
         self._descriptor = -1
+        self._identity: tuple[int, int] | None = None
         self._size = -1
         self._head = GENESIS
         self._begun = False
@@ -89,7 +93,7 @@ class AuditFile:
         Where records are missing, a record and the log say so, and the numbers go on after them,
         so that the gap stays. `old_key`: the key was not made for this start.
         """
-        with self._file_lock, locked(self._path):
+        with self._file_lock, self._lock:
             self._look()
             mark = load_mark(self._path, self._key)
             self._kept = mark.seq if mark is not None else None
@@ -107,14 +111,14 @@ class AuditFile:
 
     def append(self, *records: Mapping[str, Any]) -> None:
         """Write records, all or none. OSError, or FileError when the chain cannot be continued."""
-        with self._file_lock, locked(self._path):
+        with self._file_lock, self._lock:
             self._look()
             number = self._add(records)
         self._wait_for_disk(number)
 
     def stop(self, *records: Mapping[str, Any]) -> None:
         """Write the last records, and let go of the file. Errors as for `append`."""
-        with self._file_lock, locked(self._path):
+        with self._file_lock, self._lock:
             self._look()
             self._add(records, mark=True)
         self.close()
@@ -123,16 +127,18 @@ class AuditFile:
         """Let go of the file, with everything on the disk."""
         with self._file_lock, self._on_disk_lock:
             self._close_file()
+            self._lock.close()
 
     # -- for holders of the file's lock ------------------------------------------------------------
 
     def _look(self) -> None:
         """Catch up with what others did: wrote, renamed, cut, or took away."""
         if self._descriptor >= 0:
-            self._read_new_records()
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
-                    return
+            status = self._status()
+            if status is not None and (status.st_dev, status.st_ino) == self._identity:
+                self._read_new_records(status.st_size)
+                return
+            self._read_new_records(os.fstat(self._descriptor).st_size)
             with self._on_disk_lock:
                 self._close_file()
         else:
@@ -140,16 +146,24 @@ class AuditFile:
             if earlier:
                 self._follow(end_of(self._key, earlier[-1])[0])
         self._open()
-        self._read_new_records()
+        self._read_new_records(os.fstat(self._descriptor).st_size)
+
+    def _status(self) -> os.stat_result | None:
+        """That of the file that the path leads to, None when it leads nowhere."""
+        try:
+            return os.stat(self._name)  # noqa: PTH116 - a Path costs twice as much, on each call
+        except FileNotFoundError:
+            return None
 
     def _open(self) -> None:
         self._descriptor = open_regular(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        status = os.fstat(self._descriptor)
+        self._identity = (status.st_dev, status.st_ino)
         self._size, self._begun, self._unfinished = 0, False, b""
         if self._durable:
             replace.sync_folder(self._path.parent)
 
-    def _read_new_records(self) -> None:
-        size = os.fstat(self._descriptor).st_size
+    def _read_new_records(self, size: int) -> None:
         if size == self._size:
             return
         self._begun, self._unfinished = False, b""

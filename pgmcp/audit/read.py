@@ -21,7 +21,7 @@ from pgmcp.storage import files, replace, secret_key
 from pgmcp.storage.regular_file import open_regular, read_regular
 
 LOCK_WAIT_SECONDS = 5.0
-_RETRY_SECONDS = 0.001
+LOCK_RETRY_SECONDS = 0.001
 _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 64 * 1024 * 1024
 _OF_OURS = (".key", ".mark")
@@ -35,30 +35,35 @@ _NO_KEY = (
 _log = logging.getLogger("pgmcp.audit")
 
 
-@contextlib.contextmanager
-def locked(path: Path, *, create: bool = True) -> Iterator[None]:
-    """Keep other processes out of an audit, by the lock of a file beside it. The system releases it
-    when a process dies, so it never has to be removed.
+def lock_file(path: Path) -> Path:
+    """The file beside an audit by whose lock its writers take turns."""
+    return path.with_name(f".{path.name}.lock")
 
-    Without `create` nothing is made: where there is no lock that can be opened, no process is kept
-    out, for no server of ours runs there. FileError when another process keeps the lock for
-    LOCK_WAIT_SECONDS.
+
+def kept_locked(path: Path) -> FileError:
+    """What it ends with when another process keeps an audit locked."""
+    return FileError(
+        "another process keeps it locked",
+        "Try again when that process is done, or end it.",
+        origin=str(path),
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep writers out of an audit that is read.
+
+    Nothing is made: where there is no lock that can be opened, nobody is kept out, for no server of
+    ours runs there. FileError when another process keeps the lock for LOCK_WAIT_SECONDS.
     """
-    flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
     try:
-        descriptor = open_regular(path.with_name(f".{path.name}.lock"), flags)
+        descriptor = open_regular(lock_file(path), os.O_RDONLY)
     except OSError:
-        if create:
-            raise
         yield
         return
     try:
-        if not replace.lock_within(descriptor, LOCK_WAIT_SECONDS, _RETRY_SECONDS):
-            raise FileError(
-                "another process keeps it locked",
-                "Try again when that process is done, or end it.",
-                origin=str(path),
-            )
+        if not replace.lock_within(descriptor, LOCK_WAIT_SECONDS, LOCK_RETRY_SECONDS):
+            raise kept_locked(path)
         yield
     finally:
         os.close(descriptor)
@@ -209,7 +214,7 @@ def snapshot(path: Path, key: bytes) -> AuditSnapshot:
 
     Nothing is made or changed. The newest file is the caller's to close.
     """
-    with locked(path, create=False):
+    with locked(path):
         mark = load_mark(path, key)
         before, others = rotated(path, key)
         newest = read_regular(path) if path.exists() else None

@@ -135,8 +135,10 @@ class Outbound:
             return False  # a family that no database speaks
         place = (_ip(address[0]), address[1])
         hosts = set(self._hosts())
-        for gone in self._resolved.keys() - hosts:
-            self._resolved.pop(gone, None)
+        # A list, made in one step: another thread may add a host meanwhile.
+        for host in list(self._resolved):
+            if host not in hosts:
+                self._resolved.pop(host, None)
         if any(place in self._resolved.get(host, ()) for host in hosts):
             return True
         # Windows has no socketpair: Python makes one out of a connection to itself.

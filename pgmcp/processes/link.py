@@ -61,11 +61,12 @@ class Link:
         """The parent's answer; OverloadedError when there is none. Not for handlers: the thread
         that runs them is the one that reads the answer."""
         assert threading.current_thread() is not self._reader
-        number, question = next(self._numbers), _Question()
+        question = _Question()
         with self._questions_lock:
             # Looked at together with the adding: `_end` has seen this question, or this sees that.
             if self._lost:
                 raise _unreachable()
+            number = next(self._numbers)
             self._questions[number] = question
         try:
             self._send("ask", number, what, *args)

@@ -181,6 +181,7 @@ class WorkerPool(Generic[T]):
                 with self._threads_lock:
                     item = self._items.pop()
                 if item is not None:
+                    # Threads that count at once may lose a count: what counts is that it moves.
                     self.taken += 1
                     # By id, so that nothing is kept, and without the lock: what is wrong for once
                     # costs a wait of LINGER_SECONDS, or the one that would have paid.

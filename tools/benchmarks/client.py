@@ -11,6 +11,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Sequence
@@ -28,6 +29,10 @@ _ANSWERED = re.compile(rb'"bench-(\d+)"')
 _WARM_UP_SECONDS, _WARM_UP_CONNECTION_SECONDS = 0.25, 0.004
 _WAIT_SECONDS = 60.0
 _READ_BYTES = 1 << 20
+
+_UNVERIFIED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_UNVERIFIED.check_hostname = False
+_UNVERIFIED.verify_mode = ssl.CERT_NONE
 
 
 class ClientError(Exception):
@@ -69,14 +74,19 @@ def check(answer: bytes) -> None:
 class HttpLine:
     """One connection with at most one request on its way.
 
-    `lengths` are those of whole answers, head included, that have been looked at and were fine.
+    `tls`: over TLS, with whatever certificate it shows. `lengths` are those of whole answers, head
+    included, that have been looked at and were fine.
     """
 
-    def __init__(self, address: tuple[str, int], lengths: set[int], source: str = "") -> None:
+    def __init__(
+        self, address: tuple[str, int], lengths: set[int], source: str = "", *, tls: bool = False
+    ) -> None:
         self.socket = socket.create_connection(
             address, timeout=_WAIT_SECONDS, source_address=(source, 0) if source else None
         )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = _UNVERIFIED.wrap_socket(self.socket)
         self.request = b""
         self.sent_at = 0.0
         self.answer = b""  # the last one that was looked at

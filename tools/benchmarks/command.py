@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tools.benchmarks import bare, ours, own, page, profile, session, special, standard
+from tools.benchmarks import bare, features, ours, own, page, profile, session, special, standard
 from tools.benchmarks.client import ClientError
 from tools.benchmarks.contender import Contender
 from tools.benchmarks.figures import STANDARD, Figure, tables
@@ -37,6 +37,7 @@ SPECIAL: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "tables": own.tables,
     "gate": own.gate,
     "inside": own.inside,
+    "features": features.features,
 }
 
 

@@ -45,6 +45,7 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     stdio: bool = False
     path: str = "/mcp"
+    tls: bool = False
     users: tuple[tuple[str, ...], ...] = ((),)
     """For each user the headers that he sends; one without any where there are no users."""
 
@@ -85,7 +86,7 @@ class Running:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                HttpLine((HOST, self.port), set()).socket.close()
+                self.line().socket.close()
                 return
             except ConnectionRefusedError:
                 if self.child.poll() is not None:
@@ -102,20 +103,26 @@ class Running:
             self._ask_http(self._http(message))
 
     def request(
-        self, method: str, parameters: Mapping[str, object] | None = None, user: int | None = 0
+        self,
+        method: str,
+        parameters: Mapping[str, object] | None = None,
+        user: int | None = 0,
+        more: Sequence[str] = (),
     ) -> bytes:
-        """The bytes of a request, a line or an HTTP request, of a user by number or of nobody."""
+        """The bytes of a request, a line or an HTTP request, of a user by number or of nobody.
+        `more` are further header fields.
+        """
         message = {"jsonrpc": "2.0", "id": ID.decode(), "method": method}
         if parameters is not None:
             message["params"] = parameters  # type: ignore[assignment]
         body = json.dumps(message).encode()
-        return body + b"\n" if self.contender.stdio else self._http(body, user)
+        return body + b"\n" if self.contender.stdio else self._http(body, user, more)
 
     def query(self, sql: str, user: int = 0) -> bytes:
         """The bytes of a request that runs a statement."""
         return self.request("tools/call", self.contender.query(sql), user)
 
-    def _http(self, body: bytes, user: int | None = 0) -> bytes:
+    def _http(self, body: bytes, user: int | None = 0, more: Sequence[str] = ()) -> bytes:
         users = self.contender.users
         headers = () if user is None else users[user % len(users)]
         fields = [
@@ -125,9 +132,14 @@ class Running:
             "Accept: application/json, text/event-stream",
             f"Content-Length: {len(body)}",
             *headers,
+            *more,
             *self._session,
         ]
         return "\r\n".join([*fields, "", ""]).encode() + body
+
+    def line(self) -> HttpLine:
+        """A new connection to it."""
+        return HttpLine((HOST, self.port), set(), tls=self.contender.tls)
 
     def ask(self, method: str, parameters: Mapping[str, object] | None = None) -> bytes:
         """The answer to a request, by itself; ClientError when it is an error."""
@@ -137,7 +149,7 @@ class Running:
         return self._ask_http(request)
 
     def _ask_http(self, request: bytes) -> bytes:
-        line = HttpLine((HOST, self.port), set())
+        line = self.line()
         with contextlib.closing(line.socket):
             return line.ask(request)
 
