@@ -62,7 +62,7 @@ def text(block: object) -> str:
     from mcp_types import TextContent, TextResourceContents
 
     assert isinstance(block, TextContent | TextResourceContents)
-    return block.text
+    return str(block.text)
 
 
 def in_time(work: Awaitable[None]) -> None:

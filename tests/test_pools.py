@@ -19,6 +19,12 @@ from tests.databases import backends, eventually, open_databases, settings_for
 from tools.postgres import Server
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: which connections owners have is decided before each of them."""
+    return newest_postgres
+
+
 @pytest.fixture
 def databases(postgres: Server, database: str) -> Iterator[DatabaseSet]:
     """Room for three connections, and two for each owner."""

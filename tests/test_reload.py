@@ -60,6 +60,12 @@ def named(server: Server, database: str, name: str, **changes: Any) -> dict[str,
     return settings_of(server, database) | {"name": name} | changes
 
 
+@pytest.fixture(scope="session")
+def postgres(newest_postgres: Server) -> Server:
+    """The newest server alone: what a reload changes is the program's own."""
+    return newest_postgres
+
+
 def test_databases_come_go_and_change_and_what_did_not_keeps_its_connections(
     tmp_path: Path, postgres: Server, database: str
 ) -> None:
