@@ -233,7 +233,7 @@ def test_the_file_prints_the_manual_in_an_empty_folder(built: Path, folder: Path
         assert ended.stdout == pages.for_terminal(pages.read(topic))
     with zipfile.ZipFile(program) as file:
         for topic in pages.TOPICS:
-            assert file.read(f"pgmcp/reference/{topic}.md").decode() == pages.read(topic)
+            assert file.read(f"lib/pgmcp/reference/{topic}.md").decode() == pages.read(topic)
 
 
 def test_it_is_executable_by_itself(built: Path) -> None:

@@ -295,7 +295,7 @@ class ReadOnlyDatabase:
                     try:
                         return work(connection)
                     except ConnectionLostError as lost:
-                        if not lost.answered and connection.rested_seconds > RESTED_SECONDS:
+                        if not lost.answered and connection.idle_seconds > RESTED_SECONDS:
                             raise _DiedIdleError(lost, pool) from lost
                         raise
             except PoolClosedError as closed:

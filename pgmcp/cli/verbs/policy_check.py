@@ -40,8 +40,8 @@ def policy_check(command: Command, config: Config) -> int:
             refused += answer.word == "refuse"
             first_line = " ".join(statement.split())
             shown = first_line if len(first_line) <= _WIDTH else f"{first_line[: _WIDTH - 3]}..."
-            command.console.say(f"{answer.word:<7}{shown}")
-            command.console.say(*(f"       {reason}" for reason in answer.reasons))
+            reasons = (f"       {reason}" for reason in answer.reasons)
+            command.console.say(f"{answer.word:<7}{shown}", *reasons)
     finally:
         answers.close(_CLOSE_SECONDS)
     return 1 if refused else 0
