@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgmcp.transport.eviction import EvictionReport, eviction_rank
+from pgmcp.transport.eviction import EvictionReport, OpenConnections
 
 Open = list[tuple[str, bool, bool]]
 """Connections: the address key, whether it has authenticated, whether it is idle."""
@@ -10,9 +10,21 @@ Open = list[tuple[str, bool, bool]]
 
 def order(newcomer: str, connections: Open) -> list[tuple[str, bool, bool]]:
     """The connections that may be closed, in the order in which they go."""
-    rank = eviction_rank(newcomer, [(key, known) for key, known, _ in connections])
-    going = [(place, c) for c in connections if (place := rank(*c)) is not None]
-    return [connection for _, connection in sorted(going, key=lambda item: item[0])]
+    opened: OpenConnections[int] = OpenConnections()
+    for number, (key, known, _) in enumerate(connections, 1):
+        opened.add(number, key)
+        opened.change(number, known=known)
+    gone: list[int] = []
+
+    def take(number: int, idle: bool) -> bool:
+        goes = number not in gone and connections[number - 1][2] == idle
+        if goes:
+            gone.append(number)
+        return goes
+
+    while opened.make_room(newcomer, take) is not None:
+        pass
+    return [connections[number - 1] for number in gone]
 
 
 UNKNOWN_IDLE, UNKNOWN_BUSY = ("largest", False, True), ("largest", False, False)
@@ -50,6 +62,54 @@ def test_a_flood_from_many_addresses_does_not_keep_out_a_new_one() -> None:
 def test_many_known_clients_are_not_cut_for_unknown_clients_that_come_in_numbers() -> None:
     friends = [("friend", True, idle) for idle in (True, False) for _ in range(9)]
     assert order("unknown", [*friends, ("unknown", False, False)]) == []
+
+
+def test_deciding_for_a_flood_from_many_addresses_looks_at_few_connections() -> None:
+    opened: OpenConnections[int] = OpenConnections()
+    for number in range(1, 2001):
+        opened.add(number, f"a{number}")
+        opened.change(number, known=number > 1000)
+    tried: list[int] = []
+
+    def take(number: int, _: bool) -> bool:
+        tried.append(number)
+        return True
+
+    for number in range(2001, 2101):
+        gone = opened.make_room(f"a{number}", take)
+        assert gone is not None
+        opened.remove(gone)
+        opened.add(number, f"a{number}")
+    assert tried == list(range(1, 101))  # the oldest of those that have not authenticated
+
+
+def test_when_every_request_is_under_way_the_tries_are_bounded_and_go_on_with_the_next() -> None:
+    opened: OpenConnections[int] = OpenConnections()
+    for number in range(1, 1001):
+        opened.add(number, "friend")
+        opened.change(number, known=True)
+    tried: list[int] = []
+
+    def take(number: int, idle: bool) -> bool:
+        tried.append(number)
+        return idle and number == 1000
+
+    rounds = 0
+    while opened.make_room("new", take) is None:
+        rounds += 1
+    assert rounds < 4
+    assert len(tried) <= 4 * 3 * 256
+
+
+def test_who_has_the_most_is_known_after_connections_come_and_go() -> None:
+    opened: OpenConnections[int] = OpenConnections()
+    for number in range(1, 7):
+        opened.add(number, "abc"[number % 3])
+    for number in (3, 4):
+        opened.remove(number)
+        opened.remove(number)
+    assert opened.make_room("new", lambda _, idle: idle) == 2  # of c, which has two
+    assert (len(opened), list(opened)) == (4, [1, 2, 5, 6])
 
 
 def test_the_log_is_told_at_the_beginning_and_once_a_minute() -> None:

@@ -310,7 +310,7 @@ def test_the_limit_of_connections_may_change_while_it_serves() -> None:
         sock, reader = stack.enter_context(connected(served))
         sock.sendall(HEALTH)
         assert reader.reply().status == 200
-        until(lambda: served.server.open_connections == 300 - 300 // 16 + 1)
+        until(lambda: served.server.open_connections == 300)
 
 
 def test_a_process_may_open_as_many_files_as_its_connections_need() -> None:

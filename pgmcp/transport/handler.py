@@ -81,6 +81,9 @@ class Serving(Protocol):
     def resume(self, handler: RequestHandler) -> None:
         """Have a handler go on that has waited in the queue of calls."""
 
+    def recognise(self, handler: RequestHandler, *, known: bool) -> None:
+        """Note that a connection's latest request brought a valid credential, or none again."""
+
     def forget(self, handler: RequestHandler) -> None:
         """Let go of a handler whose connection is closed."""
 
@@ -215,7 +218,10 @@ class RequestHandler(BaseHTTPRequestHandler):
             response = self._open(endpoint, head)
             if isinstance(response, Admission):
                 admission = response
-                self.known = admission.principal is not None
+                known = admission.principal is not None
+                if known != self.known:
+                    self.known = known
+                    server.recognise(self, known=known)
                 kept.owner = admission.memory_owner
                 response = yield from self._admitted(admission, length, endpoint, kept)
                 close = not head.keep_alive

@@ -27,7 +27,7 @@ from pgmcp.transport.call_queue import CallQueue, QueuedCall
 from pgmcp.transport.connection import ClientConnection, Wait
 from pgmcp.transport.descriptors import allow_descriptors
 from pgmcp.transport.endpoint import Endpoint
-from pgmcp.transport.eviction import EvictionReport, eviction_rank
+from pgmcp.transport.eviction import EvictionReport, OpenConnections
 from pgmcp.transport.handler import RequestHandler
 from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
@@ -98,7 +98,7 @@ class HttpServer(ThreadingHTTPServer):
             waiting=limits.waiting,
         )
         self._workers = _worker_pool(limits, clock)
-        self._handlers: set[RequestHandler] = set()
+        self._handlers: OpenConnections[RequestHandler] = OpenConnections()
         self._handlers_lock = threading.Lock()
         self._watched: dict[ClientConnection, Call] = {}
         self._evictions = EvictionReport(clock)
@@ -202,18 +202,19 @@ class HttpServer(ThreadingHTTPServer):
         connection = ClientConnection(sock, self.clock)
         handler = RequestHandler(connection, client_address, self)
         with self._handlers_lock:
-            self._handlers.add(handler)
+            self._handlers.add(handler, handler.key)
         seconds = self.limits.head_seconds if self._tls is None else self.limits.handshake_seconds
         self._parking.park(connection.fileno(), handler, Wait(self.clock() + seconds, idle=True))
 
     def _make_room(self, newcomer: str) -> None:
         """Close the connection that goes first for a client of this address key, if one may."""
         with self._handlers_lock:
-            connections = [(handler.key, handler.known) for handler in self._handlers]
-        rank = eviction_rank(newcomer, connections)
-        leaving = self._parking.take_first(lambda h, wait: rank(h.key, h.known, wait.idle))
-        self._close(leaving)
-        if self._evictions.add(closed=len(leaving)):
+            leaving = self._handlers.make_room(
+                newcomer, lambda h, idle: self._parking.take(h.connection.fileno(), h, idle=idle)
+            )
+        if leaving is not None:
+            self._close([leaving])
+        if self._evictions.add(closed=int(leaving is not None)):
             log.warning(
                 "The limit of %d connections is reached: connections are closed to make room, "
                 "those that have not authenticated first",
@@ -260,10 +261,15 @@ class HttpServer(ThreadingHTTPServer):
         """Have a handler go on that has waited in the queue of calls."""
         self._workers.put(handler)
 
+    def recognise(self, handler: RequestHandler, *, known: bool) -> None:
+        """Note that a connection's latest request brought a valid credential, or none again."""
+        with self._handlers_lock:
+            self._handlers.change(handler, known=known)
+
     def forget(self, handler: RequestHandler) -> None:
         """Let go of a handler whose connection is closed."""
         with self._handlers_lock:
-            self._handlers.discard(handler)
+            self._handlers.remove(handler)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """The context for a new connection, None for plain HTTP."""

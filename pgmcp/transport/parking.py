@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from heapq import nsmallest
 from typing import Generic, TypeVar
 
 from pgmcp.transport.connection import Wait
@@ -89,26 +88,14 @@ class Parking(Generic[T]):
             idle = [(wait.deadline, fd) for fd, (_, wait) in self._waits.items() if wait.idle]
             return [self._take(fd) for _, fd in sorted(idle)[:count]]
 
-    def take_first(self, rank: Callable[[T, Wait], int | None]) -> list[T]:
-        """The item of the lowest rank, if any has one, out of the parking: of several, the one
-        nearest to its deadline. Of those with rank 0, a sixteenth at once: who is asked for one
-        item after the other does not look through all of them each time."""
-        with self._waits_lock:
-            ranked = [
-                (place, wait.deadline, fd)
-                for fd, (item, wait) in self._waits.items()
-                if (place := rank(item, wait)) is not None
-            ]
-            if not ranked:
-                return []
-            count = max(1, sum(not place for place, _, _ in ranked) // 16)
-            return [self._take(fd) for _, _, fd in nsmallest(count, ranked)]
-
-    def take(self, descriptor: int, item: T) -> bool:
-        """Take one item out of the parking; False when it is not there (any more)."""
+    def take(self, descriptor: int, item: T, *, idle: bool | None = None) -> bool:
+        """Take one item out of the parking; False when it is not there (any more), or is idle and
+        should not be, or the other way round."""
         with self._waits_lock:
             parked = self._waits.get(descriptor)
             if parked is None or parked[0] is not item:  # the descriptor may be another's by now
+                return False
+            if idle is not None and parked[1].idle != idle:
                 return False
             self._take(descriptor)
             return True
