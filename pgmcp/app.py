@@ -27,7 +27,7 @@ from pgmcp.server.policies import active_policies
 from pgmcp.server.service import OPERATOR, Service
 from pgmcp.server.shared import Alone, ServerCommand, Shared
 from pgmcp.storage.watch import Watcher
-from pgmcp.transport.systemd import NOTHING, Handed
+from pgmcp.transport.systemd import NOTHING, Handover
 
 if TYPE_CHECKING:
     from pgmcp.audit.audit import AuditLog
@@ -47,7 +47,7 @@ _log = logging.getLogger("pgmcp.server")
 class App:
     """A server, from its configuration to its end. ConfigError or FileError when it cannot be.
 
-    `handed`: what the init system handed over. `hasher`: the command whose process
+    `handover`: what the init system handed over. `hasher`: the command whose process
     hashes passwords, where it is not to be this one. `shared`: what it shares with other processes
     that serve the same port, None where there are none. `outbound` says what it may connect to, and
     holds the process to it once it is installed.
@@ -56,11 +56,11 @@ class App:
     def __init__(
         self,
         config: Config,
-        handed: Handed = NOTHING,
+        handover: Handover = NOTHING,
         hasher: Sequence[str] = (),
         shared: Shared | None = None,
     ) -> None:
-        self._handed = handed
+        self._handed = handover
         self._shared: Shared = shared or Alone()
         self._hasher_command = hasher
         self._pools = Pools(
@@ -69,7 +69,7 @@ class App:
             max_connections_total=config.max_connections_total,
             on_resolved=lambda host, addresses: self.outbound.allow(host, addresses),
         )
-        notify = handed.notifier.path
+        notify = handover.notifier.path
         self.outbound = Outbound(
             self._reachable,
             fixed=[notify] if notify else (),

@@ -110,9 +110,9 @@ def test_a_database_that_does_not_answer_is_asked_for_again(
 
 
 def said_in(path: Path) -> dict[str, list[dict[str, object]]]:
-    said = load_yaml(path.read_bytes(), str(path))
-    assert isinstance(said, dict)
-    return said
+    entry_values = load_yaml(path.read_bytes(), str(path))
+    assert isinstance(entry_values, dict)
+    return entry_values
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -74,7 +74,7 @@ def bench_of(database: DatabaseSettings) -> Iterator[Bench]:
 
 def describe(endings: Mapping[str, list[Ending]], result: AttemptResult) -> list[str]:
     return [
-        f"{name}: {ending.attempt.text} {ending.said} {ending.changed}"
+        f"{name}: {ending.attempt.text} {ending.message} {ending.changed}"
         for name, found in endings.items()
         for ending in found
         if ending.result is result

@@ -63,11 +63,11 @@ def test_the_variables_are_taken_once_and_no_child_sees_them() -> None:
         "LISTEN_FDNAMES": "web",
         "HOME": "/",
     }
-    handed = take(environ, pid=7)
+    handover = take(environ, pid=7)
     assert environ == {"HOME": "/"}
-    assert handed.notifier == Notifier("@name", 3.0)
-    assert handed.notifier.path == "\0name"
-    assert handed.listeners == ()  # they were another process's
+    assert handover.notifier == Notifier("@name", 3.0)
+    assert handover.notifier.path == "\0name"
+    assert handover.listeners == ()  # they were another process's
 
 
 def test_a_number_of_sockets_that_nobody_hands_over_is_refused() -> None:

@@ -68,7 +68,7 @@ def everything(fetch: Fetch) -> list[Listed]:
     return [_listed(row) for row in fetch(catalog_sql.EVERYTHING, ()).rows]
 
 
-def shown(
+def presentable(
     fetch: Fetch, schema: str | None, *, vectors: bool, at_most: int
 ) -> tuple[list[Listed], Counts]:
     """`everything` of one schema, or of all, less partitions and what extensions brought.

@@ -43,7 +43,7 @@ def serve(options: Options, called: Invocation, hasher: Sequence[str]) -> int:
     With workers this returns in each of them, and in their parent.
     """
     gc.set_threshold(_GARBAGE_OBJECTS)
-    handed = systemd.take(os.environ)
+    handover = systemd.take(os.environ)
     environ = dict(os.environ)
 
     def read() -> Config:
@@ -57,7 +57,7 @@ def serve(options: Options, called: Invocation, hasher: Sequence[str]) -> int:
                 _load_for_all()
                 from pgmcp.processes import start  # here: most servers are one process
 
-                begun = start.begin(config, handed)
+                begun = start.begin(config, handover)
                 if isinstance(begun, int):
                     log.forget_held()
                     return begun
@@ -71,7 +71,7 @@ def serve(options: Options, called: Invocation, hasher: Sequence[str]) -> int:
         sys.setswitchinterval(_SWITCH_SECONDS)
         if place is not None:
             return _serve_among_workers(config, place, hasher, read)
-        app = App(config, handed, hasher)
+        app = App(config, handover, hasher)
         app.outbound.install()
         if not config.http.enabled:
             return _serve_stdio(app, config, called)
@@ -105,7 +105,7 @@ def _serve_among_workers(
     commands: queue.SimpleQueue[ServerCommand] = queue.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda _number, _frame: commands.put("stop"))
     place.listen(commands.put)
-    app = App(place.share_of(config), place.handed, hasher, place.shared)
+    app = App(place.share_of(config), place.handover, hasher, place.shared)
     place.seal(app.outbound)
     return app.serve_http(_waiting(commands), lambda: place.share_of(read()))
 

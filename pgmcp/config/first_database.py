@@ -20,9 +20,10 @@ _ALWAYS = ("host", "port", "database", "user")
 
 @dataclass(frozen=True, slots=True)
 class FirstDatabase:
-    """`said` is what a file says of it, by key, but for the password; `settings` connects to it."""
+    """`entry_values` are those of its entry in a file, by key, without the password; `settings`
+    connects to it."""
 
-    said: Mapping[str, str | int]
+    entry_values: Mapping[str, str | int]
     password: Secret | None
     settings: DatabaseSettings
 
@@ -31,13 +32,13 @@ def first_database(inputs: Inputs) -> FirstDatabase:
     """The database that flags and environment describe, without a file. ConfigError."""
     (entry,) = entries(None, inputs)
     settings, _ = build(entry, inputs)
-    said: dict[str, str | int] = {"name": _name(settings.database)}
+    entry_values: dict[str, str | int] = {"name": _name(settings.database)}
     for path, setting in entry.items():
         if setting.layer is not Layer.DEFAULT and path not in ("name", "password"):
-            said[path] = _written(setting)
+            entry_values[path] = _written(setting)
     for path in _ALWAYS:
-        said.setdefault(path, _written(entry[path]) or getattr(settings, path, ""))
-    return FirstDatabase(said, entry["password"].value, settings)
+        entry_values.setdefault(path, _written(entry[path]) or getattr(settings, path, ""))
+    return FirstDatabase(entry_values, entry["password"].value, settings)
 
 
 def _name(database: str) -> str:

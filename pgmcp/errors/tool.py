@@ -74,14 +74,16 @@ class DatabaseRefusedError(ToolError):
 class ModelError(ToolError):
     """The configured language model could not be asked, or gave no SQL.
 
-    `detail` is for the operator's log only. So is `said`, the endpoint's own words, which may
-    repeat the question.
+    `detail` is for the operator's log only. So is `endpoint_words`, what the endpoint answered,
+    which may repeat the question.
     """
 
-    def __init__(self, message: str, hint: str = "", *, detail: str = "", said: str = "") -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, detail: str = "", endpoint_words: str = ""
+    ) -> None:
         super().__init__(message, hint)
         self.detail = detail
-        self.said = said
+        self.endpoint_words = endpoint_words
 
 
 class StatementRefusedError(ToolError):

@@ -95,7 +95,7 @@ class ModelEndpoint:
             answer = self._ask(request, call)
             return prompt.statement(providers.answer(config.provider, answer))
         except ModelError as error:
-            detail = error.detail or (error.said if self._log_words else "")
+            detail = error.detail or (error.endpoint_words if self._log_words else "")
             _log.warning(
                 "%s gave no SQL after %.1f s: %s%s",
                 self.name,
@@ -126,8 +126,8 @@ class ModelEndpoint:
         except WireClosedError as error:
             raise ModelError(_BROKEN, _OPERATOR, detail=str(error)) from None
         except http.client.HTTPException as error:
-            said = f"{type(error).__name__}: {str(error)[:200]!r}"
-            raise ModelError(_BROKEN, _OPERATOR, said=said) from None
+            endpoint_words = f"{type(error).__name__}: {str(error)[:200]!r}"
+            raise ModelError(_BROKEN, _OPERATOR, endpoint_words=endpoint_words) from None
 
     @contextmanager
     def _connected(self, until: float, call: Call) -> Iterator[Wire]:
@@ -206,15 +206,17 @@ def _unreachable(reason: str) -> ModelError:
 
 def _refused(response: http.client.HTTPResponse) -> ModelError:
     """What to say of a status that is not 200; the endpoint's own words go to the log."""
-    said = b""
+    endpoint_words = b""
     with suppress(ModelError, WireTimeoutError, WireClosedError, http.client.HTTPException):
-        said = response.read1(_REFUSAL_BYTES)
+        endpoint_words = response.read1(_REFUSAL_BYTES)
     if 300 <= response.status < 400:
         problem, hint = "sends elsewhere, and pgmcp does not follow", _OPERATOR
     else:
         problem, hint = _REFUSALS.get(response.status, ("failed", _LATER))
     return ModelError(
-        f"the model endpoint {problem} (HTTP status {response.status})", hint, said=repr(said)
+        f"the model endpoint {problem} (HTTP status {response.status})",
+        hint,
+        endpoint_words=repr(endpoint_words),
     )
 
 
@@ -239,7 +241,7 @@ class _Stream(io.RawIOBase):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._left = RESPONSE_BYTES
+        self._remaining = RESPONSE_BYTES
 
     def readable(self) -> bool:
         return True
@@ -251,8 +253,8 @@ class _Stream(io.RawIOBase):
             if error.__cause__ is not None:
                 raise
             return 0
-        self._left -= len(data)
-        if self._left < 0:
+        self._remaining -= len(data)
+        if self._remaining < 0:
             raise ModelError("the model endpoint's answer is too large", _OPERATOR)
         buffer[: len(data)] = data
         return len(data)

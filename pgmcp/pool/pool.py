@@ -169,7 +169,7 @@ class Pool:
         used = f"{len(self._leased)} of {self.database.pool_max_conns} are in use"
         if self._orphans:
             used += f", and statements that do not end hold {len(self._orphans)}"
-        if self._size < self.database.pool_max_conns and not self._slots.room:
+        if self._size < self.database.pool_max_conns and not self._slots.has_room:
             used += f", and all {self._slots.maximum} that this server may open are taken"
         elif not self._slots.places.may_take(self.owner):
             used += f", and of the {self._slots.maximum} for everybody you have your share"
@@ -252,7 +252,7 @@ class Pool:
         return not unwanted and self._slots.taken <= self._slots.maximum
 
     @property
-    def turn(self) -> int:
+    def first_ticket(self) -> int:
         """The ticket of the first waiter: the lower, the longer it has waited."""
         return self._waiters[0].ticket
 
@@ -284,7 +284,7 @@ class Pool:
         if self._back_off.active(now):
             # One of those in use may come free, and is a connection that works.
             return None if self._leased else Grant(error=self._back_off.error())
-        if self._may_grow(now) and self._slots.room and places.try_take(self.owner):
+        if self._may_grow(now) and self._slots.has_room and places.try_take(self.owner):
             self._connecting[call] = now
             return Grant(victim=self._slots.take())
         return None

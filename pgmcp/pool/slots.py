@@ -28,7 +28,7 @@ class SlotUser(Protocol):
     database: DatabaseSettings
 
     @property
-    def turn(self) -> int:
+    def first_ticket(self) -> int:
         """The ticket of the first waiter."""
 
     def serve(self) -> bool:
@@ -70,12 +70,12 @@ class Slots:
         self.places.size = maximum
 
     @property
-    def room(self) -> bool:
+    def has_room(self) -> bool:
         """Whether one more connection can be had, if need be for an idle one."""
         return self.taken < self.maximum or bool(self.idle)
 
     def take(self) -> Connection | None:
-        """Take a slot when there is `room`; the idle connection that makes way is for closing.
+        """Take a slot when `has_room` is true; the idle connection that makes way is for closing.
 
         It is the least recently used of the owner that has the most connections, or an owner
         could have those of all others closed.
@@ -165,5 +165,5 @@ class Slots:
 
     def _serve_owner(self, owner: str) -> bool:
         """Serve one waiter of an owner; whether there was one to serve."""
-        pools = sorted(self._waiting.get(owner, ()), key=lambda pool: pool.turn)
+        pools = sorted(self._waiting.get(owner, ()), key=lambda pool: pool.first_ticket)
         return any(pool.serve() for pool in pools)

@@ -33,14 +33,14 @@ class SessionEndedError(WireClosedError):
 class Answers:
     """Reads the answers of one session from its inbox.
 
-    `heard`: whether anything was read since this was last set to False. `idle`: what the last group
-    ended with: no transaction is open. `prepared`: the names of the statements that the session
-    keeps. `notified`: how many notifications came.
+    `received_any`: whether anything was read since this was last set to False. `idle`: what the
+    last group ended with: no transaction is open. `prepared`: the names of the statements that the
+    session keeps. `notified`: how many notifications came.
     """
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self.heard = False
+        self.received_any = False
         self.idle = True
         self.prepared: set[str] = set()
         self.notified = 0
@@ -56,7 +56,7 @@ class Answers:
         while True:
             kind, body = next_message(budget)
             if kind == messages.PARSE_COMPLETE:
-                self.heard, parsing = True, False
+                self.received_any, parsing = True, False
                 if step.name:
                     self.prepared.add(step.name)
             elif kind == messages.READY:
@@ -73,7 +73,7 @@ class Answers:
                 replies.append(reply)  # an answer too many is found out below
                 step, reply, budget = next(awaited, _NO_STEP), _NOTHING, limit_bytes
                 ends, parsing = step.ends, step.parse
-        self.heard, self.idle = True, body == b"I"
+        self.received_any, self.idle = True, body == b"I"
         _require_all(steps, replies, failure)
         return Outcome(replies, failure)
 

@@ -96,7 +96,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self._clock = clock
         self._inbox = Inbox(self._chunk)
         self._answers = Answers(self._inbox)
-        self._owed: tuple[bytes, ...] = ()
+        self._unread_tags: tuple[bytes, ...] = ()
         self._reset_by(_RESET)
         self._in_transaction = False
         self._on_behalf_of = _OnBehalf(self)
@@ -225,7 +225,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     def _reset(self) -> None:
         """Note that the session is reset once it has read what was sent."""
-        self._owed = self._tags
+        self._unread_tags = self._tags
         self._answers.prepared.clear()
         self._in_transaction = False
 
@@ -237,7 +237,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
                 raise ProtocolError("the transaction did not end")
         else:  # which skipped the ROLLBACK
             self._send(_ROLLBACK)
-            self._owed = (_TAGS["ROLLBACK"],)
+            self._unread_tags = (_TAGS["ROLLBACK"],)
         self._in_transaction = False
 
     def finish(self, call: Call) -> None:
@@ -249,12 +249,12 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
 
     def ensure_clean(self, call: Call) -> None:
         """Make sure that the session is there and as clean as a new one; ConnectionLostError."""
-        if not (self._owed or self.closed or self.wire.has_arrived()):
+        if not (self._unread_tags or self.closed or self.wire.has_arrived()):
             return
         with self._on_behalf_of(call):
-            for tag in self._owed:
+            for tag in self._unread_tags:
                 self._answers.completed(tag)
-            self._owed = ()
+            self._unread_tags = ()
             self._inbox.add(self.wire.arrived())
             self._answers.unasked()
 
@@ -293,7 +293,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         if self.closed:
             raise ConnectionLostError("the connection is closed", answered=False)
         self._call = call
-        self._answers.heard = False
+        self._answers.received_any = False
         self.wire.waiting = call.waiting
         self.wire.until = self._clock() + call.remaining() + ANSWER_GRACE_SECONDS
         call.add_callback(self.wire.interrupt)
@@ -313,7 +313,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
             raise ConnectionLostError(
                 f"the connection to PostgreSQL was lost: {error}",
                 "Try again: pgmcp connects anew.",
-                answered=self._answers.heard,
+                answered=self._answers.received_any,
             ) from error
         if isinstance(error, ProtocolError | struct.error | LookupError):
             raise ConnectionLostError(

@@ -19,7 +19,7 @@ from pgmcp.processes.worker import AmongWorkers, ParentNotifier, new_turn
 from pgmcp.server.shared import ServerCommand
 from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
-from pgmcp.transport.systemd import Handed
+from pgmcp.transport.systemd import Handover
 
 _log = logging.getLogger(PROCESSES)
 
@@ -29,7 +29,7 @@ class Place:
     """What a worker process gets: the sockets and the notifier, what it shares, and its part."""
 
     link: Link
-    handed: Handed
+    handover: Handover
     shared: AmongWorkers
     parent_outbound: Outbound
 
@@ -53,19 +53,19 @@ class Place:
         self.parent_outbound.give_way(outbound)
 
 
-def begin(config: Config, handed: Handed) -> int | Place:
+def begin(config: Config, handover: Handover) -> int | Place:
     """Fork the workers. Returns in each of them with its place, and in their parent with the exit
     status. ConfigError when the port cannot be had."""
-    listeners = handed.listeners or tuple(listen(config.http.address, HttpLimits().backlog))
+    listeners = handover.listeners or tuple(listen(config.http.address, HttpLimits().backlog))
     turn = new_turn()
-    notify = handed.notifier.path
+    notify = handover.notifier.path
     outbound = Outbound(lambda: (), fixed=[notify] if notify else ())
     outbound.install()
     http = config.http
-    supervisor = Supervisor(http.workers, listeners, handed.notifier, logins=http.auth.enabled)
+    supervisor = Supervisor(http.workers, listeners, handover.notifier, logins=http.auth.enabled)
     begun = supervisor.run()
     if isinstance(begun, int):
         return begun
     link, passed = begun
-    notifier = ParentNotifier(watchdog_seconds=handed.notifier.watchdog_seconds, link=link)
-    return Place(link, Handed(notifier, tuple(passed)), AmongWorkers(link, turn), outbound)
+    notifier = ParentNotifier(watchdog_seconds=handover.notifier.watchdog_seconds, link=link)
+    return Place(link, Handover(notifier, tuple(passed)), AmongWorkers(link, turn), outbound)

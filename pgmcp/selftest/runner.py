@@ -45,7 +45,7 @@ class Ending:
     attempt: Attempt
     result: AttemptResult
     layer: str = ""
-    said: str = ""
+    message: str = ""
     changed: tuple[str, ...] = ()
 
 
@@ -124,7 +124,7 @@ class Bench:
         missing = attempt.needs() - self.witness.places.keys()
         if missing:
             return Ending(
-                attempt, AttemptResult.ABSENT, said=f"there is no {', '.join(sorted(missing))}"
+                attempt, AttemptResult.ABSENT, message=f"there is no {', '.join(sorted(missing))}"
             )
         ending = self._once(attempt)
         expected = ending.layer or attempt.may_answer
@@ -142,15 +142,15 @@ class Bench:
             changed += ("the session",)
         self.session = self.session or session
         layer = layers.layer(error) if error is not None else ""
-        said = error.message if error is not None else ""
+        message = error.message if error is not None else ""
         if changed:
-            return Ending(attempt, AttemptResult.THROUGH, layer, said, changed)
+            return Ending(attempt, AttemptResult.THROUGH, layer, message, changed)
         if error is None:
             result = AttemptResult.HARMLESS if attempt.may_answer else AttemptResult.THROUGH
             return Ending(attempt, result)
         absent = layers.proves_nothing(error)
         return Ending(
-            attempt, AttemptResult.ABSENT if absent else AttemptResult.STOPPED, layer, said
+            attempt, AttemptResult.ABSENT if absent else AttemptResult.STOPPED, layer, message
         )
 
     def _try(self, attempt: Attempt) -> ToolError | None:

@@ -56,7 +56,7 @@ class MetricsPage:
         self._token_file = token_file
         self._families = families
         self._trusted = trusted
-        self._told = ""
+        self._logged_problem = ""
         if token_file is not None:
             _token(token_file)
 
@@ -74,11 +74,11 @@ class MetricsPage:
             wanted = f"bearer {_token(file)}".encode()
         except (ConfigError, FileError) as error:
             # Once for each reason: anybody may come here, and must not be able to fill the log.
-            if error.message != self._told:
-                self._told = error.message
+            if error.message != self._logged_problem:
+                self._logged_problem = error.message
                 _log.error("nobody may read the metrics: %s", error.message)
             return False
-        self._told = ""
+        self._logged_problem = ""
         if len(authorization) != 1:
             return False
         scheme, _, secret = authorization[0].strip(" \t").partition(" ")

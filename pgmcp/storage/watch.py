@@ -71,24 +71,24 @@ class Debounce:
         self._since: float | None = None
         self._next_at = float("-inf")
 
-    def due(self, seen: FileState, now: float) -> bool:
+    def due(self, state: FileState, now: float) -> bool:
         """Whether to load now, having seen that at `now` (seconds, monotonic)."""
-        if seen == self._loaded:
+        if state == self._loaded:
             self._since = None
             return False
         # A new file that is empty is still being written; one that has gone may come back.
         complete = (
-            isinstance(seen, Signature) and seen.size > 0 and not seen.same_file(self._loaded)
+            isinstance(state, Signature) and state.size > 0 and not state.same_file(self._loaded)
         )
         if not complete:
-            if self._since is None or seen != self._pending:
-                self._pending, self._since = seen, now
+            if self._since is None or state != self._pending:
+                self._pending, self._since = state, now
             if now - self._since < QUIET_SECONDS:
                 return False
         elif now < self._next_at:
-            self._pending, self._since = seen, now
+            self._pending, self._since = state, now
             return False
-        self._loaded, self._since, self._next_at = seen, None, now + QUIET_SECONDS
+        self._loaded, self._since, self._next_at = state, None, now + QUIET_SECONDS
         return True
 
     def allow_next(self) -> None:

@@ -44,7 +44,7 @@ class Body:
         self._chunked = length == CHUNKED
         self._limit_bytes = limit_bytes
         self._data = bytearray()
-        self._left = 0 if self._chunked else length
+        self._remaining = 0 if self._chunked else length
         self._overhead = 0
         self._state = "size" if self._chunked else "data"
         self.scan = Scan() if self._chunked or length > UNSCANNED_BYTES else None
@@ -76,7 +76,7 @@ class Body:
         """
         if not self._chunked:
             self._move(buffer)
-            return not self._left
+            return not self._remaining
         while self._state != "done":
             if not self._step(buffer):
                 return False
@@ -84,13 +84,13 @@ class Body:
 
     def _move(self, buffer: bytearray) -> None:
         """Take data from the buffer, as far as it is the body's."""
-        if len(buffer) <= self._left:
+        if len(buffer) <= self._remaining:
             piece = buffer[:]
             buffer.clear()
         else:
-            piece = buffer[: self._left]
-            del buffer[: self._left]
-        self._left -= len(piece)
+            piece = buffer[: self._remaining]
+            del buffer[: self._remaining]
+        self._remaining -= len(piece)
         if self.scan is not None:
             self.scan.feed(piece)
         self._data += piece
@@ -113,15 +113,15 @@ class Body:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
             raise HttpError(400, "malformed chunk size")
-        self._left = int(match[1], 16)
-        if len(self._data) + self._left > self._limit_bytes:
+        self._remaining = int(match[1], 16)
+        if len(self._data) + self._remaining > self._limit_bytes:
             raise too_large(self._limit_bytes)
-        self._state = "data" if self._left else "trailer"
+        self._state = "data" if self._remaining else "trailer"
 
     def _take_data(self, buffer: bytearray) -> bool:
-        if self._left:
+        if self._remaining:
             self._move(buffer)
-        if self._left or len(buffer) < 2:
+        if self._remaining or len(buffer) < 2:
             return False
         if buffer[:2] != b"\r\n":
             raise HttpError(400, "a chunk does not end where its size says")

@@ -70,17 +70,17 @@ class Notifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class Handover:
     """What the init system handed over: somebody to tell, and listening sockets."""
 
     notifier: Notifier
     listeners: tuple[socket.socket, ...]
 
 
-NOTHING = Handed(Notifier(), ())
+NOTHING = Handover(Notifier(), ())
 
 
-def take(environ: MutableMapping[str, str], pid: int | None = None) -> Handed:
+def take(environ: MutableMapping[str, str], pid: int | None = None) -> Handover:
     """Take over what is there for this process, and remove the variables.
 
     ConfigError when a socket is none that can be listened on.
@@ -100,7 +100,7 @@ def take(environ: MutableMapping[str, str], pid: int | None = None) -> Handed:
     names = said.get("LISTEN_FDNAMES", "").split(":")
     names += ["unknown"] * (count - len(names))
     listeners = [_listener(_FIRST_DESCRIPTOR + n, names[n]) for n in range(count)]
-    return Handed(notifier, tuple(listeners))
+    return Handover(notifier, tuple(listeners))
 
 
 def _number(text: str | None) -> int:

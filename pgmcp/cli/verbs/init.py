@@ -48,10 +48,12 @@ def init(command: Command) -> int:
         "http.auth.token_file": f"{path.stem}-tokens.yaml",
         "http.auth.user_file": f"{path.stem}-users.yaml",
     }
-    said = {**database.said} | ({"password_file": written[0].name} if written else {})
+    entry_values = {**database.entry_values} | (
+        {"password_file": written[0].name} if written else {}
+    )
     render = template.render if command.options.get("full") else template.render_short
     try:
-        _write(path, render(said, settings))
+        _write(path, render(entry_values, settings))
     except FileError:
         for made in written:
             made.unlink()
@@ -107,7 +109,7 @@ def _asked(console: Console, options: Options) -> FirstDatabase:
     answers: dict[str, str | bool] = dict(options)
     while True:
         for path, question in _QUESTIONS.items():
-            default = _described(answers).said[path]
+            default = _described(answers).entry_values[path]
             flag = str(keys[path].flag)
             answers[flag] = console.ask_until(
                 f"{question} [{default}]",

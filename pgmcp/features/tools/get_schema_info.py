@@ -56,7 +56,7 @@ def run(args: Args, context: Context) -> Result:
             listed = [each for each in listed if _has_vector(database, each)]
         schemas: Mapping[str, int] = {"": len(listed)}
     else:
-        listed, counts = catalog_read.shown(
+        listed, counts = catalog_read.presentable(
             database.fetch,
             lookup.schema(database.fetch, args.schema_name) if args.schema_name else None,
             vectors=args.vector_tables_only,
