@@ -114,6 +114,20 @@ def test_networks_come_out_in_cidr_form() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("10.0.0.1/8", "bits set"), ("proxy", "not an IP"), ("10.0.0.1/99", "not an IP")],
+)
+def test_a_bad_network_says_why(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        addresses.parse_network(text)
+
+
+def test_an_ipv6_host_name_needs_no_brackets() -> None:
+    assert addresses.parse_host_name("::1") == addresses.parse_host_name("[::1]") == "[::1]"
+    assert addresses.parse_host_name("a.example:8443") == "a.example:8443"
+
+
 @pytest.mark.parametrize("value", ["10.0.0.1", [10], ["10.0.0.1/8"], ["proxy"]])
 def test_bad_networks_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"."):
