@@ -72,6 +72,13 @@ EXPLOSIVE = {
     "comments behind operators": "select 1 " + "+/**/" * 5_000 + "1",
     "plus signs": "select " + "+" * 10_000 + "1",
     "plus and minus signs": "select " + "+-" * 10_000 + "1",
+    "OR": "select 1 from pg_class where " + " or ".join(["oid = 1"] * 4_000),
+    "AND of OR": "select 1 from pg_class where " + " and ".join(["(oid = 1 or oid = 2)"] * 2_000),
+    "a tsquery": "select '" + "&".join(["a"] * 60_000) + "'::tsquery",
+    "a tsquery of phrases": "select $q$" + "<->".join(["a"] * 60_000) + "$q$",
+    "attributes": "select '<a " + " ".join(f'a{n}=""' for n in range(12_000)) + "/>'::xml",
+    "attributes by default": "select '<!DOCTYPE a [<!ATTLIST a b CDATA \"\">]>"
+    + "<a/>" * 20_000 + "'::xml",
     "behind a backslash": r"select '\'', "
     + nested("({} between symmetric 0 and 1)::int", 11, "1") + r", '\''",
 }  # fmt: skip
@@ -103,6 +110,10 @@ def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
         "select 1 " + "/**/" * 1000,
         "select '" + "+" * 20_000 + "', $q$" + "+" * 20_000 + '$q$, "' + "+" * 20_000 + '"',
         "values " + ", ".join(["(1, 'a', 2)"] * 14_000),
+        "select 1 from t where (a, b) in (" + ", ".join(["(1, 2)"] * 2_500) + ")",
+        "select 1 from t where " + " or ".join(["(a = 1 and b = 2)"] * 1_000),
+        "select '<r>" + '<a b="1" c="2"/>' * 20_000 + "'::xml",
+        "select 'a|b&c," + "text " * 100_000 + "'",
     ],
     ids=(
         "spaced",
@@ -114,6 +125,10 @@ def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
         "few",
         "runs of signs in quotes",
         "rows",
+        "pairs",
+        "written pairs",
+        "a document",
+        "a long text",
     ),
 )
 def test_ordinary_comments_are_not_read_too_often(text: str) -> None:

@@ -23,6 +23,7 @@ from pgmcp.judging import (
     table_expressions,
 )
 from pgmcp.judging.effects import Function, Objection, Objects
+from pgmcp.judging.extension_costs import COSTS, Cost
 from pgmcp.judging.statistics import StatisticsView
 from pgmcp.postgres.messages import Outcome, Step
 from pgmcp.sql.names import array_literal
@@ -94,6 +95,7 @@ class Calls:
         self._parts: list[Part] = []
         self._paths: dict[int, set[str | None]] = {}  # of functions that parts name
         self._via: dict[int, str] = {}
+        self._costs: dict[int, Cost] = {}  # of functions of extensions, by OID
         self._results = Objects()  # what makes the results of functions in SQL
 
     @property
@@ -125,10 +127,10 @@ class Calls:
             asked, before = fresh.of_users(), self.all_objects
             self.all_objects |= fresh
             if asked | before == before:
-                return None
+                return self._costs_objection()
             functions, parts = self._look_up(asked)
-            problem = self._multiplying_objection(functions) or self._own_objection(functions)
-            if problem is not None:
+            self._note_costs(functions)
+            if (problem := self._own_objection(functions)) is not None:
                 return problem
             shown = self._show(functions)
             if isinstance(shown, Objection):
@@ -201,14 +203,15 @@ class Calls:
             f"{called} shows what other callers do", statistics.HINTS[self._statistics_shown]
         )
 
-    def _multiplying_objection(self, functions: Iterable[Function]) -> Objection | None:
-        multiplying = {
-            function.oid
-            for function in functions
-            if (function.extension, function.name) in effects.MULTIPLYING_OF_EXTENSIONS
-        }
-        for part in self._parts if multiplying else ():
-            if too_long := growth.multiplied(part.tree, multiplying):
+    def _note_costs(self, functions: Iterable[Function]) -> None:
+        for function in functions:
+            if (cost := COSTS.get((function.extension, function.name))) is not None:
+                self._costs[function.oid] = cost
+
+    def _costs_objection(self) -> Objection | None:
+        """Why the calls of extensions' functions take too long, None when they do not."""
+        for part in self._parts if self._costs else ():
+            if too_long := growth.costs_objection(part.tree, self._costs):
                 return Objection(too_long)
         return None
 

@@ -37,10 +37,12 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 # A SELECT, and so the snapshot after which no SET TRANSACTION READ WRITE is accepted.
 # cursor_tuple_fraction: plan a cursor for all of its rows, as the bare statement would be.
+# jit: no time-out ends a compilation, which takes seconds for some hundred expressions.
 _SETTINGS = (
     "pg_catalog.set_config('statement_timeout', $1, true),"
     " pg_catalog.set_config('lock_timeout', $2, true),"
-    " pg_catalog.set_config('cursor_tuple_fraction', '1', true)"
+    " pg_catalog.set_config('cursor_tuple_fraction', '1', true),"
+    " pg_catalog.set_config('jit', 'off', true)"
 )
 _LIMITED = Step(f"SELECT {_SETTINGS}", name="pgmcp_limits")
 # Behind the check of the state nothing may wait for a lock, since what another session commits

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pgmcp.judging.nodes import Node
 
 _HEADER_BYTES = 4  # of a value of variable length
+_NUMERIC_TYPE = 1700
+_TO_NUMERIC = (1740, 1781, 1782)  # of int4, int8 and int2
 
 
 def function_of(node: Node) -> int:
@@ -33,6 +35,21 @@ def integer(item: object) -> int | None:
         return None
     octets = bytes(int(str(octet)) & 0xFF for octet in value[2:-1])
     return int.from_bytes(octets[: item.number("constlen")], "little", signed=True)
+
+
+def is_below_1000(item: object) -> bool:
+    """Whether it is a constant number below 1,000, integer or numeric in the short format."""
+    if isinstance(item, Node) and item.number("funcid") in _TO_NUMERIC:
+        item = next(iter(item.children("args")), None)
+    number = integer(item)
+    if number is not None:
+        return abs(number) < 1000
+    if not isinstance(item, Node) or item.number("consttype") != _NUMERIC_TYPE or is_long(item):
+        return False
+    octets = text(item)[_HEADER_BYTES:]
+    weight = octets[0] & 0x7F if octets else 1  # NumericShort: the sign and six bits
+    first_digit = int.from_bytes(octets[2:4], "little")  # in base 10,000
+    return weight >= 0x40 or first_digit == 0 or (weight == 0 and first_digit < 1000)
 
 
 def text(item: object) -> bytes:

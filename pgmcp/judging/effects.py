@@ -219,19 +219,6 @@ HARMLESS_OF_EXTENSIONS = frozenset(
     for name in names.split()
 )
 
-# Those that take the product of two arguments' sizes in steps, and look for no time-out.
-MULTIPLYING_OF_EXTENSIONS = frozenset(
-    {
-        *(("citext", name) for name in ("translate", "texticlike", "texticnlike")),
-        *(("ltree", name) for name in ("index", "ltxtq_exec", "ltxtq_rexec")),
-        *(
-            ("pg_trgm", f"{strict}word_similarity{end}")
-            for strict in ("", "strict_")
-            for end in ("", "_op", "_commutator_op", "_dist_op", "_dist_commutator_op")
-        ),
-    }
-)
-
 
 def objection(function: Function) -> str | None:
     """Why a function that is not PostgreSQL's own, and not in SQL, may not run in a read, None when

@@ -30,6 +30,11 @@ MAX_TABLE_COLUMNS = 1_000_000
 """Columns of tables, as often as the analysis lists them; about 150 bytes of memory each."""
 MAX_COMPARISONS = 20_000_000
 """About a second's work."""
+MAX_CONDITIONS = 3000
+"""ANDs and ORs. The planner compares many of them with each other, for each index and partition."""
+MAX_LITERAL_STEPS = 2_000_000_000
+MAX_ATTRIBUTES = 10_000
+"""In one element of a document; libxml compares each with all others."""
 MAX_READ_AGAIN = 50_000_000
 """Characters; less than a second's work."""
 
@@ -39,6 +44,7 @@ _MAX_CUBE, _MAX_SETS = 12, 4096  # PostgreSQL refuses more, but counts after it 
 _LOOK_AFTER = 50  # lexemes
 _COMPARED_COLUMNS = 10  # with each name: most tables are left after their first letters
 
+_LARGE_LITERAL = 20_000  # characters, of which no type's input function makes much
 _SIGNS = re.compile(r"[~!@#^&|`?+\-*/%<>=]{100,}+")  # op_chars of scan.l
 
 # Reserved words only: any other may be a column's name inside an operand.
@@ -129,6 +135,8 @@ def _objection(text: str, backslashes: bool, columns: int = _COLUMNS) -> str | N
             estimate.read(text[start:end].lower(), is_word=kind == "word")
         else:
             estimate.read_value(kind)
+            if end - start > _LARGE_LITERAL and _is_slow_literal(text[start:end]):
+                return _SLOW_LITERAL
         # The counts only grow, and a few lexemes more do no harm.
         if number % _LOOK_AFTER == 0 and (problem := estimate.problem()) is not None:
             return problem
@@ -136,6 +144,25 @@ def _objection(text: str, backslashes: bool, columns: int = _COLUMNS) -> str | N
         # The text itself makes rows that are wider than was assumed of tables.
         return _objection(text, backslashes, _MAX_COLUMNS)
     return problem
+
+
+_SLOW_LITERAL = (
+    "PostgreSQL would read one of its long constants too slowly, if it is a tsquery of thousands of"
+    " terms, or a document with an ATTLIST or with thousands of attributes in one element. Use a"
+    " shorter one"
+)
+
+
+def _is_slow_literal(literal: str) -> bool:
+    """Whether a type's input function, which runs while a statement is analysed, would take the
+    square of a constant's size in steps: that of tsquery for each operator, and libxml."""
+    operators = sum(map(literal.count, "&|!")) + literal.count("->")
+    if operators * len(literal) > MAX_LITERAL_STEPS:
+        return True
+    if "<!ATTLIST" in literal:
+        return True
+    elements = literal.split("<") if literal.count("=") > MAX_ATTRIBUTES else ()
+    return any(element.count("=") > MAX_ATTRIBUTES for element in elements)
 
 
 class _Estimate:
@@ -151,6 +178,7 @@ class _Estimate:
         self._sources = 0
         self._table_columns = 0
         self._comparisons = 0
+        self._conditions = 0
         self._nested_star = False
 
     def read_value(self, kind: str) -> None:
@@ -206,6 +234,11 @@ class _Estimate:
                 "PostgreSQL would copy its parts too often to analyse it (BETWEEN and IN copy what "
                 "they compare, `.*` copies what it expands, CUBE and ROLLUP copy their columns). "
                 "Compute what is compared or expanded in a subquery, and refer to its column"
+            )
+        if self._conditions > MAX_CONDITIONS:
+            return (
+                f"it has more than {MAX_CONDITIONS:,} AND and OR, which the planner compares with "
+                "each other. Write x IN (…) instead of x = … OR x = …, or join with VALUES"
             )
         if self._table_columns > MAX_TABLE_COLUMNS:
             return (
@@ -298,6 +331,7 @@ class _Estimate:
 
     def _word(self, frame: _Frame, word: str) -> None:
         before = self._last[-1]
+        self._conditions += word == "and" or word == "or"
         if word == "between":
             frame.factor *= 2
             frame.own_ands += 1

@@ -16,10 +16,11 @@ BIT = frozenset({1685})  # bit(n)
 FILL = frozenset({1193, 1286})  # array_fill
 FORMAT = frozenset({3539, 3540})
 REPLACE = frozenset({2087, 2284, 2285, 6251, 6252, 6253})  # replace, regexp_replace
+REWRITE = frozenset({3684})  # ts_rewrite
 JOIN = frozenset({384, 395})  # array_to_string: the separator, once for each element
 JOIN_FIRST = frozenset({3059})  # concat_ws
 POINTS = frozenset({1475})  # polygon(number, circle)
-GROWING = REPEAT | PAD | BIT | FILL | FORMAT | REPLACE | JOIN | JOIN_FIRST | POINTS
+GROWING = REPEAT | PAD | BIT | FILL | FORMAT | REPLACE | REWRITE | JOIN | JOIN_FIRST | POINTS
 
 _ESCAPED = 6  # "\u0001" or "&quot;" for one character
 _PIECES = 64  # a piece of two bytes takes up to 64 while an array, a document or a list is made
@@ -51,14 +52,16 @@ WORK: Mapping[int, int] = {
     **dict.fromkeys((2895, 2896, 2931, 2932, 3813), _PIECES),  # xml, xpath
     **dict.fromkeys((3787, 3271, 3273, 3263, 3264), 16),  # to_jsonb, jsonb_build_…
     **dict.fromkeys((3301, 3302, 3303, 3343, 3306, 5054, 3305, 3579), 16),  # jsonb's operators
+    **dict.fromkeys((3669, 3670, 3671, 5003, 5004), 4),  # && || !! <-> of tsquery
     4350: 11,
 }
 """By how much the memory that a call needs may be larger than its arguments."""
 
 CAST_OUTPUT, CAST_WORK = 4, _PIECES  # through text: json(b), arrays, tsvector, xml, bytea
 
-NUMERIC = frozenset({1726, 1727, 1728, 1729, 1973, 1980})
-"""* / mod % div of numeric, which has a largest size of its own."""
+SQUARE_ROOTS = frozenset({1730, 1731})
+NUMERIC = frozenset({1726, 1727, 1728, 1729, 1973, 1980}) | SQUARE_ROOTS
+"""* / mod % div sqrt of numeric, which has a largest size of its own."""
 
 _WITH_BOTH = (
     # position, strpos, of text, bytea and bit; LIKE and ILIKE in their spellings
@@ -71,10 +74,11 @@ _WITH_BOTH = (
     (4046, 4048, 4049, 4050, 3343),  # @> ?| ?& <@ - of jsonb
     (370, 973, 729, 339, 340, 345, 346),  # of paths and polygons
     (3691, 3692),  # @> <@ of tsquery
-    NUMERIC,
+    NUMERIC - SQUARE_ROOTS,
 )
 STEPS: Mapping[int, tuple[int, int]] = {
     **{oid: (0, 1) for group in _WITH_BOTH for oid in group},
+    **dict.fromkeys(SQUARE_ROOTS, (0, 0)),
     **dict.fromkeys((4350, 4351), (0, 0)),  # normalize, IS NORMALIZED: a run of combining marks
     **dict.fromkeys((3750, 3751, 5001, 5009), (0, 0)),  # to_tsquery, plainto_tsquery, …
     **dict.fromkeys((3746, 3747, 5006, 5007), (1, 1)),  # the same with a configuration
@@ -84,8 +88,32 @@ STEPS: Mapping[int, tuple[int, int]] = {
 STEP_WEIGHTS: Mapping[int, int] = dict.fromkeys((370, 973, 729), 100)
 """What a step costs that is no comparison of two bytes: the distance of two paths."""
 
+BYTE_STEPS: Mapping[int, int] = dict.fromkeys((3669, 3670, 3671, 5003, 5004), 200)
+"""Steps for each byte of the arguments, where they are many more than others take: && || !! <-> of
+tsquery make a tree of all that is in their arguments, and a value of the tree."""
+
+NUMBER_STEPS: Mapping[int, int] = {
+    **dict.fromkeys((1376, 1732, 1733), 15_000_000),  # factorial, exp
+    **dict.fromkeys((1734, 1735, 1736, 1737, 1741), 10_000_000),  # ln, log
+    **dict.fromkeys((1738, 1739, 2169), 300_000_000),  # power
+}
+"""Steps of a call whose numbers may have many digits, whatever the size of its arguments."""
+
+POWERS = frozenset({1738, 1739, 2169})
+SMALL_POWER_STEPS = 2_000_000
+"""Steps of a power whose two numbers are columns, or constants below 1,000."""
+
+RANKS: Mapping[int, int] = {
+    **dict.fromkeys((3703, 3704, 3707, 3708), 1),
+    **dict.fromkeys((3705, 3706, 3709, 3710), 0),
+}
+"""ts_rank, ts_rank_cd: which argument is the tsvector; the tsquery is the next one."""
+COVER_RANKS = frozenset({3707, 3708, 3709, 3710})
+"""Those that keep all of the query's terms with each position."""
+
 NUMERIC_TYPE = 1700
-TSQUERY_TYPE = 3615
+XML_OF_TEXT = 2896
+TSQUERY_TYPE, XML_TYPE = 3615, 142
 """A cast of text to it takes the square of the text's size in steps."""
 LONG_NUMERICS = frozenset({1376, 1732, 1733, 1738, 1739, 2169})
 """exp, power, ^ and factorial: they make numbers of many digits of small ones."""

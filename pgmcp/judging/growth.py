@@ -17,6 +17,7 @@ from pgmcp.judging import function_sizes as known
 from pgmcp.judging import steps
 from pgmcp.judging.column_sources import ColumnSources
 from pgmcp.judging.constants import function_of
+from pgmcp.judging.extension_costs import Cost
 from pgmcp.judging.inlining import TooLargeError, put_bodies
 from pgmcp.judging.nodes import Node, parse
 from pgmcp.judging.sizes import CAST, Sizes, total
@@ -38,6 +39,8 @@ _COLLECTS = re.compile(r":subLinkType\s+6\b")
 # A numeric constant not in the short format: 1e1000 has few bytes, 1e1000 + 1 has many.
 _LONG_NUMERIC = re.compile(r":consttype\s+1700\b[^{}]*:constvalue\s+\d+\s+\[(?:\s+-?\d+){5}\s+\d")
 _TABLE_OF_PATHS = "{TABLEFUNC"
+_CALLS = (":funcid ", ":opfuncid ")
+_FEW_CALLS = 100  # whose steps do not add up to much, unless one of them is in the tables
 _MAX_PLAIN_TREE = 200_000  # the constants in a tree are shorter than half of it
 
 _TOO_LARGE_TO_PLAN = (
@@ -78,19 +81,23 @@ def objection(
     return steps.objection(sizes) or _bytes_objection(sizes)
 
 
-def multiplied(tree: str, functions: Collection[int]) -> str | None:
-    """The objection to calls of these functions, each with steps that its first two arguments'
-    sizes multiply to; None when there is none."""
-    sizes = Sizes(ColumnSources(parse(tree)))
-    return steps.objection(sizes, dict.fromkeys(functions, (0, 1))) or _bytes_objection(sizes)
+def costs_objection(tree: str, costs: Mapping[int, Cost]) -> str | None:
+    """The objection to calls of functions of extensions, by their OIDs; None when there is none."""
+    outputs = {oid: cost.output for oid, cost in costs.items()}
+    sizes = Sizes(ColumnSources(parse(tree)), outputs)
+    return steps.objection(sizes, costs) or _bytes_objection(sizes, costs)
 
 
 def _may_grow(tree: str, functions: frozenset[int], types: frozenset[int]) -> bool:
     if functions & known.GROWING or functions & known.OUTPUT.keys() or _FILLED.keys() & types:
         return True
+    if functions & known.RANKS.keys() or sum(map(tree.count, _CALLS)) > _FEW_CALLS:
+        return True
     if tree.count(CAST) > _FEW_COPIES:
         return True
-    if CAST in tree and known.TSQUERY_TYPE in types:
+    if CAST in tree and {known.TSQUERY_TYPE, known.XML_TYPE} & types:
+        return True
+    if steps.XML_PARSE in tree:
         return True
     if functions & known.XPATH.keys() or _TABLE_OF_PATHS in tree:
         return True
@@ -102,13 +109,15 @@ def _may_grow(tree: str, functions: frozenset[int], types: frozenset[int]) -> bo
     return bool(large and functions & (known.STEPS.keys() | known.WORK.keys()))
 
 
-def _bytes_objection(sizes: Sizes) -> str | None:
+def _bytes_objection(sizes: Sizes, costs: Mapping[int, Cost] | None = None) -> str | None:
     constant_bytes = unbounded = 0
     for node in sizes.columns.nodes:
         if sizes.of(node).unbounded:
             unbounded += 1
         else:
             constant_bytes += _declared(node) + _memory(sizes, node)
+            if costs and (cost := costs.get(function_of(node))) is not None:
+                constant_bytes += cost.memory * total(sizes.arguments(node)).bytes
     if constant_bytes > MAX_CONSTANT_BYTES:
         return (
             f"its constants would grow to more than {MAX_CONSTANT_BYTES // 2**20} MB. Use "
@@ -124,6 +133,9 @@ def _memory(sizes: Sizes, node: Node) -> int:
         return each * _MANY_ROWS if each > _LARGE_BYTES else 0
     size, oid = sizes.of(node), function_of(node)
     grown = size.bytes if oid in known.GROWING or node.tag == "ARRAYCOERCEEXPR" else 0
+    if oid in known.COVER_RANKS:
+        vector, query = sizes.arguments(node)[known.RANKS[oid] :][:2]
+        return steps.positions(vector, query) * query.bytes
     if oid in known.WORK:
         return grown + total(sizes.arguments(node)).bytes * known.WORK[oid]
     if oid in known.OUTPUT:

@@ -7,7 +7,7 @@ counts as an ordinary value, since the table is its owner's. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pgmcp.judging import constants
@@ -31,6 +31,7 @@ _ORDINARY_FACTOR = 1000
 """What a stored value may be multiplied by without being counted."""
 _FIXED_BYTES = 64
 _POINT_BYTES = 16
+_BYTES_PER_TERM, _NODE_FACTOR = 12, 25  # of a tsquery
 _ARRAY_SUBLINK, _EXPR_SUBLINK = 6, 4
 _PASSES = 8  # of columns that come from columns of subqueries
 _WIDE_FORMAT = re.compile(rb"\*|\d{5}")
@@ -70,10 +71,15 @@ def total(sizes: Sequence[Size]) -> Size:
 
 
 class Sizes:
-    """The sizes of the values in one tree."""
+    """The sizes of the values in one tree.
 
-    def __init__(self, columns: ColumnSources) -> None:
+    `outputs`: by how much the values of functions, by OID, may be larger than their arguments,
+    beside those of `function_sizes.OUTPUT`.
+    """
+
+    def __init__(self, columns: ColumnSources, outputs: Mapping[int, int] | None = None) -> None:
         self.columns = columns
+        self._outputs = known.OUTPUT if outputs is None else {**known.OUTPUT, **outputs}
         self._sizes: dict[int, Size] = {}
         behind = {
             id(node): columns.behind(node) for node in columns.nodes if node.tag in ("VAR", "PARAM")
@@ -102,6 +108,12 @@ class Sizes:
         """The sizes of a call's arguments."""
         return [self._sizes[id(item)] for item in node.children("args")]
 
+    def is_small_number(self, argument: Node) -> bool:
+        """Whether it is a constant below 1,000, or nothing but values of tables."""
+        given = self.columns.given(argument)
+        size = self._sizes[id(given)]
+        return constants.is_below_1000(given) or (size.stored and size.bytes == 0)
+
     def inside(self, node: Node) -> list[Size]:
         """The sizes of all that stands directly in a node."""
         return [
@@ -127,8 +139,8 @@ class Sizes:
             return self._grown(node, oid)
         if _is_fixed(node, "funcresulttype") or _is_fixed(node, "opresulttype"):
             return Size(_FIXED_BYTES)
-        if oid in known.OUTPUT:
-            return total(self.arguments(node)).times(known.OUTPUT[oid])
+        if oid in self._outputs:
+            return total(self.arguments(node)).times(self._outputs[oid])
         if queries := bodies_of(node):
             return total([self._sizes[id(made)] for made in outputs(queries[-1], 0)])
         return total(self.inside(node))
@@ -251,8 +263,16 @@ def _repeated(size: Size, number: int) -> Size:
     return Size(size.bytes * max(0, number))
 
 
+def _rewritten(sizes: Sequence[Size]) -> Size:
+    """A copy of the third query in the place of each term of the first, with the nodes of its
+    tree."""
+    terms = sizes[0].bytes // _BYTES_PER_TERM
+    return Size(min(sizes[0].bytes + terms * sizes[-1].bytes * _NODE_FACTOR, LARGEST_BYTES))
+
+
 _GROWN = (
     (known.REPLACE, _replaced),
+    (known.REWRITE, _rewritten),
     (known.JOIN, _joined),
     (known.JOIN_FIRST, _joined_by_first),
 )
