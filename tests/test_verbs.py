@@ -32,7 +32,7 @@ BROKEN: Mapping[str, Mapping[str, Any]] = {
 WRONG: Mapping[str, Mapping[str, Any]] = {
     "unknown key": {"llm": {"modle": "m"}},
     "unknown key beside the section": {"http": {"adress": ":1"}},
-    "unknown section": {"policies": {"deny": []}},
+    "unknown section": {"rules": {"deny": []}},
     "bad value": {"log": {"level": "loud"}},
     "bad value of a database": {"databases": [{"name": "main", "port": "x"}]},
     "unknown key of a database": {"databases": [{"name": "main", "hots": "x"}]},

@@ -106,20 +106,20 @@ def _kept(rows: Rows, keep: Callable[[tuple[Value, ...]], bool]) -> Rows:
     return Rows(rows.columns, [row for row in rows.rows if keep(row)])
 
 
-def _listed(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+def _listed(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
     """Rows with an OID, a schema and a name in front."""
-    return _kept(seen.fetch(text, params), lambda row: seen.sees(row[1], row[2]))
+    return _kept(catalogue.fetch(text, params), lambda row: catalogue.sees(row[1], row[2]))
 
 
-def _shown(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+def _shown(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
     at_most = int(params[2] or 0)
-    rows = _listed(seen, text, (*params[:2], _ALL))
+    rows = _listed(catalogue, text, (*params[:2], _ALL))
     return Rows(rows.columns, rows.rows[:at_most])
 
 
-def _counts(seen: VisibleCatalogue, _: str, params: tuple[str | None, ...]) -> Rows:
+def _counts(catalogue: VisibleCatalogue, _: str, params: tuple[str | None, ...]) -> Rows:
     """How many relations each schema has; what is left out of a list is not counted."""
-    rows = _listed(seen, statements.SHOWN, (*params[:2], _ALL))
+    rows = _listed(catalogue, statements.SHOWN, (*params[:2], _ALL))
     counts: dict[Value, int] = {}
     for row in rows.rows:
         counts[row[1]] = counts.get(row[1], 0) + 1
@@ -129,40 +129,40 @@ def _counts(seen: VisibleCatalogue, _: str, params: tuple[str | None, ...]) -> R
     )
 
 
-def _names(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-    return _kept(seen.fetch(text, params), lambda row: seen.sees(row[0], row[1]))
+def _names(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    return _kept(catalogue.fetch(text, params), lambda row: catalogue.sees(row[0], row[1]))
 
 
-def _schemas(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-    used = {row[0] for row in seen.read(statements.NAMES).rows}
-    return _kept(seen.fetch(text, params), lambda row: row[0] in used)
+def _schemas(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    used = {row[0] for row in catalogue.read(statements.NAMES).rows}
+    return _kept(catalogue.fetch(text, params), lambda row: row[0] in used)
 
 
-def _nothing(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-    return _kept(seen.fetch(text, params), lambda _: False)
+def _nothing(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    return _kept(catalogue.fetch(text, params), lambda _: False)
 
 
 def _of_relations(keep: Callable[[VisibleCatalogue, tuple[Value, ...]], bool]) -> _Narrow:
     """A statement about the relations whose OIDs are its first parameter, and its rows' first
     value."""
 
-    def narrow(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-        seen.expect(params[0] or "{}")
-        return _kept(seen.fetch(text, params), lambda row: keep(seen, row))
+    def narrow(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+        catalogue.expect(params[0] or "{}")
+        return _kept(catalogue.fetch(text, params), lambda row: keep(catalogue, row))
 
     return narrow
 
 
-def _columns(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+def _columns(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
     """A generated column's expression names others."""
-    seen.expect(params[0] or "{}")
-    rows = seen.fetch(text, params)
+    catalogue.expect(params[0] or "{}")
+    rows = catalogue.fetch(text, params)
     kept = []
     for row in rows.rows:
-        if seen.sees_column(row[0], row[1]):
-            if (mask := seen.mask(row[0], row[1])) is not None:
+        if catalogue.sees_column(row[0], row[1]):
+            if (mask := catalogue.mask(row[0], row[1])) is not None:
                 row = (*row[:_COMMENT], _noted(mask, row[_COMMENT]), *row[_COMMENT + 1 :])
-            hides = row[_GENERATED] not in (None, b"") and not seen.sees_all(row[0])
+            hides = row[_GENERATED] not in (None, b"") and not catalogue.sees_all(row[0])
             kept.append((*row[:5], None, *row[6:]) if hides else row)
     return Rows(rows.columns, kept)
 
@@ -173,22 +173,22 @@ def _noted(mask: Mask, comment: Value) -> bytes:
     return note if not comment else note + b". " + comment
 
 
-def _column_counts(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-    rows = seen.fetch(text, params)
+def _column_counts(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    rows = catalogue.fetch(text, params)
     counts: dict[Value, int] = {row[0]: 0 for row in rows.rows}
-    for row in seen.read(statements.COLUMNS, params[:1]).rows:
+    for row in catalogue.read(statements.COLUMNS, params[:1]).rows:
         counts[row[0]] = counts.get(row[0], 0) + 1
     return Rows(rows.columns, [(oid, str(count).encode()) for oid, count in counts.items()])
 
 
-def _references(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-    rows = seen.fetch(text, params)
-    seen.expect(array_literal({_text(oid) for row in rows.rows for oid in row[:2]}))
+def _references(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    rows = catalogue.fetch(text, params)
+    catalogue.expect(array_literal({_text(oid) for row in rows.rows for oid in row[:2]}))
 
     def keep(row: tuple[Value, ...]) -> bool:
         source, target, _, column, other, columns, others = row
         return all(
-            seen.sees_column(relation, name)
+            catalogue.sees_column(relation, name)
             for relation, several, single in ((source, columns, column), (target, others, other))
             for name in (_list(several) or [single or b""])
         )
@@ -196,16 +196,16 @@ def _references(seen: VisibleCatalogue, text: str, params: tuple[str | None, ...
     return _kept(rows, keep)
 
 
-def _sees_key(seen: VisibleCatalogue, row: tuple[Value, ...]) -> bool:
+def _sees_key(catalogue: VisibleCatalogue, row: tuple[Value, ...]) -> bool:
     oid, kind, _, _, columns, schema, table, ref_columns = row
     if kind not in _KEY_KINDS or not columns:
-        return seen.sees_all(oid)
-    if not all(seen.sees_column(oid, column) for column in _list(columns)):
+        return catalogue.sees_all(oid)
+    if not all(catalogue.sees_column(oid, column) for column in _list(columns)):
         return False
     if kind != b"f":
         return True
-    policy, other = seen.policy, UsedRelation(_text(schema), _text(table), {})
-    return seen.sees(schema, table) and all(
+    policy, other = catalogue.policy, UsedRelation(_text(schema), _text(table), {})
+    return catalogue.sees(schema, table) and all(
         may_read(policy, other, _text(column)) for column in _list(ref_columns)
     )
 
@@ -223,13 +223,15 @@ _NARROWED: Mapping[str, _Narrow] = {
     statements.KEYS: _of_relations(_sees_key),
     statements.REFERENCES: _references,
     statements.COMMON_VALUES: _of_relations(
-        lambda seen, row: seen.sees_column(row[0], row[1]) and seen.mask(row[0], row[1]) is None
+        lambda catalogue, row: (
+            catalogue.sees_column(row[0], row[1]) and catalogue.mask(row[0], row[1]) is None
+        )
     ),
     facts.PROPERTIES: _of_relations(
-        lambda seen, row: row[1] in _HARMLESS_PROPERTIES and seen.sees_all(row[0])
+        lambda catalogue, row: row[1] in _HARMLESS_PROPERTIES and catalogue.sees_all(row[0])
     ),
     facts.TYPES: _of_relations(
-        lambda seen, row: row[2] in _HARMLESS_TYPES and seen.sees_all(row[0])
+        lambda catalogue, row: row[2] in _HARMLESS_TYPES and catalogue.sees_all(row[0])
     ),
     facts.DEFINITIONS: _nothing,
 }

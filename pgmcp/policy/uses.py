@@ -295,9 +295,9 @@ class _Walk:
             self.relations.add(RelationUse(relation, view, is_true(entry, "inh")))
         for subquery in entry.children("subquery"):
             inside = view
-            if seen := entry_view(entry):
-                self.relations.add(RelationUse(seen, view))
-                inside = seen
+            if inner_view := entry_view(entry):
+                self.relations.add(RelationUse(inner_view, view))
+                inside = inner_view
             self._enter(subquery, inside)
         for cte in self._queries.ctes(entry, query):
             for inner in cte.children("ctequery"):
@@ -333,10 +333,10 @@ class _Walk:
             self.columns.add(_column(var, entry, relation, view, output=output))
             return
         for subquery in entry.children("subquery"):
-            seen = entry_view(entry)
-            if seen:
-                self.columns.add(_column(var, entry, seen, view, output=output))
-            self._follow_output(subquery, column, seen or view, output=output)
+            inner_view = entry_view(entry)
+            if inner_view:
+                self.columns.add(_column(var, entry, inner_view, view, output=output))
+            self._follow_output(subquery, column, inner_view or view, output=output)
         for cte in self._queries.ctes(entry, around):
             for inner in cte.children("ctequery"):
                 self._follow_output(inner, column, view, output=output)
