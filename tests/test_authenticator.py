@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,8 @@ class World:
             self.sessions,
             databases={"private": ["alice"], "main": [], "staging": [], "team": ["alice", "bob"]},
             bad_tokens=Limiter(MemoryLimitStore(), 3, 60.0),
+            policies={"narrow": ["staging", "team"], "wide": []},
+            policy_of={"bob": "narrow", "eve": "gone"}.get,
         )
 
     def store(self) -> ApiTokens:
@@ -58,14 +61,24 @@ class World:
         )
 
     def add(
-        self, secret: str, database: str | None = None, lifetime: timedelta | None = None
+        self,
+        secret: str,
+        database: str | None = None,
+        lifetime: timedelta | None = None,
+        policy: str | None = None,
     ) -> ApiToken:
         made: list[ApiToken] = []
 
         def change(known: TokenFile) -> TokenFile:
             end = None if lifetime is None else self.now + lifetime
             token = new_token(
-                known, secret, note="", database=database, now=self.now, expires_at=end
+                known,
+                secret,
+                note="",
+                database=database,
+                now=self.now,
+                expires_at=end,
+                policy=policy,
             )
             made.append(token)
             return known.added(token)
@@ -401,3 +414,55 @@ def test_the_authenticator_says_what_a_request_without_a_header_is(
         authenticator.authenticate([], ADDRESS, "CN=gone")
     with pytest.raises(UnauthorizedError):
         authenticator.authenticate(["Bearer wrong"], ADDRESS, "CN=hers")
+
+
+@pytest.mark.parametrize(
+    ("policy", "bound", "databases"),
+    [
+        (None, None, ("main",)),
+        ("wide", None, ("main",)),
+        ("narrow", None, ("staging",)),
+        ("narrow", "staging", ("staging",)),
+        ("narrow", "main", ()),
+    ],
+)
+def test_a_policy_leaves_a_token_the_databases_that_it_names(
+    world: World, policy: str | None, bound: str | None, databases: tuple[str, ...]
+) -> None:
+    world.add("secret", database=bound, policy=policy)
+    principal = world.ask("Bearer secret")
+    assert (principal.policy, principal.databases) == (policy, databases)
+
+
+def test_a_policy_leaves_a_user_the_databases_that_it_names(world: World) -> None:
+    for name, databases in (
+        ("alice", ("private", "main", "staging", "team")),
+        ("bob", ("staging", "team")),
+    ):
+        secret, _ = world.sessions.open(name)
+        assert world.ask(f"Bearer {secret}").databases == databases
+
+
+def test_a_credential_whose_policy_is_not_there_is_refused(world: World) -> None:
+    world.add("secret", policy="gone")
+    secret, _ = world.sessions.open("eve")
+    for bearer in ("secret", secret):
+        with pytest.raises(UnauthorizedError):
+            world.ask(f"Bearer {bearer}")
+
+
+def test_a_token_that_is_given_another_policy_ends(world: World) -> None:
+    token = world.add("secret", policy="wide")
+    world.edit(
+        lambda known: dataclasses.replace(
+            known,
+            tokens=tuple(
+                dataclasses.replace(
+                    each, policy="narrow", entry={**each.entry, "policy": "narrow"}, text=None
+                )
+                for each in known.tokens
+            ),
+        )
+    )
+    assert world.ended == [(token.key, "token given another policy")]
+    assert world.ask("Bearer secret").policy == "narrow"

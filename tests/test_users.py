@@ -317,6 +317,14 @@ def test_sessions_end_when_a_user_is_deleted_and_made_anew(world: World) -> None
     assert world.gone == [("alice", "user deleted")]
 
 
+def test_sessions_end_when_a_user_is_given_another_policy_or_none(world: World) -> None:
+    world.edit(lambda users: users.with_user(users.users["alice"].with_policy("support")))
+    world.users.reload()
+    world.edit(lambda users: users.with_user(users.users["alice"].with_policy(None)))
+    world.users.reload()
+    assert world.gone == 2 * [("alice", "user given another policy")]
+
+
 @pytest.mark.usefixtures("cheap_hashes")
 def test_sessions_survive_a_new_password_and_a_new_note(world: World) -> None:
     world.edit(

@@ -8,7 +8,7 @@ keep it from its work. No I/O: what has to be asked of the machine goes through 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pgmcp.config import (
     audit,
@@ -39,14 +39,24 @@ _log = logging.getLogger("pgmcp.config")
 FileValues = Mapping[str, object]
 """What the file says, by the paths of its keys."""
 
-_SECTIONS = {
-    "audit": audit.PREFIX,
-    "auth": auth.PREFIX,
-    "database_names": _DATABASES,
-    "databases": _DATABASES,
-    "policies": policies.PREFIX,
+_Build = Callable[[Settings, FileValues, Inputs], object]
+_SECTIONS: Mapping[str, tuple[str, _Build]] = {
+    "audit": (audit.PREFIX, lambda settings, _values, _inputs: audit.build(settings)),
+    "auth": (auth.PREFIX, lambda settings, _values, _inputs: auth.build(settings)),
+    "database_names": (
+        _DATABASES,
+        lambda _settings, values, inputs: database_list.names(values.get(_DATABASES), inputs),
+    ),
+    "databases": (
+        _DATABASES,
+        lambda _settings, values, inputs: database_list.databases(values.get(_DATABASES), inputs),
+    ),
+    "policies": (
+        policies.PREFIX,
+        lambda _settings, values, inputs: policies.build(values.get(policies.PREFIX), inputs),
+    ),
 }
-"""What a verb may name: the beginning of the paths of its keys."""
+"""What a verb may name: the beginning of the paths of its keys, and what makes its value."""
 
 
 def assemble(content: object, inputs: Inputs, features: Features | None) -> Config:
@@ -94,25 +104,12 @@ def assemble_sections(names: Sequence[str], content: object, inputs: Inputs) -> 
     Raises ConfigError for a problem with these sections, or with the file as a whole; a problem
     with another section is a warning. The machine is asked for no file that only others name.
     """
-    needed = tuple(_SECTIONS[name] for name in names)
+    needed = tuple(_SECTIONS[name][0] for name in names)
     values = _file_values(content, inputs, needed)
     settings = resolve(KEYS, values, inputs, needed=needed)
     if not is_needed(needed, _DATABASES):
         database_list.warn_of_problems(values.get(_DATABASES), inputs)
-    return {name: _section(name, settings, values, inputs) for name in names}
-
-
-def _section(name: str, settings: Settings, values: FileValues, inputs: Inputs) -> object:
-    listed = values.get(_DATABASES)
-    if name == "audit":
-        return audit.build(settings)
-    if name == "auth":
-        return auth.build(settings)
-    if name == "database_names":
-        return database_list.names(listed, inputs)
-    if name == "policies":
-        return policies.build(values.get(policies.PREFIX), inputs)
-    return database_list.databases(listed, inputs)
+    return {name: _SECTIONS[name][1](settings, values, inputs) for name in names}
 
 
 def _file_values(content: object, inputs: Inputs, needed: Needed) -> FileValues:
