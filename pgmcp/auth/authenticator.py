@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.limiter import Limiter
-from pgmcp.auth.principal import ANONYMOUS, DEFAULT_POLICY, Principal, anonymous_may
+from pgmcp.auth.principal import ANONYMOUS, Principal, anonymous_may, policy_in_force
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, Sessions
 from pgmcp.auth.tokens import ApiToken
@@ -127,16 +127,12 @@ class CredentialAuthenticator:
     def _new_principal(self, credential: ApiToken | Session) -> Principal:
         if isinstance(credential, Session):
             username = credential.username
-            policy = self._policy(self._policy_of(username))
+            policy = policy_in_force(self._policy_of(username), self._policies)
             databases = self._for_user(username, policy)
             return Principal("session", username, credential.key, databases, policy)
-        policy = self._policy(credential.policy)
+        policy = policy_in_force(credential.policy, self._policies)
         databases = self._for_token(credential, policy)
         return Principal("token", credential.id, credential.key, databases, policy)
-
-    def _policy(self, named: str | None) -> str | None:
-        """The policy of a credential that names this one, or none."""
-        return DEFAULT_POLICY if named is None and DEFAULT_POLICY in self._policies else named
 
     def _for_user(self, username: str, policy: str | None) -> tuple[str, ...]:
         return tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +35,14 @@ class Principal:
 
 DEFAULT_POLICY = "default"
 """The policy of each principal whose credential names none, where there is such a policy."""
+
+
+def policy_in_force(named: str | None, policies: Container[str]) -> str | None:
+    """The policy of a credential that names this one, or none; None where nothing restricts it. It
+    need not be among `policies`: then the credential is refused."""
+    return DEFAULT_POLICY if named is None and DEFAULT_POLICY in policies else named
+
+
 LOGIN_TOOL = "authenticate_user"
 """The one tool that an anonymous caller may call."""
 ACCOUNT_TOOLS = frozenset({LOGIN_TOOL, "logout_user"})

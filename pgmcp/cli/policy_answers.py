@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pgmcp.auth.principal import DEFAULT_POLICY
-from pgmcp.auth.users import normalize
+from pgmcp.auth.principal import policy_in_force
 from pgmcp.calls.call import Call
 from pgmcp.cli.verb import Command
 from pgmcp.cli.verbs.tokens import find_token
+from pgmcp.cli.verbs.users import find_user
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.model import Config
 from pgmcp.config.policies import Policy
@@ -104,16 +104,10 @@ def chosen(command: Command, config: Config) -> tuple[str | None, DatabaseSettin
         token = find_token(token_id, FileTokenStore(config.http.auth.token_file).listed())
         policy, bound = token.policy, token.database
     if username := command.text("username"):
-        users = FileUserStore(config.http.auth.user_file).listed()
-        user = users.get(normalize(username))
-        if user is None:
-            raise UsageError(f"User not found: {username}", "-list-users shows them.")
-        policy = user.policy
-    if policy is None and DEFAULT_POLICY in config.policies:
-        policy = DEFAULT_POLICY
-    known = config.policies.get(policy or "")
-    allowed = () if known is None else known.databases
+        policy = find_user(FileUserStore(config.http.auth.user_file), username).policy
+    policy = policy_in_force(policy, config.policies)
+    rules = config.policies.get(policy or "", Policy())
     for database in config.databases:
-        if database.name == bound or (bound is None and (not allowed or database.name in allowed)):
+        if database.name == bound or (bound is None and rules.allows(database.name)):
             return policy, database
     raise ConfigError("the credential reaches no database", "See databases in its policy.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(
@@ -69,8 +69,6 @@ def _minute(time: str) -> int:
 
 def _zone(name: str) -> tzinfo:
     if name.upper() == "UTC":
-        from datetime import UTC
-
         return UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # here: few have hours
 

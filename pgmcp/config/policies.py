@@ -65,6 +65,10 @@ class Policy:
         "than it may.",
     )
 
+    def allows(self, database: str) -> bool:
+        """Whether its credentials may use a database, as far as the policy goes."""
+        return not self.databases or database in self.databases
+
 
 KEYS = keys_of(Policy)
 """The keys of one policy, by their paths in it."""

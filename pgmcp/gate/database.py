@@ -176,12 +176,11 @@ class ReadOnlyDatabase:
             planned("", inner, ()) if sql.may_write(inner) and explain else gated(inner, (), ())
         )
         sql.encode(inner)
-        steps, outcome, verdict = self._leased(lambda c: self._transactions.examine(c, reading))
-        if outcome.failure is not None or verdict is None:
-            assert outcome.failure is not None
-            raise self._refusal(inner, outcome.failure, steps)
-        verdict.require_harmless()
-        return verdict.facts
+        steps, said = self._leased(lambda c: self._transactions.examine(c, reading))
+        if isinstance(said, Failure):
+            raise self._refusal(inner, said, steps)
+        said.require_harmless()
+        return said.facts
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error. Of the

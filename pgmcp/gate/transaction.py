@@ -25,7 +25,7 @@ from pgmcp.gate.verdict import StateChangedError, Verdict
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import UNKNOWN, UNRESTRICTED, Decision, decided
 from pgmcp.policy.refusals import DeniedError
-from pgmcp.postgres.messages import READ_ONLY, Outcome, Reply, Step
+from pgmcp.postgres.messages import READ_ONLY, Failure, Outcome, Reply, Step
 
 if TYPE_CHECKING:
     # pg8000 takes longer to load than the rest of the server: the first connection loads it.
@@ -100,15 +100,15 @@ class Transactions:
 
     def examine(
         self, connection: Connection, reading: CallerRead
-    ) -> tuple[Sequence[Step], Outcome, Verdict | None]:
-        """What PostgreSQL and the judge say of a text, of which nothing runs; no verdict where it
-        could not be analysed. StatementRefusedError, and StateChangedError."""
+    ) -> tuple[Sequence[Step], Failure | Verdict]:
+        """What PostgreSQL says against a text, of which nothing runs, or else what the judge says
+        of it, and the steps that were sent. StatementRefusedError, and StateChangedError."""
         examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
         steps: Sequence[Step] = [*self.opening(connection), *examination]
         try:
             outcome = self._go_on(connection, steps)
             if outcome.failure is not None:
-                return steps, outcome, None
+                return steps, outcome.failure
             verdict = self._judge.judge(
                 reading.text,
                 connection.server_major,
@@ -118,7 +118,7 @@ class Transactions:
                 only_planned=reading.only_planned,
                 with_facts=True,
             )
-            return steps, outcome, verdict
+            return steps, verdict
         finally:
             connection.finish(self._call)
 

@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse, TreeUses
 from pgmcp.sql.names import array_literal
-
-_FIRST_USER_OID = 16384  # FirstNormalObjectId: everything below belongs to PostgreSQL itself
 
 # regproc, regprocedure, regoper, regoperator, regclass, regtype, regnamespace, regrole,
 # regcollation and their arrays (pg_type.dat): their input looks a name up. Those of text search
@@ -75,7 +74,7 @@ WHERE c.oid = ANY ($1::oid[])"""
 FUNCTIONS_SQL = f"""
 SELECT p.oid, n.nspname || '.' || p.proname
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE p.oid = ANY ($1::oid[]) AND CASE WHEN p.oid < {_FIRST_USER_OID} THEN
+WHERE p.oid = ANY ($1::oid[]) AND CASE WHEN p.oid < {FIRST_USER_OID} THEN
     p.proname <> ALL ($2::name[])
     AND (p.proname ~ '{_BY_NAME}'
          OR (p.provolatile <> 'i' AND p.proargtypes::oid[] && '{_ARGUMENTS}'::oid[]))
@@ -156,7 +155,7 @@ def questions(uses: TreeUses, row_types: Iterable[int]) -> list[tuple[str, tuple
 
 def user_types(uses: TreeUses) -> tuple[str, ...]:
     """The parameters of ROW_TYPES_SQL, () where it need not be asked."""
-    types = sorted(oid for oid in uses.types if oid >= _FIRST_USER_OID)
+    types = sorted(oid for oid in uses.types if oid >= FIRST_USER_OID)
     return (array_literal(types),) if types else ()
 
 

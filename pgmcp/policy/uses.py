@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgmcp.judging.columns import expanded_view
+from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.judging.nodes import Node
 from pgmcp.policy.query_tree import (
     EXISTS,
@@ -40,7 +41,6 @@ _WRITES = frozenset({"MERGEACTION", "ONCONFLICTEXPR"})
 _FUNCTION_FIELDS = ("func", "funcid", "fnoid", "handler", "procid")
 _TYPE_FIELDS = ("type", "types", "typeid", "typid")
 _TYPE_OF = 1619  # pg_typeof, whose result is the name of a type that is there already
-_FIRST_USER_OID = 16384  # FirstNormalObjectId: everything below belongs to PostgreSQL itself
 # What a query computes beside its output, whichever columns of it are asked for.
 _ALWAYS = (
     "jointree",
@@ -186,7 +186,7 @@ class _Walk:
                 self.named.add(ColumnUse(relation, target.number("resno")))
 
     def _note(self, node: Node, query: Node, view: int) -> None:
-        if 0 < view < _FIRST_USER_OID:
+        if 0 < view < FIRST_USER_OID:
             return
         for name in () if node.number("funcid") == _TYPE_OF else node.fields:
             lowered = name.lower()

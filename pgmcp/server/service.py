@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pgmcp
-from pgmcp.auth.principal import DEFAULT_POLICY, Principal, local
+from pgmcp.auth.principal import Principal, local, policy_in_force
 from pgmcp.auth.times import utc_now
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
@@ -153,10 +153,10 @@ class Service:
     @property
     def everybody(self) -> Principal:
         """The caller of a server without authentication."""
-        policy = DEFAULT_POLICY if DEFAULT_POLICY in self.config.policies else None
-        allowed = self.config.policies[policy].databases if policy is not None else ()
-        names = (database.name for database in self.config.databases)
-        return local(tuple(name for name in names if not allowed or name in allowed), policy)
+        name = policy_in_force(None, self.config.policies)
+        policy = Policy() if name is None else self.config.policies[name]
+        databases = (database.name for database in self.config.databases)
+        return local(tuple(filter(policy.allows, databases)), name)
 
     @property
     def call_timeout_seconds(self) -> float:

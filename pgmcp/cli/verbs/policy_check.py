@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pgmcp.config.model import Config
 
 GROUP = "Policies"
-_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
 _WIDTH = 70
 

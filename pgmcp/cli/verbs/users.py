@@ -72,7 +72,7 @@ def update_user(command: Command, auth: Auth, policies: Mapping[str, Policy]) ->
     """
     policy = chosen_policy(command, "user-policy", policies)
     store = FileUserStore(auth.user_file)
-    user = _user(store, _username(command))
+    user = find_user(store, _username(command))
     note = command.text("user-note")
     password_hash: str | None = None
     if "password" in command.options or (note is None and "user-policy" not in command.options):
@@ -93,7 +93,7 @@ def update_user(command: Command, auth: Auth, policies: Mapping[str, Policy]) ->
 def delete_user(command: Command, auth: Auth) -> int:
     """Delete an account after a clear yes."""
     store = FileUserStore(auth.user_file)
-    user = _user(store, _username(command))
+    user = find_user(store, _username(command))
     question = f"Delete user {user.name}?"
     if not command.options.get("yes") and not command.console.confirm(question):
         command.console.warn("Nothing was deleted.")
@@ -156,7 +156,8 @@ def _change(store: FileUserStore, name: str, change: Callable[[User], User | Non
     store.edit(normalize(name), lambda user: change(_existing(user, name)))
 
 
-def _user(store: FileUserStore, name: str) -> User:
+def find_user(store: FileUserStore, name: str) -> User:
+    """The user of that name; UsageError when there is none."""
     return _existing(store.listed().get(normalize(name)), name)
 
 
