@@ -15,11 +15,11 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pgmcp.config.databases import Statistics
 from pgmcp.errors import StatementRefusedError
-from pgmcp.gate import lookups, trees
+from pgmcp.gate import dependencies, lookups, trees
 from pgmcp.gate.function_calls import Run
 from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
 from pgmcp.gate.state import READ_INVALIDATIONS, SHOW_STATE, State, all_invalidations_sent, state_of
@@ -46,6 +46,16 @@ _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
 
+@dataclass(slots=True)
+class _Finding:
+    """What was found of trees: `again` once they came again. `has_dependencies`: what a verdict on
+    them depends on may be told."""
+
+    judgement: Judgement
+    again: bool = False
+    has_dependencies: bool = True
+
+
 class Judge:
     """Judges statements for one configured database; for any number of threads.
 
@@ -63,7 +73,7 @@ class Judge:
         self._contents: Contents | None = None
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._verdicts_lock = threading.Lock()
-        self._findings: OrderedDict[bytes, Judgement] = OrderedDict()
+        self._findings: OrderedDict[bytes, _Finding] = OrderedDict()
         self._unsteady = 0
 
     def note_commits(self) -> None:
@@ -96,7 +106,7 @@ class Judge:
             while len(self._verdicts) > MAX_REMEMBERED:
                 self._verdicts.popitem(last=False)
 
-    def _find(self, statement: AnalysedStatement, run: Run, *, behind_relations: bool) -> Judgement:
+    def _find(self, statement: AnalysedStatement, run: Run, *, behind_relations: bool) -> _Finding:
         """As `Objections.find`. What was found of the same trees without asking the catalogue
         depends on nothing else, and is not found again."""
         asked = False
@@ -109,14 +119,32 @@ class Judge:
         flags = f"{statement.server_major} {behind_relations} {statement.only_planned}"
         key = _key("\0".join([flags, statement.text, *statement.trees]))
         finding = self._findings.get(key)
-        if finding is None:
-            finding = self._objections.find(statement, ask, behind_relations=behind_relations)
-            if not asked:
-                with self._verdicts_lock:
-                    self._findings[key] = finding
-                    while len(self._findings) > MAX_REMEMBERED:
-                        self._findings.popitem(last=False)
+        if finding is not None:
+            finding.again = True
+            return finding
+        finding = _Finding(self._objections.find(statement, ask, behind_relations=behind_relations))
+        if not asked:
+            with self._verdicts_lock:
+                self._findings[key] = finding
+                while len(self._findings) > MAX_REMEMBERED:
+                    self._findings.popitem(last=False)
         return finding
+
+    def _with_dependencies(
+        self, scope: Scope, finding: _Finding, relations: Collection[int], run: Run
+    ) -> Scope:
+        """The scope of a plain statement, whose tree calls nothing but what PostgreSQL brings, and
+        which has been judged before: what it depends on is worth a question then."""
+        if not (finding.again and finding.has_dependencies and scope.exact and scope.lasting):
+            return scope
+        state = scope.contents.state
+        outcome = run((dependencies.look(relations, state.snapshot),))
+        if outcome.failure is not None:  # the role may not read one of these catalogues
+            finding.has_dependencies = False
+            raise StateChangedError
+        row = outcome.replies[0].rows[0]
+        depends, finding.has_dependencies = dependencies.read(row, state.snapshot, state.schemas)
+        return replace(scope, dependencies=depends)
 
     def _leaves_nothing(
         self, objects: effects.Objects, finding: Judgement, contents: Contents
@@ -196,16 +224,22 @@ class Judge:
         contents, objects = scope.contents, statement.objects
         behind_relations = contents.odd_relations or statement.only_planned
         finding = self._find(statement, run, behind_relations=behind_relations)
+        judgement = finding.judgement
         names_any = objects.relations or objects.functions or objects.operators
         everywhere = not names_any and sql.names_nothing(statement.text)
+        leaves_nothing = not judgement.bodies and self._leaves_nothing(objects, judgement, contents)
+        # Those rows do not say what is behind a view, nor all that a policy asks of.
+        may_depend = leaves_nothing and not (rewritten or with_facts or everywhere)
+        if may_depend and _is_plain(statement, judgement, contents):
+            scope = self._with_dependencies(scope, finding, objects.relations, run)
         return Verdict(
             replace(scope, everywhere=everywhere),
-            finding.objection,
-            finding.bodies,
-            reads_relations=bool(objects.relations or finding.bodies),
+            judgement.objection,
+            judgement.bodies,
+            reads_relations=bool(objects.relations or judgement.bodies),
             rewritten=rewritten,
-            leaves_nothing=not finding.bodies and self._leaves_nothing(objects, finding, contents),
-            facts=facts_of(statement.trees, finding.body_trees, run) if with_facts else None,
+            leaves_nothing=leaves_nothing,
+            facts=facts_of(statement.trees, judgement.body_trees, run) if with_facts else None,
         )
 
 
@@ -214,6 +248,13 @@ def _read_contents(state: State, run: Run) -> Contents:
     if outcome.failure is not None:
         raise StateChangedError
     return Contents(state, *(value != b"f" for value in outcome.replies[0].rows[0]))
+
+
+def _is_plain(statement: AnalysedStatement, judgement: Judgement, contents: Contents) -> bool:
+    """Whether a statement that may run means nothing but PostgreSQL's own and the tables in it."""
+    behind_relations = contents.odd_relations or contents.foreign_tables or contents.policies
+    by_users = behind_relations or statement.objects.of_users()
+    return judgement.objection is None and not (by_users or statement.only_planned)
 
 
 def _readable(analysed: Sequence[str]) -> bool:

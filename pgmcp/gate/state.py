@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from pgmcp.gate.dependencies import SCHEMAS, Dependencies, unchanged
 from pgmcp.postgres.messages import Step
 from pgmcp.postgres.rows import Value
 from pgmcp.sql.text import quote_literal
@@ -34,11 +35,13 @@ class State(NamedTuple):
     """What is committed, as a snapshot says it, and the server, role and settings around it.
 
     `surroundings` seldom differ: they are part of the text of a check, and only the snapshot is its
-    parameter, so that a session keeps the check prepared.
+    parameter, so that a session keeps the check prepared. `schemas`, the search_path in effect,
+    follows from the snapshot and the others.
     """
 
     snapshot: str
     surroundings: tuple[str, ...]
+    schemas: str
 
 
 # A commit is visible a moment before its invalidation messages go out, which make other sessions
@@ -46,7 +49,7 @@ class State(NamedTuple):
 # until they are sent: while there is such a lock, what this session parses may be older than the
 # state.
 SHOW_STATE = Step(
-    f"SELECT {', '.join((_SNAPSHOT, *_SURROUNDINGS))}, (SELECT pg_catalog.string_agg("
+    f"SELECT {', '.join((_SNAPSHOT, *_SURROUNDINGS, SCHEMAS))}, (SELECT pg_catalog.string_agg("
     "l.virtualtransaction OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) l.transactionid, ',')"
     " FROM pg_catalog.pg_lock_status() l"
     " WHERE l.locktype OPERATOR(pg_catalog.=) 'transactionid' AND l.granted"
@@ -62,8 +65,8 @@ _CHECK_NAME = "pgmcp_state"
 
 def state_of(row: Sequence[Value]) -> tuple[State, str]:
     """The state in a row of SHOW_STATE, and the locks that `all_invalidations_sent` takes."""
-    snapshot, *surroundings, locks = ((value or b"").decode() for value in row)
-    return State(snapshot, tuple(surroundings)), locks
+    snapshot, *surroundings, schemas, locks = ((value or b"").decode() for value in row)
+    return State(snapshot, tuple(surroundings), schemas), locks
 
 
 def check(settings: str, state: State, params: tuple[str, ...] = (), *, after: str = "") -> Step:
@@ -76,6 +79,15 @@ def check(settings: str, state: State, params: tuple[str, ...] = (), *, after: s
     return step._replace(params=(*params, state.snapshot))
 
 
+def check_dependencies(settings: str, state: State, dependencies: Dependencies) -> Step:
+    """As `check`, for a statement that depends on nothing else: others may have committed.
+
+    `settings` have no parameters. Only a generic plan is worth keeping: see plan_cache_mode.
+    """
+    step = _check_dependencies(settings, state.surroundings)
+    return step._replace(params=dependencies.params)
+
+
 def is_check(step: Step) -> bool:
     """Whether this is a step that `check` made."""
     return step.name.startswith(_CHECK_NAME)
@@ -84,12 +96,24 @@ def is_check(step: Step) -> bool:
 @lru_cache(maxsize=64)
 def _check(settings: str, surroundings: tuple[str, ...], after: str) -> Step:
     """See `check`; the snapshot is the last parameter. The session keeps the step prepared."""
-    same = [f"{_SNAPSHOT} OPERATOR(pg_catalog.=) ${settings.count('$') + 1}"]
+    same = f"{_SNAPSHOT} OPERATOR(pg_catalog.=) ${settings.count('$') + 1}"
+    return _ends_unless(settings, surroundings, same, after)
+
+
+@lru_cache(maxsize=64)
+def _check_dependencies(settings: str, surroundings: tuple[str, ...]) -> Step:
+    """See `check_dependencies`."""
+    return _ends_unless(settings, surroundings, unchanged(1))
+
+
+def _ends_unless(settings: str, surroundings: tuple[str, ...], same: str, after: str = "") -> Step:
+    """A step that ends the transaction unless the surroundings are these, and `same` is true."""
+    conditions = [same]
     for expression, value in zip(_SURROUNDINGS, surroundings, strict=True):
-        same.append(f"{expression} OPERATOR(pg_catalog.=) {quote_literal(value)}")
+        conditions.append(f"{expression} OPERATOR(pg_catalog.=) {quote_literal(value)}")
     # CASE keeps the order of its conditions.
     first = f"WHEN {after} IS NULL THEN 0 " if after else ""
-    when = f"{first}WHEN {' AND '.join(same)} THEN 1 ELSE 0"
+    when = f"{first}WHEN {' AND '.join(conditions)} THEN 1 ELSE 0"
     text = f"SELECT {settings}, 1 OPERATOR(pg_catalog./) (CASE {when} END)"
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Step(text, name=f"{_CHECK_NAME}_{digest}")

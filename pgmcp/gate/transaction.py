@@ -1,8 +1,9 @@
 """One transaction of a call: how it begins, and how a caller's text is judged and run in it.
 
 The rule: what was judged is what runs. The text is parsed and bound first, which takes the locks on
-all that it reads; then the state of the judgement is confirmed; then what was bound is run, which
-is not analysed again. A function found only afterwards to be another one has run already.
+all that it reads; then the state of the judgement, or what that depends on, is confirmed; then what
+was bound is run, which is not analysed again. A function found only afterwards to be another one
+has run already.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pgmcp.gate import bodies
 from pgmcp.gate.caller_read import CallerRead
 from pgmcp.gate.function_calls import Run
 from pgmcp.gate.judge import Judge
-from pgmcp.gate.state import ALTERED, check, is_check
+from pgmcp.gate.state import ALTERED, check, check_dependencies, is_check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
 from pgmcp.policy.active import ActivePolicy
@@ -48,6 +49,12 @@ _LIMITED = Step(f"SELECT {_SETTINGS}", name="pgmcp_limits")
 # Behind the check of the state nothing may wait for a lock, since what another session commits
 # meanwhile would count: a partition or an index is locked by the planner only.
 _NO_LOCK = "pg_catalog.set_config('lock_timeout', '1', true)"
+# To plan the check of dependencies anew for each call would take longer than the check.
+_LIMITED_GENERIC = Step(
+    f"SELECT {_SETTINGS}, pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)",
+    name="pgmcp_limits_generic",
+)
+_NO_LOCK_NOT_GENERIC = f"{_NO_LOCK}, pg_catalog.set_config('plan_cache_mode', NULL, true)"
 # Behind the judge's questions, which are asked with another search_path.
 _PATH_AND_NO_LOCK = Step(f"SELECT {_NO_LOCK}, {RESTORE_PATH}")
 _WAIT_FOR_LOCKS = Step(
@@ -139,19 +146,26 @@ class Transactions:
     def _run_known(
         self, connection: Connection, reading: CallerRead
     ) -> tuple[Sequence[Step], Outcome]:
-        """In one write if the text was judged in this state, or its refusal; else see
-        `_run_unknown`."""
+        """In one write if the text was judged in this state, or its refusal, or if nothing that it
+        depends on has changed since; else see `_run_unknown`."""
         verdict = self._known(reading)
         everywhere = verdict is not None and verdict.scope.everywhere
         expects_same_state = everywhere or not self._judge.expects_commits()
-        if verdict is not None and expects_same_state:
-            steps = self._confirmed(connection, reading, verdict)
+        if verdict is None:
+            return self._run_unknown(connection, reading, strict=expects_same_state)
+        ways = [self._confirmed] if expects_same_state else []
+        if verdict.scope.dependencies is not None:
+            ways.append(self._confirmed_by_dependencies)
+        for way in ways:
+            steps = way(connection, reading, verdict)
             outcome = self._last(connection, reading, steps, verdict)
             if not _altered(steps, outcome):
                 if outcome.failure is None:
                     self._require_allowed(reading, verdict)
                 return steps, outcome
             connection.ensure_clean(self._call)
+            if verdict.scope.dependencies is not None:
+                self._judge.note_commits()
         return self._run_unknown(connection, reading, strict=expects_same_state)
 
     def knows_allowed(self, reading: CallerRead) -> bool:
@@ -206,6 +220,17 @@ class Transactions:
         opening = (READ_ONLY, _LIMITED._replace(params=limits))
         same = check(_NO_LOCK, verdict.state)
         return [*opening, *locks, *reading.bound, same, *self._ran(reading, limits)]
+
+    def _confirmed_by_dependencies(
+        self, connection: Connection, reading: CallerRead, verdict: Verdict
+    ) -> Sequence[Step]:
+        """As `_confirmed`, for a verdict whose dependencies are known: these are confirmed, and
+        what else was committed does not matter."""
+        limits, depends = self._milliseconds(connection), verdict.scope.dependencies
+        assert depends is not None
+        opening = (READ_ONLY, _LIMITED_GENERIC._replace(params=limits))
+        same = check_dependencies(_NO_LOCK_NOT_GENERIC, verdict.state, depends)
+        return [*opening, *reading.bound, same, *self._ran(reading, limits)]
 
     def _ran(self, reading: CallerRead, limits: tuple[str, str]) -> Sequence[Step]:
         """The steps behind the check; once everything is planned, locks may be waited for again."""
@@ -270,7 +295,7 @@ class Transactions:
         outcome = self._last(connection, reading, steps, verdict)
         if strict and _altered(steps, outcome):
             raise StateChangedError
-        if strict or verdict.scope.everywhere:
+        if strict or verdict.scope.everywhere or verdict.scope.dependencies is not None:
             self._judge.remember(reading.key, verdict, confirmed=strict)
         return steps, outcome
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.bodies import SqlBody
+from pgmcp.gate.dependencies import Dependencies
 from pgmcp.gate.state import State
 from pgmcp.judging.effects import Objection
 from pgmcp.policy.facts import Facts
@@ -39,6 +40,8 @@ class Scope:
     """Whether it holds wherever the state is the same."""
     everywhere: bool = False
     """Whether it holds in any state, as the text names nothing that could be looked up."""
+    dependencies: Dependencies | None = None
+    """What it depends on, where that is known: it holds in any state in which that is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
