@@ -74,7 +74,7 @@ def _log_in(args: LoginArgs, _: Context) -> Result:
     if args.username == "flood":
         raise LoginError("too many failed authentication attempts", 42)
     if args.username == "broken":
-        raise ToolError("no accounts here")
+        raise ToolError("no accounts here", "Log in elsewhere.")
     if args.password != "right":
         raise LoginError("authentication failed: invalid username or password")
     return text('{"success": true}')

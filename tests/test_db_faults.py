@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 import pytest
 
 from pgmcp.calls.call import Call
+from pgmcp.calls.trail import Trail
+from pgmcp.catalog.tables import TablesCache
+from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Host, Secret
 from pgmcp.errors import (
@@ -26,9 +30,12 @@ from pgmcp.errors import (
     PgmcpError,
     StatementError,
 )
+from pgmcp.gate.database import RESTED_SECONDS, ReadOnlyDatabase
 from pgmcp.gate.databases import DatabaseSet
+from pgmcp.gate.judge import Judge
+from pgmcp.pool.pool import Pool
 from pgmcp.postgres.unavailable import Reason, unavailable
-from tests.databases import eventually, open_databases, settings_for
+from tests.databases import eventually, open_databases, pool_for, settings_for
 from tests.proxy import Proxy, proxy_to
 from tools.postgres import Server
 
@@ -138,6 +145,49 @@ def test_connections_that_died_while_idle_are_not_the_callers_problem(
     proxy.cut()
     assert [run(databases) for _ in range(5)] == [1] * 5
     assert_whole(databases)
+
+
+def idle_pool(settings: DatabaseSettings) -> Pool:
+    """A pool whose one connection has been idle for longer than `RESTED_SECONDS`."""
+    now = [0.0]
+    pool = pool_for(settings, clock=lambda: now[0])
+    with pool.lease(Call(20)):
+        pass
+    now[0] += 2 * RESTED_SECONDS
+    return pool
+
+
+def one_row(settings: DatabaseSettings, pools: Sequence[Pool]) -> int:
+    """How many rows SELECT 1 has, with a connection of the first pool, and of the next ones."""
+    each = iter(pools)
+    database = ReadOnlyDatabase(
+        settings, lambda: next(each), Judge(), TablesCache(), Call(20), Trail()
+    )
+    try:
+        return len(database.query("select 1", max_rows=10).rows)
+    finally:
+        for pool in pools:
+            pool.close("end of the test")
+
+
+def test_what_an_idle_connection_did_not_answer_is_asked_again(
+    postgres: Server, database: str, proxy: Proxy
+) -> None:
+    direct = settings_for(postgres, database)
+    settings = dataclasses.replace(direct, hosts=(Host("127.0.0.1", proxy.port),))
+    pools = [idle_pool(settings), idle_pool(direct)]
+    proxy.answer_only(0, then_cut=True)
+    assert one_row(settings, pools) == 1
+
+
+def test_a_second_connection_that_died_while_idle_is_an_error_of_the_connection(
+    postgres: Server, database: str, proxy: Proxy
+) -> None:
+    settings = settings_for(postgres, database, hosts=(Host("127.0.0.1", proxy.port),))
+    pools = [idle_pool(settings), idle_pool(settings)]
+    proxy.answer_only(0, then_cut=True)
+    with pytest.raises(ConnectionLostError, match="was lost"):
+        one_row(settings, pools)
 
 
 def test_two_hundred_callers_survive_a_line_that_is_cut_again_and_again(

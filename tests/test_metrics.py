@@ -339,7 +339,7 @@ def test_ready_asks_again_only_after_a_moment() -> None:
     def refuse(name: str, call: Call) -> Database:
         assert 0 < call.remaining() <= 2.0
         asked.append(name)
-        raise ToolError("not there")
+        raise ToolError("not there", "")
 
     page = ReadyPage(["a", "b"], refuse, clock=lambda: now[0])
     assert page.answering() == 0
@@ -358,7 +358,7 @@ def test_ready_holds_up_nobody_while_it_asks_again() -> None:
     def hang(_name: str, _call: Call) -> Database:
         asking.set()
         assert go_on.wait(10)
-        raise ToolError("not there")
+        raise ToolError("not there", "")
 
     page = ReadyPage(["a"], hang, clock=lambda: now[0])
     go_on.set()

@@ -141,7 +141,7 @@ def test_a_slow_call_delays_no_other_and_a_cancelled_one_gets_no_answer() -> Non
 def test_a_cancellation_that_names_no_running_call_ends_none(wrong: object) -> None:
     with conversation(limits=StdioLimits(call_timeout_seconds=0.2)) as talk:
         talk.send(call("wait", 1), cancel(wrong), line("notifications/cancelled"))
-        assert text_of(talk.next()) == "the call ran out of time"
+        assert text_of(talk.next()).startswith("the call ran out of time")
 
 
 def test_more_calls_than_workers_wait_and_can_be_cancelled_while_waiting() -> None:

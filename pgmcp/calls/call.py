@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgmcp.errors import CallEndedError, MemoryBusyError
+from pgmcp.errors import CallEndedError, MemoryBusyError, OutOfTimeError
 
 _MEMORY_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
@@ -96,7 +96,7 @@ class Call:
         if self._reason is not None:
             raise CallEndedError(f"the call was cancelled: {self._reason}")
         if self.remaining() == 0.0:
-            raise CallEndedError("the call ran out of time")
+            raise OutOfTimeError()
 
     def cancel(self, reason: str) -> None:
         """End the call. The first reason stays; each registered callback runs once, here."""

@@ -85,7 +85,10 @@ def schema(fetch: Fetch, wanted: str) -> str:
         matches = sorted(alike & everything.keys())
         usable = [name for name in matches if everything[name]]
         if len(usable) > 1:
-            raise ToolError(f'several schemas are called "{wanted}": {", ".join(usable)}')
+            raise ToolError(
+                f'several schemas are called "{wanted}": {", ".join(usable)}',
+                "Spell the schema as it is listed here.",
+            )
         if usable:
             return usable[0]
         if matches:
@@ -202,11 +205,15 @@ def _no_relation(
         if in_schema is None or fold(unquoted(in_schema)) == fold(schema_name):
             return ToolError(
                 f"{qualified(schema_name, name)} is {'an' if kind == 'index' else 'a'} {kind}, "
-                "and no table or view"
+                "and no table or view",
+                "Name a table or a view: get_schema_info lists them.",
             )
     names = [(schema_name, name) for schema_name, name, readable in everything if readable]
     if not names:
-        return ToolError(f'no table "{table}": there is no table at all that you may read')
+        return ToolError(
+            f'no table "{table}": there is no table at all that you may read',
+            "Let the operator grant your role, or your policy, a table to read.",
+        )
     if in_schema is not None:
         schema(fetch, in_schema)  # which raises when that is what is wrong
     bare = (parts(table) or (table,))[-1]

@@ -9,11 +9,20 @@ from pgmcp.errors.root import PgmcpError
 
 
 class ToolError(PgmcpError):
-    """A tool call that failed and says so in its result (`isError`)."""
+    """A tool call that failed and says so in its result (`isError`).
+
+    `hint`: what the caller can do next. "" only where the message says it.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message, hint)
 
 
 class ArgumentError(ToolError):
     """Arguments that do not fit a tool. The message names the path and what is expected there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "")
 
 
 class DatabaseUnavailableError(ToolError):
@@ -22,7 +31,7 @@ class DatabaseUnavailableError(ToolError):
     `lasting`: another attempt made now would fail alike, so that this error holds for others too.
     """
 
-    def __init__(self, message: str, hint: str = "", *, lasting: bool = False) -> None:
+    def __init__(self, message: str, hint: str, *, lasting: bool = False) -> None:
         super().__init__(message, hint)
         self.lasting = lasting
 
@@ -34,7 +43,7 @@ class NoConnectionLeftError(DatabaseUnavailableError):
 class ConnectionLostError(DatabaseUnavailableError):
     """An open connection that broke. `answered`: some of the answer had come by then."""
 
-    def __init__(self, message: str, hint: str = "", *, answered: bool = True) -> None:
+    def __init__(self, message: str, hint: str, *, answered: bool = True) -> None:
         super().__init__(message, hint)
         self.answered = answered
 
@@ -55,6 +64,19 @@ class MemoryBusyError(ToolError):
 
 class CallEndedError(ToolError):
     """The call was cancelled, ran out of time, or lost the right to go on."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+
+
+class OutOfTimeError(CallEndedError):
+    """The call took longer than it may."""
+
+    def __init__(self, doing: str = "") -> None:
+        super().__init__(
+            f"the call ran out of time{doing}",
+            "Ask for less: fewer rows, a condition that an index serves, or a part at a time.",
+        )
 
 
 class PoolClosedError(CallEndedError):
@@ -79,7 +101,7 @@ class ModelError(ToolError):
     """
 
     def __init__(
-        self, message: str, hint: str = "", *, detail: str = "", endpoint_words: str = ""
+        self, message: str, hint: str, *, detail: str = "", endpoint_words: str = ""
     ) -> None:
         super().__init__(message, hint)
         self.detail = detail
@@ -128,7 +150,8 @@ class StatementError(ToolError):
     """SQL that PostgreSQL refused or could not finish, in PostgreSQL's own words."""
 
     def __init__(self, server: ServerMessage) -> None:
-        super().__init__(f"{server.severity}: {server.message} (SQLSTATE {server.sqlstate})")
+        message = f"{server.severity}: {server.message} (SQLSTATE {server.sqlstate})"
+        super().__init__(message, server.hint)
         self.server = server
 
     def for_client(self) -> str:

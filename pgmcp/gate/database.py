@@ -18,10 +18,8 @@ from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.catalog.tables import CatalogueTables, TablesCache
 from pgmcp.config import databases
 from pgmcp.errors import (
-    CallEndedError,
     ConnectionLostError,
     PoolClosedError,
-    ServerMessage,
     StatementError,
     StatementRefusedError,
     ToolError,
@@ -29,6 +27,7 @@ from pgmcp.errors import (
 from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.restriction import Restriction
+from pgmcp.gate.server_errors import ServerErrors
 from pgmcp.gate.transaction import OWN_RESULT_BYTES, Transactions
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
@@ -38,7 +37,6 @@ from pgmcp.policy.refusals import DeniedError, refusal
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Params, Rows
-from pgmcp.sql import lookalikes
 from pgmcp.sql import text as sql
 
 if TYPE_CHECKING:
@@ -50,17 +48,8 @@ T = TypeVar("T")
 RESTED_SECONDS = 1.0
 """A connection idle for longer may have died without a sign; one used just now has not."""
 
-_SYNTAX_ERROR = "42601"
-# Syntax, and names that are not there: column, table, function, object.
-_MISREAD = frozenset({_SYNTAX_ERROR, "42703", "42P01", "42883", "42704"})
-_READ_ONLY_VIOLATION = "25006"
-_QUERY_CANCELED = "57014"
-_PROTOCOL_VIOLATION = "08P01"
-# what the gate says of statements that are none: syntax, WITH … (INSERT …), cursor definition
-_GATE_REFUSALS = frozenset({_SYNTAX_ERROR, "0A000", "42P11"})
-
-_OPENING_STEPS = 2
-_GENERIC = "GENERIC_PLAN"
+_OUT_OF_TIME_SECONDS = 0.05
+"""With less left of a call, it was its deadline that ended the statement."""
 _ANALYZE = "analy"  # a part of each spelling of the option that runs the statement
 
 
@@ -95,6 +84,10 @@ class ReadOnlyDatabase:
         self._catalogues = catalogues
         self._call = call
         self._trail = trail
+        self._errors = ServerErrors(
+            lambda steps: self._run(steps, OWN_RESULT_BYTES),
+            lambda: call.remaining() < _OUT_OF_TIME_SECONDS,
+        )
 
     @property
     def name(self) -> str:
@@ -140,7 +133,7 @@ class ReadOnlyDatabase:
         """Run a caller's SHOW: the grammar has no other statement that begins with this word."""
         self._trail.ran(text)
         if sql.first_word(text) != "show":
-            raise StatementRefusedError("Only SHOW is allowed here")
+            raise StatementRefusedError("Only SHOW is allowed here", "Begin the text with SHOW.")
         steps = (Step(text, describe=True),)
         rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes, counted=True))
         return self._noted(rows)
@@ -178,7 +171,7 @@ class ReadOnlyDatabase:
         sql.encode(inner)
         steps, said = self._leased(lambda c: self._transactions.examine(c, reading))
         if isinstance(said, Failure):
-            raise self._refusal(inner, said, steps)
+            raise self._errors.refusal(inner, said, steps)
         said.require_harmless()
         return said.facts
 
@@ -192,10 +185,13 @@ class ReadOnlyDatabase:
     def _fetch(self, text: str, params: Params = ()) -> Rows:
         steps, outcome = self._run(own(text, params), OWN_RESULT_BYTES)
         if outcome.failure is not None:
-            raise self._statement_error(outcome.failure, steps)
+            raise self._errors.of(outcome.failure, steps)
         reply = outcome.replies[-1]
         if reply.cut:
-            raise ToolError(f"the catalogue of {self.name} is over {OWN_RESULT_BYTES} bytes")
+            raise ToolError(
+                f"the catalogue of {self.name} is over {OWN_RESULT_BYTES} bytes",
+                "Name the table, or the schema, that you ask about.",
+            )
         return Rows(reply.columns, reply.rows)
 
     def catalogue(self) -> Catalogue:
@@ -252,11 +248,13 @@ class ReadOnlyDatabase:
         steps, outcome = self._run(
             (Step(gate + text, prefix=len(gate), execute=False),), OWN_RESULT_BYTES
         )
-        return None if outcome.failure is None else self._refusal(text, outcome.failure, steps)
+        return (
+            None if outcome.failure is None else self._errors.refusal(text, outcome.failure, steps)
+        )
 
     def _rows(self, text: str, steps: Sequence[Step], outcome: Outcome) -> Rows:
         if outcome.failure is not None:
-            raise self._refusal(text, outcome.failure, steps)
+            raise self._errors.refusal(text, outcome.failure, steps)
         reply = outcome.replies[-1]
         cut_bytes = self._settings.max_result_bytes if reply.cut else None
         return Rows(reply.columns, reply.rows, cut_bytes=cut_bytes)
@@ -284,7 +282,10 @@ class ReadOnlyDatabase:
             return self._leased_once(work)
         except _DiedIdleError as died:
             died.pool.drop_idle()
-        return self._leased_once(work)
+        try:
+            return self._leased_once(work)
+        except _DiedIdleError as died:
+            raise died.lost from None
 
     def _leased_once(self, work: Callable[[Connection], T]) -> T:
         while True:
@@ -301,76 +302,11 @@ class ReadOnlyDatabase:
                 if not closed.unused:
                     raise
 
-    # -- what to say when PostgreSQL refuses -------------------------------------------------------
-
-    def _refusal(self, text: str, failure: Failure, steps: Sequence[Step]) -> ToolError:
-        """The error for a caller's text: PostgreSQL's own, unless it was the gate that said no."""
-        server = failure.server
-        if failure.parsing and server.sqlstate in _GATE_REFUSALS:
-            if failure.routine == "exec_parse_message":
-                return _several_statements()
-            if steps[failure.step].text.startswith(sql.GATE):
-                return self._gate_refusal(text, failure)
-        if server.sqlstate == _READ_ONLY_VIOLATION:
-            stopped = StatementRefusedError(
-                f"{server.message}. {sql.ALLOWED}, and it may only read."
-            )
-            stopped.gate = "transaction"
-            return stopped
-        if failure.routine == "exec_bind_message" and server.sqlstate == _PROTOCOL_VIOLATION:
-            return StatementRefusedError(
-                "the statement has a parameter such as $1, and nothing gives it a value",
-                "Write the value itself in its place"
-                + (", also for GENERIC_PLAN." if _GENERIC in steps[failure.step].text else "."),
-            )
-        return self._statement_error(failure, steps, text)
-
-    def _gate_refusal(self, text: str, failure: Failure) -> ToolError:
-        """Ask PostgreSQL whether the bare text is a statement, which it parses and does not run.
-
-        If it is one, it is no read; if not, its own syntax error says more than ours could.
-        """
-        bare, outcome = self._run((Step(text, execute=False),), OWN_RESULT_BYTES)
-        asked = outcome.failure
-        if asked is not None and asked.step < _OPENING_STEPS:
-            return self._statement_error(asked, bare)
-        if asked is not None and asked.routine == "exec_parse_message":
-            return _several_statements()
-        if asked is not None and asked.server.sqlstate in (_SYNTAX_ERROR, failure.server.sqlstate):
-            return self._statement_error(asked, bare, text)
-        if sql.skip_empty(text) == len(text):
-            return StatementRefusedError(f"There is no statement. {sql.ALLOWED}.")
-        return StatementRefusedError(f"{sql.ALLOWED}.", "Nothing was run.")
-
-    def _statement_error(
-        self, failure: Failure, steps: Sequence[Step], text: str = ""
-    ) -> ToolError:
-        """PostgreSQL's error, with its position in the caller's text, where that is given."""
-        server = failure.server
-        if server.sqlstate == _QUERY_CANCELED and self._call.remaining() < 0.05:
-            return CallEndedError("the call ran out of time while PostgreSQL was working on it")
-        prefix = steps[failure.step].prefix
-        position = server.position - prefix if server.position is not None else None
-        unseen = lookalikes.first(text) if server.sqlstate in _MISREAD else ""
-        return StatementError(
-            ServerMessage(
-                server.severity,
-                server.sqlstate,
-                server.message,
-                server.detail,
-                " ".join(filter(None, (server.hint, unseen))),
-                position if position is not None and position > 0 else None,
-            )
-        )
-
-
-def _several_statements() -> StatementRefusedError:
-    return StatementRefusedError(f"{sql.ALLOWED}: this text holds several statements.")
-
 
 class _DiedIdleError(Exception):
     """A connection was lost before it answered, after it had been idle."""
 
     def __init__(self, lost: ConnectionLostError, pool: Pool) -> None:
         super().__init__(str(lost))
+        self.lost = lost
         self.pool = pool

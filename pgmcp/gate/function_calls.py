@@ -137,7 +137,10 @@ class Calls:
                 return shown
             parts = [*parts, *shown]
             fresh = Objects(functions=frozenset(function.oid for function in functions))
-        return Objection("the functions and domains it uses are nested too deeply to be judged")
+        return Objection(
+            "the functions and domains it uses are nested too deeply to be judged",
+            "Leave out what needs them.",
+        )
 
     def _add(self, parts: Iterable[Part]) -> None:
         for part in parts:
@@ -362,7 +365,9 @@ def _look_up(objects: Objects, run: Run) -> _LookedUp:
     rows = rows_of(run([Step(lookups.LOOKUP_SQL, oids, describe=True)]))
     functions = [Function.of(row) for row in rows if row[0]]
     if not objects.functions <= {function.oid for function in functions}:
-        raise StatementRefusedError("A function of this statement has just been dropped.")
+        raise StatementRefusedError(
+            "A function of this statement has just been dropped.", "Send the statement again."
+        )
     types = [(row[-2], row[-1]) for row in rows if not row[0]]
     checks = [(domain, tree) for domain, tree in types if tree]
     return _LookedUp(functions, checks, opaque_types=len(checks) < len(types))
@@ -386,7 +391,8 @@ def rows_of(outcome: Outcome, step: int = 0) -> list[tuple[str, ...]]:
     """The rows of a step as text, NULL as ""; refuses to judge by half an answer."""
     if outcome.failure is not None or step >= len(outcome.replies) or outcome.replies[step].cut:
         raise StatementRefusedError(
-            "PostgreSQL could not say what this statement would call, so it was not run."
+            "PostgreSQL could not say what this statement would call, so it was not run.",
+            "Try again, or send a simpler statement.",
         )
     return [
         tuple("" if value is None else value.decode(errors="replace") for value in row)

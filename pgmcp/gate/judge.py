@@ -303,7 +303,8 @@ def _planned(bare: Reply, explained: Sequence[str], server_major: int, *, strict
 
 def _not_shown() -> StatementRefusedError:
     return StatementRefusedError(
-        "PostgreSQL did not show what this statement would do, so it was not run."
+        "PostgreSQL did not show what this statement would do, so it was not run.",
+        "Try again, or send a simpler statement.",
     )
 
 

@@ -89,7 +89,8 @@ class StateChangedError(Exception):
 def refusal(objection: Objection) -> StatementRefusedError:
     """The error of a statement that may not run."""
     error = StatementRefusedError(
-        f"This statement may not run here: {objection.reason}.", objection.hint
+        f"This statement may not run here: {objection.reason}.",
+        objection.hint or "Nothing was run: send the statement without that.",
     )
     error.gate = "judge"
     return error

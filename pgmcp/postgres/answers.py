@@ -113,7 +113,7 @@ class Answers:
     def _aside(self, kind: int, body: bytes) -> None:
         """Take what a server may say at any time (protocol, "Asynchronous Operations")."""
         if kind in messages.COPY_RESPONSES:
-            raise StatementRefusedError("COPY is not allowed here")
+            raise StatementRefusedError("COPY is not allowed here", "SELECT the rows.")
         if kind == messages.ERROR:
             server = _failure(body, 0, False).server
             raise ProtocolError(f"{server.message} (SQLSTATE {server.sqlstate})")

@@ -105,7 +105,8 @@ class Connector:
         except CallEndedError as error:
             raise CallEndedError(
                 f"{error.message} while connecting to {self.database.label}"
-                + (f" ({reasons[-1].text})" if reasons else "")
+                + (f" ({reasons[-1].text})" if reasons else ""),
+                error.hint,
             ) from error
         raise unavailable(self.database, reasons)
 

@@ -23,6 +23,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import (
     CallEndedError,
     ConnectionLostError,
+    OutOfTimeError,
     ServerMessage,
     StatementError,
 )
@@ -45,6 +46,7 @@ _TAGS = {"ROLLBACK": b"ROLLBACK\0", "DISCARD ALL": b"DISCARD ALL\0"}
 _MOST_PREPARED = 32
 """With more statements of ours prepared than that, the session is reset."""
 NO_ENCODING = "SQL_ASCII"
+_AGAIN = "Try again: pgmcp connects anew."
 _PASSWORD_REQUESTS = (3, 5, 10)
 STARTUP_ERRORS = (
     InterfaceError,
@@ -291,7 +293,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
     def _begin(self, call: Call) -> None:
         """Wait as long as `call` may from now on, and let it interrupt."""
         if self.closed:
-            raise ConnectionLostError("the connection is closed", answered=False)
+            raise ConnectionLostError("the connection is closed", _AGAIN, answered=False)
         self._call = call
         self._answers.received_any = False
         self.wire.waiting = call.waiting
@@ -312,12 +314,12 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         if isinstance(error, WireClosedError):
             raise ConnectionLostError(
                 f"the connection to PostgreSQL was lost: {error}",
-                "Try again: pgmcp connects anew.",
+                _AGAIN,
                 answered=self._answers.received_any,
             ) from error
         if isinstance(error, ProtocolError | struct.error | LookupError):
             raise ConnectionLostError(
-                f"PostgreSQL's answer made no sense, and the connection was closed: {error}"
+                f"PostgreSQL's answer made no sense, and the connection was closed: {error}", _AGAIN
             ) from error
 
     def _stop_if_ended(self) -> None:
@@ -336,7 +338,7 @@ class Connection(CoreConnection):  # type: ignore[misc] # pg8000 is untyped
         self._end()
         if call.cancelled is not None:
             raise CallEndedError(f"the call was cancelled: {call.cancelled}")
-        raise CallEndedError("the call ran out of time while PostgreSQL was working on it")
+        raise OutOfTimeError(" while PostgreSQL was working on it")
 
     def _end(self) -> None:
         """Cancel what runs, wait within a bound until the server's process has ended, and close.

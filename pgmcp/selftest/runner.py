@@ -102,7 +102,9 @@ class OneDatabase:
     def get(self, name: str | None = None) -> Database:
         """It; ToolError for another."""
         if name not in (None, self.name):
-            raise ToolError(f"there is no database {name!r} that you may use")
+            raise ToolError(
+                f"there is no database {name!r} that you may use", f"Use {self.name!r}."
+            )
         return self.databases.database(OWNER, self.name, self.call)
 
 
@@ -167,7 +169,7 @@ class Bench:
         except RpcError as error:
             return ArgumentError(error.message)
         except AuthError as error:
-            return ToolError(error.message)
+            return ToolError(error.message, error.hint)
         return None
 
     def _session(self) -> str:

@@ -158,7 +158,8 @@ class Witness:
         )
         if outcome.failure is not None:
             raise DatabaseUnavailableError(
-                f"the second connection could not look: {outcome.failure.server.message}"
+                f"the second connection could not look: {outcome.failure.server.message}",
+                "Run the self-test again.",
             )
         return [
             tuple("" if value is None else value.decode(errors="replace") for value in row)

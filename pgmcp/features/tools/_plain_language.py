@@ -82,11 +82,11 @@ def translate(text: str, database: Database, context: Context) -> Translation:
         return Translation(answer.sql, answer.params, GRAMMAR, answer.probe)
     refuse_change(text)
     if context.model is None:
-        raise ToolError(answer.help)
+        raise ToolError(answer.help, "")
     try:
         sql = context.model.sql_for(text, database.catalogue(), context.call)
     except ModelError as error:
-        raise ToolError(f"{error.for_client()}\n\n{answer.help}") from error
+        raise ToolError(f"{error.for_client()}\n\n{answer.help}", "") from error
     return Translation(sql, (), context.model.name)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pgmcp.catalog import lookup
 from pgmcp.catalog.catalogue import Relation
-from pgmcp.errors import ToolError
+from pgmcp.errors import ArgumentError, ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result, text
@@ -120,13 +120,15 @@ def _values(condition: ColumnCondition, path: str) -> tuple[str, ...]:
     # An empty value is as if left out for the operators that take none.
     if condition.op in ("in", "not in"):
         if not condition.values or condition.value:
-            raise ToolError(f'{path}: "{condition.op}" needs "values", and no "value"')
+            raise ArgumentError(f'{path}: "{condition.op}" needs "values", and no "value"')
         return condition.values
     if condition.values:
-        raise ToolError(f'{path}: "values" is for in and not in; "{condition.op}" takes "value"')
+        raise ArgumentError(
+            f'{path}: "values" is for in and not in; "{condition.op}" takes "value"'
+        )
     if condition.op in ("is null", "is not null"):
         if condition.value:
-            raise ToolError(f'{path}: "{condition.op}" takes no "value"')
+            raise ArgumentError(f'{path}: "{condition.op}" takes no "value"')
         return ()
     if condition.value is None:
         raise ToolError(f'{path}: "{condition.op}" needs a "value"', 'To find NULL use "is null".')

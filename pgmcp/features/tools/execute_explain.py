@@ -57,7 +57,9 @@ def run(args: Args, context: Context) -> Result:
     try:
         shown, remarks = _answer(database, args)
     except RecursionError:  # hundreds of subqueries inside one another
-        raise ToolError("the plan is nested too deeply to be read") from None
+        raise ToolError(
+            "the plan is nested too deeply to be read", "Use fewer subqueries inside one another."
+        ) from None
     return text("\n\n".join([heading(database, args.query), shown, remarks]))
 
 
@@ -77,7 +79,9 @@ def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> s
     options = f"FORMAT {form}, {'ANALYZE, ' if analyze else ''}BUFFERS {args.buffers}"
     rows = database.explain(options, without_empty(args.query))
     if rows.cut_bytes is not None:
-        raise ToolError(f"the plan is larger than {rows.cut_bytes:,} bytes")
+        raise ToolError(
+            f"the plan is larger than {rows.cut_bytes:,} bytes", "Explain a part of the statement."
+        )
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
 
 

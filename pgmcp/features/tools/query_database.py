@@ -114,7 +114,7 @@ def _answer_prose(args: Args, database: Database, context: Context) -> Result:
     try:
         rows = database.query(written.sql, written.params, max_rows=args.limit, offset=args.offset)
     except ToolError as error:
-        raise ToolError(f"{head}\n\n{error.for_client()}") from error
+        raise ToolError(f"{head}\n\n{error.for_client()}", "") from error
     note = explain_empty(written, rows, database) if args.offset == 0 else ""
     return _shown(f"{head}\nNote: {note}" if note else head, rows, args.offset)
 
