@@ -142,6 +142,15 @@ def test_a_policy_is_read() -> None:
     assert config.policies["b"] == Policy()
 
 
+def test_a_policys_role_and_settings_are_read() -> None:
+    config = configure(
+        """policies: {a: {role: "Shop support", settings: {app.tenant_id: "42", app.a.b: ""}}}"""
+    )
+    policy = config.policies["a"]
+    assert policy.role == "Shop support"
+    assert policy.settings == (("app.a.b", ""), ("app.tenant_id", "42"))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -154,6 +163,20 @@ def test_a_policy_is_read() -> None:
         ("policies: {a: {tools: [nothing]}}", "there is no 'nothing'"),
         ("policies: {' a': {}}", "begins or ends with a blank"),
         ("policies: {a: 1}", "policies.a must be a section"),
+        ("policies: {a: {role: }}", "policies.a.role is empty"),
+        ("policies: {a: {role: ''}}", "policies.a.role is empty"),
+        ("policies: {a: {role: none}}", "no role in PostgreSQL"),
+        ("policies: {a: {role: 42}}", "put it in quotes"),
+        (f"policies: {{a: {{role: {'r' * 64}}}}}", "1 to 63 bytes"),
+        ("policies: {a: {settings: [app.x]}}", "must be a section of settings"),
+        ("policies: {a: {settings: {search_path: x}}}", "no name with a dot"),
+        ("policies: {a: {settings: {role: x}}}", "no name with a dot"),
+        ("policies: {a: {settings: {'app.': x}}}", "no name with a dot"),
+        ("policies: {a: {settings: {'app.x; y': x}}}", "no name with a dot"),
+        ("policies: {a: {settings: {app.x: 42}}}", "put it in quotes"),
+        ("policies: {a: {settings: {app.x: }}}", "put it in quotes"),
+        ("policies: {a: {settings: {app.x: 'a', App.x: 'b'}}}", "stands there twice"),
+        ('policies: {a: {settings: {app.x: "\\0"}}}', "is no text"),
     ],
 )
 def test_what_a_policy_cannot_say_is_an_error(text: str, problem: str) -> None:

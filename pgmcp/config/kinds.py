@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgmcp.config import addresses, durations, hours, masks, patterns
+from pgmcp.config import addresses, durations, hours, masks, patterns, session_settings
 from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
 from pgmcp.config.values import Secret
@@ -254,6 +254,14 @@ MASKS = Kind(
     "text that stands for every value.",
     masks.parse,
     lambda _: MaskRules(),
+)
+ROLE = _textual("text", "ROLE", "Write the name of a role.", session_settings.parse_role)
+SETTINGS = Kind(
+    "section of settings",
+    "SETTINGS",
+    'Write a section such as {app.tenant_id: "42"}: names with a dot, and text in quotes.',
+    session_settings.parse_settings,
+    lambda _: (),
 )
 READ_RULES = Kind(
     "list of patterns",

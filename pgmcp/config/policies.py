@@ -12,10 +12,21 @@ from dataclasses import dataclass, replace
 from pgmcp.config.document import flatten, suggestion, type_name
 from pgmcp.config.hours import Hours
 from pgmcp.config.key import key, keys_of, section
-from pgmcp.config.kinds import DURATION, HOURS, MASKS, NAMES, NETWORKS, READ_RULES, whole
+from pgmcp.config.kinds import (
+    DURATION,
+    HOURS,
+    MASKS,
+    NAMES,
+    NETWORKS,
+    READ_RULES,
+    ROLE,
+    SETTINGS,
+    whole,
+)
 from pgmcp.config.layers import Inputs, Settings, fill, resolve
 from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
+from pgmcp.config.session_settings import SessionSettings
 from pgmcp.errors import ConfigError
 
 PREFIX = "policies"
@@ -50,6 +61,16 @@ class Policy:
         MASKS,
         "The columns that are shown by a mask, and may be used for nothing else: null, partial, "
         "last4, hash, or a text that stands for every value.",
+    )
+    role: str | None = key(
+        None,
+        ROLE,
+        "The role that its statements run as, as by SET ROLE; none: the database's user.",
+    )
+    settings: SessionSettings = key(
+        {},
+        SETTINGS,
+        "Settings that its statements run with, for row security: names with a dot.",
     )
     hours: tuple[Hours, ...] = key((), HOURS, "When it may reach a database; empty for always.")
     networks: tuple[str, ...] = key(
@@ -95,6 +116,11 @@ def build(listed: object, inputs: Inputs) -> dict[str, Policy]:
             )
         prefix = f"{PREFIX}.{name}."
         said = flatten(node, _PATHS, inputs.file, prefix)
+        if said.get("role", "?") in (None, ""):  # an empty value says nothing elsewhere
+            raise ConfigError(
+                f"{inputs.file}: {prefix}role is empty: it would run as the database's user",
+                "Name a role, or take the key out.",
+            )
         policies[name] = _policy(resolve(KEYS, said, plain, prefix=prefix))
     return policies
 
