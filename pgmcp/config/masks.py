@@ -28,9 +28,16 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class MaskRules:
-    """The columns that are masked, in their order."""
+    """The columns that are masked, in their order. `parts`: the masks of several policies that hold
+    together, of each its own; empty for one."""
 
     rules: tuple[tuple[Pattern, Mask], ...] = ()
+    parts: tuple[MaskRules, ...] = ()
+
+    @property
+    def each(self) -> tuple[MaskRules, ...]:
+        """The masks of each policy."""
+        return self.parts or (self,)
 
     def column(self, schema: str, table: str, column: str) -> Mask | None:
         """How a column is shown, None as it is."""

@@ -1,4 +1,5 @@
-"""Which addresses are counted as one client: for limits, and for refusals in the log.
+"""Which addresses are counted as one client, for limits and for refusals in the log, and which are
+in a network.
 
 The rule: whoever can choose among many addresses is counted once, and whoever shares a translator
 with others is not counted as them.
@@ -7,6 +8,7 @@ with others is not counted as them.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 _LONGEST_ADDRESS_CHARACTERS = 64  # the longest address has 45, and a zone is an interface's name
 
@@ -51,3 +53,15 @@ def _ipv4_inside(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if ip.teredo is not None:
         return ip.teredo[1]
     return ip.sixtofour
+
+
+@lru_cache(maxsize=1024)
+def is_in(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address is in one of these networks; what is no address is in none."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in ipaddress.ip_network(network) for network in networks)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from pgmcp.config.masks import Mask
 from pgmcp.config.policies import Policy
+from pgmcp.net.addresses import is_in
 from pgmcp.policy.masking import masked
 from pgmcp.postgres.messages import Reply
 
@@ -19,10 +18,16 @@ _ROW_BYTES, _VALUE_BYTES = 7, 4  # what a row and a value take beside their text
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActivePolicy:
-    """`mask_key`: of masks that hash."""
+    """`mask_key`: of masks that hash.
+
+    `parts`: the policies that `policy` was made of, () for itself. `conflict`: the key in which
+    these cannot hold together, so that nothing may be reached; None where they can.
+    """
 
     policy: Policy
     mask_key: bytes = b""
+    parts: tuple[Policy, ...] = ()
+    conflict: str | None = None
 
     @property
     def statement_timeout_seconds(self) -> float:
@@ -36,12 +41,14 @@ class ActivePolicy:
     def closed(self, address: str, now: datetime) -> str | None:
         """Why nothing may be reached from this address at this moment, None where it may; `now` is
         aware of its zone."""
-        policy = self.policy
-        if policy.networks and not _is_in(address, policy.networks):
-            return "your credential may not be used from this address"
-        if policy.hours and not any(hours.cover(now) for hours in policy.hours):
-            listed = ", ".join(hours.text for hours in policy.hours)
-            return f"your credential may be used only at these times: {listed}"
+        if self.conflict is not None:
+            return f"the policies of your credential differ in {self.conflict}"
+        for policy in self.parts or (self.policy,):
+            if policy.networks and not is_in(address, policy.networks):
+                return "your credential may not be used from this address"
+            if policy.hours and not any(hours.cover(now) for hours in policy.hours):
+                listed = ", ".join(hours.text for hours in policy.hours)
+                return f"your credential may be used only at these times: {listed}"
         return None
 
     def mask(self, reply: Reply, masks: Sequence[tuple[Mask, str] | None], max_bytes: int) -> None:
@@ -55,15 +62,3 @@ class ActivePolicy:
                 del reply.rows[number:]
                 reply.cut = True
                 return
-
-
-@lru_cache(maxsize=1024)
-def _is_in(address: str, networks: tuple[str, ...]) -> bool:
-    """Whether an address is in one of these networks; what is no address is in none."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return any(ip in ipaddress.ip_network(network) for network in networks)

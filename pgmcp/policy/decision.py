@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from pgmcp.config.masks import Mask
+from pgmcp.config.masks import Mask, MaskRules
 from pgmcp.config.patterns import Access
 from pgmcp.config.policies import Policy
 from pgmcp.policy.facts import Facts, UsedRelation
-from pgmcp.policy.masking import strongest
+from pgmcp.policy.masking import common, strongest
 from pgmcp.policy.names import names_in
 from pgmcp.policy.sources import ResultSource
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse
@@ -116,11 +116,22 @@ def mask_of(
     policy: Policy, relation: UsedRelation, column: str, *, children: bool = False
 ) -> Mask | None:
     """How a column is shown, None as it is; a mask goes down, as in `may_use`."""
+    by_policy = [
+        mask
+        for rules in policy.mask.each
+        if (mask := _mask_in(rules, relation, column, children=children)) is not None
+    ]
+    return common(by_policy) if by_policy else None
+
+
+def _mask_in(
+    rules: MaskRules, relation: UsedRelation, column: str, *, children: bool
+) -> Mask | None:
+    """As `mask_of`, by the masks of one policy."""
     own = (relation.schema, relation.name)
     related = (own, *relation.ancestors, *(relation.descendants if children else ()))
-    masks = [policy.mask.column(*name, column) for name in related]
-    several = [mask for mask in masks if mask is not None]
-    return strongest(several) if several else None
+    masks = [mask for name in related if (mask := rules.column(*name, column)) is not None]
+    return strongest(masks) if masks else None
 
 
 def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: bool) -> Decision:
@@ -141,11 +152,26 @@ def _mask(
     policy: Policy, facts: Facts, sources: frozenset[ResultSource]
 ) -> tuple[Mask, str] | None:
     """How a result column is shown that has its values from these columns."""
+    # Of each policy by itself first: what one shows of all sources may hide another's source.
+    by_policy = [
+        mask
+        for rules in policy.mask.each
+        if (mask := _result_mask(rules, facts, sources)) is not None
+    ]
+    if not by_policy:
+        return None
+    return common([mask for mask, _ in by_policy]), by_policy[0][1]
+
+
+def _result_mask(
+    rules: MaskRules, facts: Facts, sources: frozenset[ResultSource]
+) -> tuple[Mask, str] | None:
+    """As `_mask`, by the masks of one policy."""
     masks: list[tuple[Mask, str]] = []
     for oid, attribute, children in sources:
         relation = facts.relations[oid]
         column = relation.columns.get(attribute)
-        mask = None if column is None else mask_of(policy, relation, column, children=children)
+        mask = None if column is None else _mask_in(rules, relation, column, children=children)
         if mask is not None:
             masks.append((mask, relation.categories[attribute]))
     if not masks:

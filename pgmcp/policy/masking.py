@@ -37,6 +37,18 @@ def strongest(masks: Sequence[Mask]) -> Mask:
     return min(masks, key=lambda mask: _STRONGEST.index(mask.kind))
 
 
+def common(masks: Sequence[Mask]) -> Mask:
+    """The mask that shows nothing which one of these hides, for the policies that hold together."""
+    first = masks[0]
+    if all(mask == first for mask in masks):
+        return first
+    kinds = {mask.kind for mask in masks}
+    if "text" in kinds and "null" not in kinds:
+        return next(mask for mask in masks if mask.kind == "text")
+    # Of any two others each shows what the other hides.
+    return Mask("null")
+
+
 def masked(
     rows: Sequence[tuple[Value, ...]],
     masks: Sequence[tuple[Mask, str] | None],

@@ -1,0 +1,136 @@
+"""Several policies on one credential: what holds is what each of them allows.
+
+The rule: nothing is allowed that the first policy, the credential's own, does not allow. A key that
+has no rule here must be the same in all of them, so that a new key is decided on the closed side.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pgmcp.config.masks import MaskRules
+from pgmcp.config.patterns import Access, ReadRules
+from pgmcp.config.policies import Policy, PolicyLimits
+from pgmcp.policy.active import ActivePolicy
+
+_NOTHING = ("",)
+"""Where no name would mean all names: a name that nothing has."""
+
+
+@dataclass(frozen=True, slots=True)
+class EachAllows(ReadRules):
+    """What each of several lists `read` allows."""
+
+    lists: tuple[ReadRules, ...] = ()
+
+    def column(self, schema: str, table: str, column: str) -> Access:
+        """Whether this column may be read."""
+        return _least([rules.column(schema, table, column) for rules in self.lists])
+
+    def table(self, schema: str, table: str) -> Access:
+        """Whether this table may be read."""
+        return _least([rules.table(schema, table) for rules in self.lists])
+
+
+class PolicyConflictError(Exception):
+    """Policies that cannot hold together; the text names the key in which they differ."""
+
+
+def intersection(policies: Sequence[Policy]) -> Policy:
+    """The policy that allows what each of these allows, of which the first is the credential's own;
+    PolicyConflictError.
+
+    Of hours and networks it has the first policy's: `ActivePolicy.parts` holds those of all.
+    """
+    own = policies[0]
+    if all(policy is own for policy in policies):
+        return own
+    values = {}
+    for each in fields(Policy):
+        said = [getattr(policy, each.name) for policy in policies]
+        values[each.name] = _RULES.get(each.name, _same)(each.name, said)
+    return Policy(**values)
+
+
+def together(policies: Sequence[ActivePolicy]) -> ActivePolicy:
+    """Several policies in force as one. Of policies that cannot hold together, one that is closed
+    at all times and allows nothing."""
+    first = policies[0]
+    if len(policies) == 1:
+        return first
+    parts = tuple(policy.policy for policy in policies)
+    try:
+        return ActivePolicy(intersection(parts), first.mask_key, parts)
+    except PolicyConflictError as conflict:
+        return ActivePolicy(Policy(), parts=parts, conflict=str(conflict))
+
+
+def _least(said: Sequence[Access]) -> Access:
+    if Access.DENIED in said:
+        return Access.DENIED
+    return Access.UNNAMED if Access.UNNAMED in said else Access.ALLOWED
+
+
+def _same(name: str, said: Sequence[Any]) -> Any:
+    """A value that all have."""
+    if any(value != said[0] for value in said):
+        raise PolicyConflictError(name)
+    return said[0]
+
+
+def _own(name: str, said: Sequence[Any]) -> Any:
+    """The value of the credential's own policy, which the others have too, or leave open."""
+    if any(value and value != said[0] for value in said):
+        raise PolicyConflictError(name)
+    return said[0]
+
+
+def _first(_: str, said: Sequence[Any]) -> Any:
+    return said[0]
+
+
+def _names(_: str, said: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Names that each list has, of which an empty one has all."""
+    lists = [names for names in said if names]
+    if not lists:
+        return ()
+    return tuple(name for name in lists[0] if all(name in names for names in lists)) or _NOTHING
+
+
+def _in_all(_: str, said: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Names that each list has, of which an empty one has none."""
+    return tuple(name for name in said[0] if all(name in names for names in said))
+
+
+def _read(_: str, said: Sequence[ReadRules]) -> ReadRules:
+    return EachAllows(lists=tuple(said))
+
+
+def _masks(_: str, said: Sequence[MaskRules]) -> MaskRules:
+    return MaskRules(tuple(rule for masks in said for rule in masks.rules), tuple(said))
+
+
+def _limits(_: str, said: Sequence[PolicyLimits]) -> PolicyLimits:
+    """Of each limit the smallest; None is no limit."""
+    smallest = {}
+    for each in fields(PolicyLimits):
+        set_ = [value for limits in said if (value := getattr(limits, each.name)) is not None]
+        smallest[each.name] = min(set_, default=None)
+    return PolicyLimits(**smallest)
+
+
+_RULES: Mapping[str, Callable[[str, Sequence[Any]], Any]] = {
+    "databases": _names,
+    "tools": _names,
+    "read": _read,
+    "mask": _masks,
+    "hours": _first,
+    "networks": _first,
+    "limits": _limits,
+    "functions": _in_all,
+    "role": _own,
+    "settings": _own,
+}
