@@ -18,9 +18,12 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.model import Config
 from pgmcp.config.values import Host
 from pgmcp.errors import PgmcpError, ToolError
+from pgmcp.features.all import ALL
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.logs import log
+from pgmcp.mcp.feature import FeatureSet
 from pgmcp.net.outbound import Outbound
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.pool.pools import Pools
 from pgmcp.server.observation import Observation
 from pgmcp.server.policies import active_policies
@@ -49,8 +52,9 @@ class App:
 
     `handover`: what the init system handed over. `hasher`: the command whose process
     hashes passwords, where it is not to be this one. `shared`: what it shares with other processes
-    that serve the same port, None where there are none. `outbound` says what it may connect to, and
-    holds the process to it once it is installed.
+    that serve the same port, None where there are none. `features`: what it offers, as far as the
+    configuration does not switch it off. `outbound` says what it may connect to, and holds the
+    process to it once it is installed.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class App:
         handover: Handover = NOTHING,
         hasher: Sequence[str] = (),
         shared: Shared | None = None,
+        features: FeatureSet = ALL,
     ) -> None:
         self._handed = handover
+        self._features = features
         self._shared: Shared = shared or Alone()
         self._hasher_command = hasher
         self._pools = Pools(
@@ -78,16 +84,19 @@ class App:
         )
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
-        self._service = Service.of(
-            config,
-            DatabaseSet.of(self._pools),
-            self._observation,
-            self._model(config),
-            active_policies(config),
+        self._service = self._service_of(
+            config, DatabaseSet.of(self._pools), active_policies(config)
         )
         self._ending = threading.Event()
         self._watcher = Watcher()
         self._watcher.every(SWEEP_SECONDS, self._pools.tick, "pools")
+
+    def _service_of(
+        self, config: Config, databases: DatabaseSet, policies: Mapping[str, ActivePolicy]
+    ) -> Service:
+        return Service.of(
+            config, self._features, databases, self._observation, self._model(config), policies
+        )
 
     def _audit_of(self, config: Config) -> AuditLog | None:
         if config.audit is None:
@@ -208,9 +217,7 @@ class App:
         self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
         databases = DatabaseSet.of(self._pools, self._service.databases)
         self._observation.log = config.log
-        self._service = Service.of(
-            config, databases, self._observation, self._model(config), policies
-        )
+        self._service = self._service_of(config, databases, policies)
         front.take(self._service, prepared, metrics)
         return needs_restart
 

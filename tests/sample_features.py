@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
 from pgmcp.auth.principal import ANONYMOUS, Principal, local
@@ -17,7 +18,16 @@ from pgmcp.mcp.client import Client as Asking
 from pgmcp.mcp.client import Send
 from pgmcp.mcp.content import EmbeddedResource, Image, ResourceLink, Text
 from pgmcp.mcp.dispatch import Answer, Dispatcher
-from pgmcp.mcp.feature import Annotations, Context, Prompt, Resource, Tool
+from pgmcp.mcp.feature import (
+    Annotations,
+    Context,
+    FeatureSet,
+    Prompt,
+    PromptMessage,
+    Resource,
+    ResourceTemplate,
+    Tool,
+)
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.result import Form, InputRequired, Result, text
 from pgmcp.rpc import jsonrpc
@@ -25,6 +35,7 @@ from pgmcp.rpc.jsonrpc import Request
 from pgmcp.rpc.schema import arg
 
 VERSION = "1.2.3"
+ANNOUNCED: dict[str, Any] = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}}
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -68,6 +79,13 @@ def _defect(_: Any, __: Context) -> NoReturn:
 
 def _refuse(_: Any, context: Context) -> Result:
     return text(context.databases.get().label)
+
+
+def _topics(context: Context, typed: str, _: Mapping[str, str]) -> list[str]:
+    """As many as its text says; a database that does not answer for "gone"."""
+    if typed == "gone":
+        context.databases.get()
+    return [f"topic {number}" for number in range(int(typed or 3))]
 
 
 def _log_in(args: LoginArgs, _: Context) -> Result:
@@ -185,8 +203,8 @@ def trial_tools(board: Board) -> tuple[Tool, ...]:
 
 
 def trial_dispatcher(board: Board | None = None) -> Dispatcher:
-    tools = (*TOOLS, *trial_tools(board or Board()))
-    return Dispatcher(Registry(tools, RESOURCES, PROMPTS), server_version=VERSION)
+    features = replace(FEATURES, tools=(*TOOLS, *trial_tools(board or Board())))
+    return Dispatcher(Registry(features), server_version=VERSION)
 
 
 TOOLS = (
@@ -208,18 +226,48 @@ TOOLS = (
 )
 RESOURCES = (
     Resource("test://doc", "doc", "Document", "A text.", "text/plain", lambda _: "the text"),
+    Resource("test://png", "png", "Picture", "Bytes.", "image/png", lambda _: PNG),
     Resource(
         "test://gone", "gone", "Gone", "Fails.", "text/plain", lambda c: c.databases.get().label
     ),
 )
-PROMPTS = (
-    Prompt("explore", "Explore", "Explores.", TopicArgs, lambda a: f"{a.topic}, {a.depth}"),
-    Prompt("plain", "Plain", "No arguments.", NoArgs, lambda _: "plain"),
+TEMPLATES = (
+    ResourceTemplate(
+        "test://doc/{section}/{page}",
+        "page",
+        "Page",
+        "A page.",
+        "text/plain",
+        lambda _, values: f"{values['section']}: {values['page']}",
+        {"page": lambda _, typed, given: [f"{given.get('section', '')}{typed}{n}" for n in "12"]},
+    ),
 )
+PROMPTS = (
+    Prompt(
+        "explore",
+        "Explore",
+        "Explores.",
+        TopicArgs,
+        lambda a: f"{a.topic}, {a.depth}",
+        {"topic": _topics},
+    ),
+    Prompt("plain", "Plain", "No arguments.", NoArgs, lambda _: "plain"),
+    Prompt(
+        "shown",
+        "Shown",
+        "Shows a picture.",
+        NoArgs,
+        lambda _: (
+            PromptMessage(Image(PNG, "image/png")),
+            PromptMessage(Text("See?"), "assistant"),
+        ),
+    ),
+)
+FEATURES = FeatureSet(TOOLS, RESOURCES, TEMPLATES, PROMPTS)
 
 
 def sample_dispatcher() -> Dispatcher:
-    return Dispatcher(Registry(TOOLS, RESOURCES, PROMPTS), server_version=VERSION)
+    return Dispatcher(Registry(FEATURES), server_version=VERSION)
 
 
 def context_for(call: Call, client: Asking | None = None) -> Context:

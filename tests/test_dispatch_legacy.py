@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -13,13 +14,16 @@ from mcp_types.methods import validate_server_result
 from pgmcp.calls.call import Call
 from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.dispatch import Answer, Dispatcher
+from pgmcp.mcp.feature import FeatureSet
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Notification, Request, Response
 from tests.sample_features import (
+    ANNOUNCED,
     LEGACY,
     META,
     MODERN,
+    PNG,
     SERVED,
     TOOLS,
     VERSION,
@@ -50,7 +54,7 @@ def test_initialize_agrees_on_the_version_asked_for(version: str) -> None:
         "title": "pgmcp",
         "version": VERSION,
     }
-    assert result["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
+    assert result["capabilities"] == ANNOUNCED
 
 
 @pytest.mark.parametrize("version", ["2026-07-28", "1999-01-01", ""])
@@ -66,7 +70,7 @@ def test_initialize_without_a_version_is_refused() -> None:
 
 
 def test_only_what_is_there_is_announced() -> None:
-    bare = Dispatcher(Registry(TOOLS[:1]), server_version="1")
+    bare = Dispatcher(Registry(FeatureSet(TOOLS[:1])), server_version="1")
     request = Request("initialize", {"protocolVersion": "2025-11-25"}, 1)
     answer = bare.answer(request, context_for(Call(1.0)), None)
     assert answer.body is not None
@@ -95,9 +99,7 @@ def test_a_handshake_version_in_the_header_or_none_is_this_era(header: str | Non
     assert LEGACY.ask("ping", headers=headers).body == {"jsonrpc": "2.0", "id": 7, "result": {}}
 
 
-@pytest.mark.parametrize(
-    "method", ["logging/setLevel", "server/discover", "tools/cal", "completion/complete", ""]
-)
+@pytest.mark.parametrize("method", ["logging/setLevel", "server/discover", "tools/cal", ""])
 def test_an_unknown_method_is_an_error_but_no_dead_session(method: str) -> None:
     status, error = LEGACY.error(method)
     assert (status, error["code"]) == (200, -32601)
@@ -259,7 +261,7 @@ def test_resources_are_listed_and_read() -> None:
 
 
 def test_prompts_are_listed_and_rendered() -> None:
-    explore, plain = LEGACY.result("prompts/list")["prompts"]
+    explore, plain, _ = LEGACY.result("prompts/list")["prompts"]
     assert explore["arguments"] == [
         {"name": "topic", "description": "What to explore.", "required": True},
         {"name": "depth", "description": "How deep.", "required": False},
@@ -272,6 +274,69 @@ def test_prompts_are_listed_and_rendered() -> None:
     }
     for wrong in ({"name": "none"}, {"name": "explore"}, {"name": "explore", "arguments": [1]}):
         assert LEGACY.error("prompts/get", wrong)[1]["code"] == -32602
+
+
+def test_bytes_are_sent_as_base64_and_a_prompt_may_be_several_messages() -> None:
+    (shown,) = LEGACY.result("resources/read", {"uri": "test://png"})["contents"]
+    assert (base64.b64decode(shown["blob"]), shown["mimeType"]) == (PNG, "image/png")
+    picture, text = LEGACY.result("prompts/get", {"name": "shown"})["messages"]
+    assert (picture["role"], picture["content"]["type"]) == ("user", "image")
+    assert text == {"role": "assistant", "content": {"type": "text", "text": "See?"}}
+
+
+def test_resources_of_a_template_are_listed_as_one_and_read_by_its_values() -> None:
+    (listed,) = LEGACY.result("resources/templates/list")["resourceTemplates"]
+    assert (listed["uriTemplate"], listed["name"]) == ("test://doc/{section}/{page}", "page")
+    (shown,) = LEGACY.result("resources/read", {"uri": "test://doc/a%2Fb/%C3%A9"})["contents"]
+    assert shown["text"] == "a/b: é"
+    for uri in ("test://doc/a", "test://doc/a/", "test://doc/a/b/c", "test://doc/a/b c", "x"):
+        assert LEGACY.error("resources/read", {"uri": uri})[1]["code"] == -32002
+
+
+def completed(name: str, value: str, **params: Any) -> Any:
+    ref = params.pop("ref", {"type": "ref/prompt", "name": "explore"})
+    asked = {"ref": ref, "argument": {"name": name, "value": value}, **params}
+    return LEGACY.result("completion/complete", asked)["completion"]
+
+
+def test_an_argument_is_completed_to_a_hundred_values_at_most() -> None:
+    assert completed("topic", "2") == {
+        "values": ["topic 0", "topic 1"],
+        "total": 2,
+        "hasMore": False,
+    }
+    many = completed("topic", "250")
+    assert (len(many["values"]), many["total"], many["hasMore"]) == (100, 250, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("depth", "s"), ("topic", "gone"), ("topic", "9" * 1001)]
+)
+def test_what_cannot_be_completed_has_no_values(name: str, value: str) -> None:
+    assert completed(name, value) == {"values": [], "total": 0, "hasMore": False}
+
+
+def test_a_template_s_value_is_completed_by_those_given_before() -> None:
+    page = {"type": "ref/resource", "uri": "test://doc/{section}/{page}"}
+    shown = completed("page", "p", ref=page, context={"arguments": {"section": "s-", "n": 1}})
+    assert shown["values"] == ["s-p1", "s-p2"]
+    assert completed("page", "p", ref=page, context=7)["values"] == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"ref": {"type": "ref/prompt", "name": "none"}, "argument": {"name": "a", "value": ""}},
+        {"ref": {"type": "ref/resource", "uri": "x"}, "argument": {"name": "a", "value": ""}},
+        {"ref": {"type": "ref/tool"}, "argument": {"name": "topic", "value": ""}},
+        {"ref": {"type": "ref/prompt", "name": "explore"}, "argument": {"name": "a", "value": ""}},
+        {"ref": {"type": "ref/prompt", "name": "explore"}, "argument": {"name": "topic"}},
+        {"ref": {"type": "ref/prompt", "name": "explore"}, "argument": 3},
+    ],
+)
+def test_a_completion_of_what_is_not_there_is_refused(params: dict[str, Any]) -> None:
+    assert LEGACY.error("completion/complete", params)[1]["code"] == -32602
 
 
 METHODS = st.sampled_from([*SERVED, "server/discover"]) | st.text()

@@ -10,7 +10,7 @@ import pytest
 from mcp_types.methods import CACHEABLE_METHODS, validate_server_result
 
 from pgmcp.mcp.era import ALL_VERSIONS
-from tests.sample_features import LEGACY, META, MODERN, SERVED, VERSION, Client, no_nulls
+from tests.sample_features import ANNOUNCED, LEGACY, META, MODERN, SERVED, VERSION, Client, no_nulls
 
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
@@ -55,7 +55,7 @@ def test_both_eras_list_the_same() -> None:
 def test_discovery_names_the_version_and_what_is_offered() -> None:
     result = MODERN.result("server/discover")
     assert result["supportedVersions"] == list(ALL_VERSIONS)
-    assert result["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
+    assert result["capabilities"] == ANNOUNCED
     assert "PostgreSQL" in result["instructions"]
 
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from pgmcp.features import discovery, prompts, resources, tools
+from pgmcp.features import discovery, prompts, resources, templates, tools
+from pgmcp.features.all import ALL
 from pgmcp.features.tools import count_rows
-from pgmcp.mcp.feature import Prompt, Tool
+from pgmcp.mcp.feature import FeatureSet, Prompt, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.schema import build
 from tests.json_schema import check_schema
@@ -30,11 +31,14 @@ TESTS = Path(__file__).parent
 SNAPSHOTS = TESTS / "snapshots"
 UPDATE = "PGMCP_UPDATE_SNAPSHOTS"
 REGISTRY = Registry(
-    [dataclasses.replace(tool, hidden=False) for tool in tools.ALL], resources.ALL, prompts.ALL
+    dataclasses.replace(
+        ALL, tools=tuple(dataclasses.replace(tool, hidden=False) for tool in ALL.tools)
+    )
 )
 LISTS = {
     "tools": REGISTRY.tool_list,
     "resources": REGISTRY.resource_list,
+    "templates": REGISTRY.template_list,
     "prompts": REGISTRY.prompt_list,
 }
 
@@ -77,7 +81,7 @@ def test_a_file_in_the_folder_is_listed_and_documented(folder: Path) -> None:
     copied(folder, "_helper", count_rows)
     listed = discovery.features(importlib.import_module("copied"), "TOOL", Tool)
     assert [tool.name for tool in listed] == ["early", "aardvark", "tally"]
-    shown = Registry(listed).listed("tools", "modern")["tools"]
+    shown = Registry(FeatureSet(listed)).tool_list
     assert [entry["name"] for entry in shown] == ["early", "aardvark", "tally"]
     assert all(f"`{tool.name}`" in manual.render_tools(listed) for tool in listed)
 
@@ -92,7 +96,9 @@ def test_what_cannot_be_listed_says_what_to_do(folder: Path, mended: str) -> Non
         discovery.features(importlib.import_module("copied"), "TOOL", Tool)
 
 
-@pytest.mark.parametrize("package", [tools, resources, prompts], ids=lambda p: str(p.__name__))
+@pytest.mark.parametrize(
+    "package", [tools, resources, templates, prompts], ids=lambda p: str(p.__name__)
+)
 def test_every_file_is_listed(package: ModuleType) -> None:
     files = {path.stem for path in Path(package.__file__ or "").parent.glob("[!_]*.py")}
     assert files == {module_of(feature) for feature in package.ALL}
@@ -146,6 +152,7 @@ def test_a_tool_is_documented_and_honest_about_itself(tool: Tool) -> None:
 def test_a_prompt_holds_what_it_was_given_and_names_tools_that_exist(prompt: Prompt) -> None:
     names = [field.name for field in dataclasses.fields(prompt.args)]
     text = prompt.render(build(prompt.args, {name: f"<{{{name}}} %s>" for name in names}))
+    assert isinstance(text, str)
     assert all(f"<{{{name}}} %s>" in text for name in names)
     known = {tool.name for tool in tools.ALL}
     mentioned = {word for word in text.replace("(", " ").replace(",", " ").split() if word in known}

@@ -14,7 +14,7 @@ import pytest
 
 from pgmcp.mcp.era import ALL_VERSIONS
 from tests.program import NOWHERE, Program, running, settings_of
-from tests.sample_features import META, no_nulls
+from tests.sample_features import ANNOUNCED, META, no_nulls
 from tests.serving import Reply, post, rpc, until
 from tools.postgres import Server
 
@@ -101,7 +101,7 @@ def test_the_handshake_agrees_on_a_version_that_is_served(program: Program, vers
     agreed = result(legacy(program, "initialize", {"protocolVersion": version, **client}))
     assert agreed["protocolVersion"] == version
     assert agreed["serverInfo"]["name"] == "pgedge-postgres-mcp"
-    assert agreed["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
+    assert agreed["capabilities"] == ANNOUNCED
 
 
 @pytest.mark.parametrize("version", ["2026-07-28", "2099-01-01", "1.0", ""])
@@ -150,7 +150,7 @@ def test_the_handshake_era_names_unknown_methods_in_the_body_only(
 def test_discovery_needs_no_handshake(program: Program) -> None:
     found = result(modern(program, "server/discover"))
     assert found["supportedVersions"] == list(ALL_VERSIONS)
-    assert found["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}}
+    assert found["capabilities"] == ANNOUNCED
     assert (found["resultType"], found["cacheScope"]) == ("complete", "private")
     assert found["ttlMs"] > 0
 

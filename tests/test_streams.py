@@ -27,7 +27,7 @@ from pgmcp.config.values import Address
 from pgmcp.mcp import result
 from pgmcp.mcp.client import Client as Asking
 from pgmcp.mcp.era import Era
-from pgmcp.mcp.feature import Context
+from pgmcp.mcp.feature import Context, FeatureSet
 from pgmcp.mcp.registry import Registry, output_schema
 from pgmcp.mcp.result import Result
 from pgmcp.rpc import jsonrpc
@@ -85,13 +85,16 @@ def test_a_result_has_its_parts_in_both_eras() -> None:
         assert told["content"][3]["resource"]["text"] == "more"
 
 
+def listed_tools(registry: Registry, era: Era) -> list[dict[str, Any]]:
+    page = registry.listed("tools", era)
+    assert page is not None
+    return list(page["tools"])
+
+
 def test_the_output_schema_is_listed_and_old_clients_get_objects_only() -> None:
-    registry = Registry(trial_tools(Board()))
+    registry = Registry(FeatureSet(trial_tools(Board())))
     schemas: dict[str, Any] = {
-        era: {
-            entry["name"]: entry.get("outputSchema")
-            for entry in registry.listed("tools", era)["tools"]
-        }
+        era: {entry["name"]: entry.get("outputSchema") for entry in listed_tools(registry, era)}
         for era in get_args(Era)
     }
     assert schemas["legacy"]["paint"] == schemas["modern"]["paint"]

@@ -73,6 +73,10 @@ class Calls:
         self.database = database
         self.policy = policy
 
+    def under(self, policy: ActivePolicy) -> Calls:
+        """Calls on the same database under a policy."""
+        return Calls(self._pools, self.database, policy)
+
     def get(self) -> port.Database:
         return Reach(self._pools, Call(30), self.policy).get()
 

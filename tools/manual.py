@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pgmcp.cli.clients import CLIENTS, EXAMPLE_COMMAND, KnownClient, render_section
-from pgmcp.features import prompts, resources, tools
-from pgmcp.mcp.feature import Prompt, Resource, Tool
+from pgmcp.features import prompts, resources, templates, tools
+from pgmcp.mcp.feature import Prompt, Resource, ResourceTemplate, Tool
 from pgmcp.rpc.schema import json_schema
 from pgmcp.sql.text import MAX_TEXT_BYTES
 from pgmcp.transport.limits import HttpLimits
@@ -50,11 +50,14 @@ def render_prompts(listed: Sequence[Prompt] = prompts.ALL) -> str:
     )
 
 
-def render_resources(listed: Sequence[Resource] = resources.ALL) -> str:
-    """Every resource with its type."""
+def render_resources(
+    listed: Sequence[Resource | ResourceTemplate] = (*resources.ALL, *templates.ALL),
+) -> str:
+    """Every resource, and every template of resources, with its type."""
     return "\n".join(
-        f"### `{resource.uri}`\n\n{_filled(resource.description)}\n\nType: {resource.mime_type}.\n"
-        for resource in listed
+        f"### `{each.uri if isinstance(each, Resource) else each.uri_template}`\n\n"
+        f"{_filled(each.description)}\n\nType: {each.mime_type}.\n"
+        for each in listed
     )
 
 

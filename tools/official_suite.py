@@ -1,5 +1,7 @@
 """MCP's official conformance suite against a server of this clone, in front of a real PostgreSQL.
 
+The server has, beside its own features, those that the suite asks for (`tests.suite_features`).
+
 The rule: `conformance.yaml` names what may fail and why; anything else that fails, and anything
 named there that passes, is a failure of this command. It is no part of tools/check, because it
 fetches the suite and a Node.js to run it with npm.
@@ -107,7 +109,7 @@ def _served() -> Iterator[int]:
         config = _configuration(folder, postgres, port)
         with (STATE / "pgmcp.log").open("wb") as log:
             server = spawn(
-                [sys.executable, "-m", "pgmcp", "-http", "-no-auth", "-config", config],
+                [sys.executable, "-m", "tests.suite_server", config],
                 folder=ROOT,
                 environment=environment(),
                 output=log,
@@ -132,7 +134,8 @@ def _configuration(folder: Path, postgres: Server, port: int) -> Path:
     }
     config = folder / "pgedge-postgres-mcp.yaml"
     with open(os.open(config, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123
-        json.dump({"http": {"address": f"127.0.0.1:{port}"}, "databases": [database]}, file)
+        http = {"enabled": True, "address": f"127.0.0.1:{port}", "auth": {"enabled": False}}
+        json.dump({"http": http, "databases": [database]}, file)
     return config
 
 

@@ -11,9 +11,9 @@ import pkgutil
 from types import ModuleType
 from typing import TypeVar
 
-from pgmcp.mcp.feature import Prompt, Resource, Tool
+from pgmcp.mcp.feature import Prompt, Resource, ResourceTemplate, Tool
 
-F = TypeVar("F", Tool, Resource, Prompt)
+F = TypeVar("F", Tool, Resource, ResourceTemplate, Prompt)
 
 
 def modules(package: ModuleType) -> list[str]:

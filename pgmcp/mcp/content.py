@@ -1,4 +1,4 @@
-"""The parts of a result: text, images, links to resources, and resources themselves.
+"""The parts of a result: text, images, sound, links to resources, and resources themselves.
 
 The rule: a part is a value; `encoded` gives the members that both eras of the protocol share
 (2025-11-25 and 2026-07-28, ContentBlock), and leaves out what has no value.
@@ -48,6 +48,22 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Audio:
+    """Sound (from 2025-03-26 on)."""
+
+    data: bytes
+    mime_type: str
+    audience: tuple[Audience, ...] = ()
+    priority: float | None = None
+
+    def encoded(self) -> JsonObject:
+        """Its content block."""
+        data = b64encode(self.data).decode("ascii")
+        block = {"type": "audio", "data": data, "mimeType": self.mime_type}
+        return _annotated(block, self.audience, self.priority)
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceLink:
     """A resource of this server that the client may read instead of getting it here (from
     2025-06-18 on)."""
@@ -87,17 +103,23 @@ class EmbeddedResource:
 
     def encoded(self) -> JsonObject:
         """Its content block."""
-        resource: JsonObject = {"uri": self.uri}
-        if self.mime_type:
-            resource["mimeType"] = self.mime_type
-        if isinstance(self.body, str):
-            resource["text"] = self.body
-        else:
-            resource["blob"] = b64encode(self.body).decode("ascii")
+        resource = contents(self.uri, self.body, self.mime_type)
         return _annotated({"type": "resource", "resource": resource}, self.audience, self.priority)
 
 
-Content = Text | Image | ResourceLink | EmbeddedResource
+Content = Text | Image | Audio | ResourceLink | EmbeddedResource
+
+
+def contents(uri: str, body: str | bytes, mime_type: str = "") -> JsonObject:
+    """The contents of a resource: text, or bytes as base64."""
+    members: JsonObject = {"uri": uri}
+    if mime_type:
+        members["mimeType"] = mime_type
+    if isinstance(body, str):
+        members["text"] = body
+    else:
+        members["blob"] = b64encode(body).decode("ascii")
+    return members
 
 
 def _annotated(

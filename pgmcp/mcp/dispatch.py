@@ -112,7 +112,8 @@ class Dispatcher:
         self._server = Server(registry, server_version)
         self._observer = observer if observer is not None else Unobserved()
         self._clock = clock
-        self._known: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+        self._registry = registry
+        self._named: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "tools/call": ("name", registry.tools),
             "resources/read": ("uri", registry.resources),
             "prompts/get": ("name", registry.prompts),
@@ -160,11 +161,16 @@ class Dispatcher:
     def _names(self, request: Request) -> tuple[str, str]:
         """The method, and the tool, resource or prompt, as far as they are known here."""
         method = request.method
-        if method not in self._known:
+        if method not in self._named:
             return method if method in _METHODS else OTHER, ""
-        parameter, known = self._known[method]
+        parameter, known = self._named[method]
         name = request.params.get(parameter)
-        return method, name if isinstance(name, str) and name in known else OTHER
+        if not isinstance(name, str):
+            return method, OTHER
+        if name in known:
+            return method, name
+        matched = self._registry.template(name) if method == "resources/read" else None
+        return method, OTHER if matched is None else matched[0].uri_template
 
 
 def _shielded(request: Request, context: Context, serve: Callable[[], Served]) -> Answer:

@@ -5,9 +5,9 @@ The rule: a feature declares everything about itself in one value, so that addin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pgmcp.auth.principal import Principal
 from pgmcp.calls.call import Call
@@ -16,6 +16,7 @@ from pgmcp.calls.trail import Trail
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.gate.port import Database
 from pgmcp.mcp.client import Client
+from pgmcp.mcp.content import Content
 from pgmcp.mcp.result import InputRequired, Result
 
 ToolOutcome = Result | InputRequired | Stream
@@ -56,30 +57,72 @@ class Tool:
     rank: int = DEFAULT_RANK
 
 
+Completer = Callable[["Context", str, Mapping[str, str]], Sequence[str]]
+"""What may be meant by a text that a user has begun to type, the likeliest first; the mapping has
+the arguments that were given before. What the caller may not see is not among it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A readable document. `read` returns its text; `rank` as for a tool."""
+    """A readable document. `read` returns its text, or its bytes; `rank` as for a tool."""
 
     uri: str
     name: str
     title: str
     description: str
     mime_type: str
-    read: Callable[[Context], str]
+    read: Callable[[Context], str | bytes]
     rank: int = DEFAULT_RANK
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceTemplate:
+    """Resources whose URIs are made of values (`mcp.uri_template`).
+
+    `read` gets the values by their names, and raises ToolError for a resource that is not there.
+    `completers` by the names of values; `rank` as for a tool.
+    """
+
+    uri_template: str
+    name: str
+    title: str
+    description: str
+    mime_type: str
+    read: Callable[[Context, Mapping[str, str]], str | bytes]
+    completers: Mapping[str, Completer] = field(default_factory=dict)
+    rank: int = DEFAULT_RANK
+
+
+class PromptMessage(NamedTuple):
+    """One message of a prompt; `role` is "user" or "assistant"."""
+
+    content: Content
+    role: str = "user"
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt: `args` is a frozen dataclass of strings; `render` returns the user message;
-    `rank` as for a tool."""
+    """A prompt: `args` is a frozen dataclass of strings; `render` returns the text of one message
+    of the user, or several messages; `completers` by the names of arguments; `rank` as for a
+    tool."""
 
     name: str
     title: str
     description: str
     args: type[Any]
-    render: Callable[[Any], str]
+    render: Callable[[Any], str | Sequence[PromptMessage]]
+    completers: Mapping[str, Completer] = field(default_factory=dict)
     rank: int = DEFAULT_RANK
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """All that a server may offer."""
+
+    tools: tuple[Tool, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    templates: tuple[ResourceTemplate, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 class Databases(Protocol):

@@ -1,4 +1,4 @@
-"""The methods that both eras of the protocol share: tools, resources and prompts.
+"""The methods that both eras of the protocol share: tools, resources, prompts and completion.
 
 The rule: a method maps parameters to the bare members of its result, now or later; what wraps them
 (result type, caching, server information) belongs to the era.
@@ -23,9 +23,10 @@ from pgmcp.errors import (
 )
 from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.client import Client
-from pgmcp.mcp.content import Text
+from pgmcp.mcp.completion import complete
+from pgmcp.mcp.content import Text, contents
 from pgmcp.mcp.era import Era
-from pgmcp.mcp.feature import Context
+from pgmcp.mcp.feature import Context, PromptMessage
 from pgmcp.mcp.registry import ListKind, Registry
 from pgmcp.mcp.result import InputRequired, Result, plain
 from pgmcp.rpc.conversion import converted
@@ -65,8 +66,12 @@ def _listing(kind: ListKind) -> Callable[[Registry, RequestParams, Context], Mem
     """What serves the list of this kind."""
 
     def serve(registry: Registry, params: RequestParams, context: Context) -> Members:
-        _refuse_cursor(params)
-        return registry.listed(kind, context.client.era)
+        cursor = params.get("cursor")
+        if cursor is None or isinstance(cursor, str):
+            page = registry.listed(kind, context.client.era, cursor)
+            if page is not None:
+                return page
+        raise InvalidParamsError("params.cursor: no cursor of this list; ask without one")
 
     return serve
 
@@ -116,22 +121,27 @@ def _input_required(outcome: InputRequired, client: Client) -> Members:
     return {"resultType": "input_required", "inputRequests": forms}
 
 
-def _list_templates(_: Registry, params: RequestParams, __: Context) -> Members:
-    _refuse_cursor(params)
-    return {"resourceTemplates": []}
-
-
 def _read_resource(registry: Registry, params: RequestParams, context: Context) -> Members:
     uri = _string(params, "uri")
-    resource = registry.resources.get(uri)
-    if resource is None:
+    read = _reading(registry, uri)
+    if read is None:
         raise ResourceNotFoundError(f"unknown resource: {shortened(uri)}", {"uri": uri})
     try:
-        body = resource.read(context)
+        body, mime_type = read(context)
     except ToolError as failure:
         context.trail.failed(failure)
-        raise RpcError(f"cannot read {uri}: {failure.for_client()}") from None
-    return {"contents": [{"uri": uri, "mimeType": resource.mime_type, "text": body}]}
+        raise RpcError(f"cannot read {shortened(uri)}: {failure.for_client()}") from None
+    return {"contents": [contents(uri, body, mime_type)]}
+
+
+def _reading(registry: Registry, uri: str) -> Callable[[Context], tuple[str | bytes, str]] | None:
+    """What reads a resource, and says its type; None for a URI of none."""
+    if (resource := registry.resources.get(uri)) is not None:
+        return lambda context: (resource.read(context), resource.mime_type)
+    if (matched := registry.template(uri)) is not None:
+        template, values = matched
+        return lambda context: (template.read(context, values), template.mime_type)
+    return None
 
 
 def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Members:
@@ -144,18 +154,24 @@ def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Member
         body = prompt.render(args)
     except ArgumentError as failure:
         raise InvalidParamsError(failure.message) from None
-    message = {"role": "user", "content": Text(body).encoded()}
-    return {"description": prompt.description, "messages": [message]}
+    messages = [PromptMessage(Text(body))] if isinstance(body, str) else body
+    return {
+        "description": prompt.description,
+        "messages": [
+            {"role": message.role, "content": message.content.encoded()} for message in messages
+        ],
+    }
 
 
 SHARED: Mapping[str, Method] = {
     "tools/list": Method(_listing("tools"), ttl_ms=_LIST_TTL_MS),
     "tools/call": Method(_call_tool, name_param="name"),
     "resources/list": Method(_listing("resources"), ttl_ms=_LIST_TTL_MS),
-    "resources/templates/list": Method(_list_templates, ttl_ms=_LIST_TTL_MS),
+    "resources/templates/list": Method(_listing("resourceTemplates"), ttl_ms=_LIST_TTL_MS),
     "resources/read": Method(_read_resource, ttl_ms=0, name_param="uri"),
     "prompts/list": Method(_listing("prompts"), ttl_ms=_LIST_TTL_MS),
     "prompts/get": Method(_get_prompt, name_param="name"),
+    "completion/complete": Method(complete),
 }
 
 
@@ -174,9 +190,3 @@ def _arguments(params: RequestParams) -> RequestParams:
     if not isinstance(arguments, dict):
         raise InvalidParamsError("params.arguments: expected an object")
     return arguments
-
-
-def _refuse_cursor(params: RequestParams) -> None:
-    # Every list is one page, so no cursor was ever handed out.
-    if params.get("cursor") is not None:
-        raise InvalidParamsError("params.cursor: not a cursor of this server")

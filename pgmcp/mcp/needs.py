@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pgmcp.auth.principal import ACCOUNT_TOOLS
 from pgmcp.rpc.jsonrpc import Request
 
-_READING = frozenset({"tools/call", "resources/read"})
+_READING = frozenset({"tools/call", "resources/read", "completion/complete"})
 
 
 def database_needed(request: Request, databases: Sequence[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What this server offers, as lookups and as the lists that clients see.
+"""What this server offers, as lookups and as the lists that clients see, page by page.
 
 The rule: everything is computed once, in the order given, and a member without a value is left out
 rather than null (a `null` makes strict clients drop the whole list).
@@ -6,51 +6,88 @@ rather than null (a `null` makes strict clients drop the whole list).
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
+from pgmcp.mcp import uri_template
 from pgmcp.mcp.era import Era
-from pgmcp.mcp.feature import Prompt, Resource, Tool
+from pgmcp.mcp.feature import FeatureSet, Prompt, Resource, ResourceTemplate, Tool
 from pgmcp.rpc.jsonrpc import Constant, JsonObject
 from pgmcp.rpc.schema import json_schema
 
 T = TypeVar("T")
-ListKind = Literal["tools", "resources", "prompts"]
+ListKind = Literal["tools", "resources", "resourceTemplates", "prompts"]
+"""What is listed; also the name of the list in a result."""
 
+PAGE_ENTRIES = 200
+"""How many entries a page of a list has at most."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class Registry:
-    """Tools, resources and prompts by name (or URI), with their listings.
+    """Tools, resources, their templates and prompts by name (or URI), with their listings.
 
     A hidden tool can be called but is not listed. ValueError for a doubled or malformed name.
     """
 
-    def __init__(
-        self,
-        tools: Iterable[Tool] = (),
-        resources: Iterable[Resource] = (),
-        prompts: Iterable[Prompt] = (),
-    ) -> None:
-        self.tools = _by(lambda tool: _checked(tool.name), tools)
-        self.resources = _by(lambda resource: resource.uri, resources)
-        self.prompts = _by(lambda prompt: _checked(prompt.name), prompts)
+    def __init__(self, features: FeatureSet) -> None:
+        self.tools = _by(lambda tool: _checked(tool.name), features.tools)
+        self.resources = _by(lambda resource: resource.uri, features.resources)
+        self.templates = _by(_template_checked, features.templates)
+        self.prompts = _by(lambda prompt: _checked(prompt.name), features.prompts)
         self.tool_list = [_tool(tool) for tool in self.tools.values() if not tool.hidden]
-        self._legacy_tool_list = [_for_legacy(entry) for entry in self.tool_list]
         self.resource_list = [_resource(resource) for resource in self.resources.values()]
+        self.template_list = [_template(template) for template in self.templates.values()]
         self.prompt_list = [_prompt(prompt) for prompt in self.prompts.values()]
-
-        self._lists = {
-            "tools": Constant({"tools": self.tool_list}),
-            "legacy tools": Constant({"tools": self._legacy_tool_list}),
-            "resources": Constant({"resources": self.resource_list}),
-            "prompts": Constant({"prompts": self.prompt_list}),
+        modern: dict[ListKind, list[JsonObject]] = {
+            "tools": self.tool_list,
+            "resources": self.resource_list,
+            "resourceTemplates": self.template_list,
+            "prompts": self.prompt_list,
+        }
+        legacy = modern | {"tools": [_for_legacy(entry) for entry in self.tool_list]}
+        self._pages: dict[Era, dict[ListKind, Mapping[str | None, Constant]]] = {
+            "modern": {kind: pages(kind, entries) for kind, entries in modern.items()},
+            "legacy": {kind: pages(kind, entries) for kind, entries in legacy.items()},
         }
 
-    def listed(self, kind: ListKind, era: Era) -> Constant:
-        """The members of a list's result, the same for each caller of an era."""
-        return self._lists["legacy tools" if (kind, era) == ("tools", "legacy") else kind]
+    def listed(self, kind: ListKind, era: Era, cursor: str | None = None) -> Constant | None:
+        """The members of a list's result, the same for each caller of an era: the first page, or
+        that of a cursor. None for a cursor of no list that there is."""
+        return self._pages[era][kind].get(cursor)
+
+    def template(self, uri: str) -> tuple[ResourceTemplate, Mapping[str, str]] | None:
+        """The template that makes a URI, and the values that it is made of."""
+        for template in self.templates.values():
+            if (values := uri_template.match(template.uri_template, uri)) is not None:
+                return template, values
+        return None
+
+    @property
+    def completes(self) -> bool:
+        """Whether there is an argument that can be completed."""
+        of_prompts = any(prompt.completers for prompt in self.prompts.values())
+        return of_prompts or any(each.completers for each in self.templates.values())
+
+
+def pages(kind: str, entries: Sequence[JsonObject]) -> Mapping[str | None, Constant]:
+    """The pages of a list by their cursors, that of the first being None.
+
+    A cursor says nothing to a client, and belongs to the very list that it was made for.
+    """
+    starts = range(0, max(1, len(entries)), PAGE_ENTRIES)
+    whole = repr(entries).encode(errors="surrogatepass")
+    cursors = [
+        hashlib.sha256(b"%s %d %s" % (kind.encode(), start, whole)).hexdigest()[:24]
+        for start in starts[1:]
+    ]
+    listed: dict[str | None, Constant] = {}
+    for start, cursor, following in zip(starts, [None, *cursors], [*cursors, None], strict=True):
+        members = {kind: list(entries[start : start + PAGE_ENTRIES])}
+        listed[cursor] = Constant(members | ({"nextCursor": following} if following else {}))
+    return listed
 
 
 def output_schema(tool: Tool) -> JsonObject | None:
@@ -83,6 +120,11 @@ def _checked(name: str) -> str:
     return name
 
 
+def _template_checked(template: ResourceTemplate) -> str:
+    uri_template.variables(template.uri_template)
+    return template.uri_template
+
+
 def _tool(tool: Tool) -> JsonObject:
     hints = tool.annotations
     schema = output_schema(tool)
@@ -110,6 +152,16 @@ def _resource(resource: Resource) -> JsonObject:
         "title": resource.title,
         "description": resource.description,
         "mimeType": resource.mime_type,
+    }
+
+
+def _template(template: ResourceTemplate) -> JsonObject:
+    return {
+        "uriTemplate": template.uri_template,
+        "name": template.name,
+        "title": template.title,
+        "description": template.description,
+        "mimeType": template.mime_type,
     }
 
 

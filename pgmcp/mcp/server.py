@@ -53,10 +53,11 @@ class Server:
         """Its `ServerCapabilities`. The lists never change, so nothing is said of changes."""
         offered = {
             "tools": self.registry.tool_list,
-            "resources": self.registry.resource_list,
+            "resources": self.registry.resource_list or self.registry.template_list,
             "prompts": self.registry.prompt_list,
+            "completions": self.registry.completes,
         }
-        return {name: {} for name, features in offered.items() if features}
+        return {name: {} for name, is_served in offered.items() if is_served}
 
     def instructions(self) -> str:
         """What a model should know before its first call; no tool that is not there."""

@@ -19,12 +19,12 @@ from pgmcp.config.builtins import Features
 from pgmcp.config.model import Config
 from pgmcp.config.policies import Policy
 from pgmcp.errors import DatabaseRefusedError, shortened
-from pgmcp.features import prompts, resources, tools
+from pgmcp.features.all import ALL
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.port import Database
 from pgmcp.mcp.client import Client
 from pgmcp.mcp.dispatch import Answer, Answering, Dispatcher, Observer
-from pgmcp.mcp.feature import Context, Model
+from pgmcp.mcp.feature import Context, FeatureSet, Model, Resource, ResourceTemplate, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.rpc.jsonrpc import Message
@@ -42,21 +42,41 @@ _NOTHING = ActivePolicy(Policy())
 def known_features() -> Features:
     """The names that a configuration may switch off."""
     return Features(
-        frozenset(tool.name for tool in tools.ALL),
-        frozenset(name for r in resources.ALL for name in (r.name, r.uri)),
-        frozenset(prompt.name for prompt in prompts.ALL),
+        frozenset(tool.name for tool in ALL.tools),
+        frozenset(
+            name
+            for listed in (ALL.resources, ALL.templates)
+            for each in listed
+            for name in (each.name, _address(each))
+        ),
+        frozenset(prompt.name for prompt in ALL.prompts),
     )
 
 
-def registry(config: Config, only_tools: frozenset[str] = frozenset()) -> Registry:
+def _address(resource: Resource | ResourceTemplate) -> str:
+    return resource.uri if isinstance(resource, Resource) else resource.uri_template
+
+
+def registry(
+    offered: FeatureSet, config: Config, only_tools: frozenset[str] = frozenset()
+) -> Registry:
     """Every feature that the configuration did not switch off; of the tools `only_tools`, where
     there are any."""
-    hidden = config.hidden_resources
-    offered = [tool for tool in tools.ALL if tool.name not in config.hidden_tools]
+
+    def is_shown(each: Resource | ResourceTemplate) -> bool:
+        return config.hidden_resources.isdisjoint((each.name, _address(each)))
+
+    def may_be_called(tool: Tool) -> bool:
+        allowed = not only_tools or tool.name in only_tools
+        return allowed and tool.name not in config.hidden_tools
+
     return Registry(
-        [tool for tool in offered if not only_tools or tool.name in only_tools],
-        [r for r in resources.ALL if r.name not in hidden and r.uri not in hidden],
-        [prompt for prompt in prompts.ALL if prompt.name not in config.hidden_prompts],
+        FeatureSet(
+            tuple(filter(may_be_called, offered.tools)),
+            tuple(filter(is_shown, offered.resources)),
+            tuple(filter(is_shown, offered.templates)),
+            tuple(each for each in offered.prompts if each.name not in config.hidden_prompts),
+        )
     )
 
 
@@ -126,23 +146,24 @@ class Service:
     def of(
         cls,
         config: Config,
+        offered: FeatureSet,
         databases: DatabaseSet,
         observer: Observer,
         model: Model | None,
         policies: Mapping[str, ActivePolicy],
     ) -> Service:
-        """The service of a configuration, with its databases, the language model, None without
-        one, and its policies in force; `observer` is told of each call."""
+        """The service of a configuration, with what is offered, its databases, the language model,
+        None without one, and its policies in force; `observer` is told of each call."""
 
         def dispatcher(features: Registry) -> Answering:
             return Dispatcher(
                 features, server_version=pgmcp.__version__, observer=observer, clock=time.monotonic
             )
 
-        features = registry(config)
+        features = registry(offered, config)
         answering = dispatcher(features)
         restricted = {
-            name: dispatcher(registry(config, frozenset(policy.tools)))
+            name: dispatcher(registry(offered, config, frozenset(policy.tools)))
             for name, policy in config.policies.items()
             if policy.tools
         }

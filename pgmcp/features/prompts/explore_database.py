@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pgmcp.features.completers import schemas
 from pgmcp.mcp.feature import Prompt
 from pgmcp.rpc.schema import arg
 
@@ -60,5 +61,6 @@ PROMPT = Prompt(
     description="Get to know the tables, how they connect and what the data looks like.",
     args=Args,
     render=render,
+    completers={"schema": schemas},
     rank=10,
 )

@@ -46,6 +46,11 @@ class Args:
 
 
 def run(args: Args, context: Context) -> Result:
+    """The description as one text."""
+    return text(described(args, context))
+
+
+def described(args: Args, context: Context) -> str:
     """The heading, then TSV tables, each below its title."""
     database = context.databases.get(args.database)
     notes = [heading(database)]
@@ -66,11 +71,11 @@ def run(args: Args, context: Context) -> Result:
         notes += _left_out(counts)
     if not listed:
         kind = "vector tables" if args.vector_tables_only else "tables"
-        return text("\n\n".join([*notes, f"There are no {kind} here that you may read."]))
-    return text("\n\n".join([*notes, _described(database, listed, schemas, args)]))
+        return "\n\n".join([*notes, f"There are no {kind} here that you may read."])
+    return "\n\n".join([*notes, _tables(database, listed, schemas, args)])
 
 
-def _described(
+def _tables(
     database: Database, listed: Sequence[Listed], schemas: Mapping[str, int], args: Args
 ) -> str:
     def read(detail: schema_text.Detail) -> Sequence[Relation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pgmcp.errors import ToolError, shortened
+from pgmcp.mcp.content import EmbeddedResource
 from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result, text
 from pgmcp.render import tsv
@@ -34,7 +35,10 @@ def run(args: Args, context: Context) -> Result:
     if resource is None:
         known = ", ".join(context.resources) or "none"
         raise ToolError(f'no resource "{shortened(args.uri)}"', f"There are: {known}")
-    return text(resource.read(context))
+    body = resource.read(context)
+    if isinstance(body, bytes):
+        return Result((EmbeddedResource(resource.uri, body, resource.mime_type),))
+    return text(body)
 
 
 def _listing(context: Context) -> str:
