@@ -14,7 +14,7 @@ from tests.sample_features import FEATURES, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 def test_features_are_found_by_name_or_uri_hidden_ones_too() -> None:
     registry = Registry(FEATURES)
     assert registry.tools["authenticate_user"].hidden
-    assert registry.resources["test://doc"].name == "doc"
+    assert registry.resources.fixed["test://doc"].name == "doc"
     assert registry.prompts["explore"].title == "Explore"
 
 

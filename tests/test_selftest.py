@@ -15,7 +15,8 @@ from pgmcp.cli.attempts import family_lines, summary
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.values import Secret
 from pgmcp.errors import ArgumentError
-from pgmcp.features import resources, tools
+from pgmcp.features import tools
+from pgmcp.features.all import ALL
 from pgmcp.gate.databases import require_safe_role
 from pgmcp.mcp.feature import Context
 from pgmcp.postgres.connector import Connector
@@ -42,8 +43,7 @@ def prepared(postgres: Server, database: str) -> Iterator[str]:
 
 
 def context(databases: OneDatabase) -> Context:
-    known = {resource.uri: resource for resource in resources.ALL}
-    return Context(local(databases.names()), databases.call, databases, resources=known)
+    return Context(local(databases.names()), databases.call, databases, resources=ALL.index)
 
 
 def run(database: DatabaseSettings) -> dict[str, list[Ending]]:

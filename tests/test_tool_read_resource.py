@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgmcp.features import resources
+from pgmcp.features.all import ALL
 from pgmcp.features.resources import system_info
 from pgmcp.features.tools import read_resource
 from tests.tool_calls import Calls, calls, cells, fresh
@@ -18,13 +18,14 @@ TOOL = read_resource.TOOL
 
 @pytest.fixture(scope="module")
 def call(postgres: Server) -> Iterator[Calls]:
-    with fresh(postgres) as ready:
+    with fresh(postgres, 'CREATE TABLE "read me" (a int, b int)') as ready:
         yield ready
 
 
 def test_the_list_names_every_resource(call: Calls) -> None:
     listed = cells(call(TOOL, list=True).split("\n"))
-    assert [row["uri"] for row in listed] == [resource.uri for resource in resources.ALL]
+    uris = [row["uri"] for row in listed]
+    assert uris == [*(r.uri for r in ALL.resources), *(t.uri_template for t in ALL.templates)]
     assert all(row["description"] for row in listed)
 
 
@@ -32,6 +33,11 @@ def test_exactly_one_argument_is_taken(call: Calls) -> None:
     assert "exactly one" in call.failure(TOOL)
     assert "exactly one" in call.failure(TOOL, list=False)
     assert "exactly one" in call.failure(TOOL, list=True, uri="pg://system_info")
+
+
+def test_a_resource_of_a_template_is_read_by_its_values(call: Calls) -> None:
+    head = call(TOOL, uri="pg://main/public/read%20me/sample").split("\n")[0]
+    assert head == "a\tb"
 
 
 def test_an_unknown_resource_brings_those_that_there_are(call: Calls) -> None:

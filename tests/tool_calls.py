@@ -16,7 +16,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.sslmode import Ssl
 from pgmcp.config.values import Secret
 from pgmcp.errors import ToolError
-from pgmcp.features import resources
+from pgmcp.features.all import ALL
 from pgmcp.gate import port
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.mcp.content import Text
@@ -82,9 +82,8 @@ class Calls:
 
     @property
     def context(self) -> Context:
-        known = {resource.uri: resource for resource in resources.ALL}
         call = Call(30)
-        return Context(PRINCIPAL, call, Reach(self._pools, call, self.policy), resources=known)
+        return Context(PRINCIPAL, call, Reach(self._pools, call, self.policy), resources=ALL.index)
 
     def __call__(self, tool: Tool, **arguments: Any) -> str:
         """The text of a call that succeeds."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pgmcp.auth.principal import local
 from pgmcp.cli.console import Console
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.features import resources, tools
+from pgmcp.features import tools
+from pgmcp.features.all import ALL
 from pgmcp.mcp.feature import Context
 from pgmcp.selftest.attempt import AttemptFamily
 from pgmcp.selftest.runner import AttemptResult, Ending, OneDatabase, run
@@ -37,8 +38,7 @@ def attempt_all(database: DatabaseSettings, console: Console) -> int:
 
 def _context(databases: OneDatabase) -> Context:
     principal = local(databases.names())
-    known = {resource.uri: resource for resource in resources.ALL}
-    return Context(principal, databases.call, databases, resources=known)
+    return Context(principal, databases.call, databases, resources=ALL.index)
 
 
 def family_lines(family: AttemptFamily, endings: Sequence[Ending]) -> list[str]:

@@ -54,7 +54,7 @@ def _arguments(registry: Registry, ref: Any) -> tuple[Mapping[str, Completer], t
         return prompt.completers, tuple(json_schema(prompt.args)["properties"])
     if kind == "ref/resource":
         (uri,) = _strings(ref, "params.ref", "uri")
-        template = registry.templates.get(uri)
+        template = registry.resources.templates.get(uri)
         if template is None:
             raise InvalidParamsError(f"unknown resource template: {shortened(uri)}")
         return template.completers, uri_template.variables(uri)

@@ -115,7 +115,6 @@ class Dispatcher:
         self._registry = registry
         self._named: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "tools/call": ("name", registry.tools),
-            "resources/read": ("uri", registry.resources),
             "prompts/get": ("name", registry.prompts),
         }
 
@@ -161,16 +160,15 @@ class Dispatcher:
     def _names(self, request: Request) -> tuple[str, str]:
         """The method, and the tool, resource or prompt, as far as they are known here."""
         method = request.method
+        if method == "resources/read":
+            uri = request.params.get("uri")
+            resource = self._registry.resources.find(uri) if isinstance(uri, str) else None
+            return method, OTHER if resource is None else resource.name
         if method not in self._named:
             return method if method in _METHODS else OTHER, ""
         parameter, known = self._named[method]
         name = request.params.get(parameter)
-        if not isinstance(name, str):
-            return method, OTHER
-        if name in known:
-            return method, name
-        matched = self._registry.template(name) if method == "resources/read" else None
-        return method, OTHER if matched is None else matched[0].uri_template
+        return method, name if isinstance(name, str) and name in known else OTHER
 
 
 def _shielded(request: Request, context: Context, serve: Callable[[], Served]) -> Answer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from pgmcp.auth.principal import Principal
@@ -15,6 +16,7 @@ from pgmcp.calls.stream import Stream
 from pgmcp.calls.trail import Trail
 from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.gate.port import Database
+from pgmcp.mcp import uri_template
 from pgmcp.mcp.client import Client
 from pgmcp.mcp.content import Content
 from pgmcp.mcp.result import InputRequired, Result
@@ -93,6 +95,38 @@ class ResourceTemplate:
     rank: int = DEFAULT_RANK
 
 
+class FoundResource(NamedTuple):
+    """A resource by its URI. `name` is a name of ours: its URI, or that of its template."""
+
+    name: str
+    mime_type: str
+    read: Callable[[Context], str | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceIndex:
+    """The resources that there are, by their URIs, and the templates, by those with variables."""
+
+    fixed: Mapping[str, Resource] = field(default_factory=dict)
+    templates: Mapping[str, ResourceTemplate] = field(default_factory=dict)
+
+    def find(self, uri: str) -> FoundResource | None:
+        """The resource of that URI, None where there is none."""
+        if (resource := self.fixed.get(uri)) is not None:
+            return FoundResource(uri, resource.mime_type, resource.read)
+        for template in self.templates.values():
+            if (values := uri_template.match(template.uri_template, uri)) is not None:
+                read = partial(_read_by_values, template, values)
+                return FoundResource(template.uri_template, template.mime_type, read)
+        return None
+
+
+def _read_by_values(
+    template: ResourceTemplate, values: Mapping[str, str], context: Context
+) -> str | bytes:
+    return template.read(context, values)
+
+
 class PromptMessage(NamedTuple):
     """One message of a prompt; `role` is "user" or "assistant"."""
 
@@ -123,6 +157,14 @@ class FeatureSet:
     resources: tuple[Resource, ...] = ()
     templates: tuple[ResourceTemplate, ...] = ()
     prompts: tuple[Prompt, ...] = ()
+
+    @property
+    def index(self) -> ResourceIndex:
+        """Its resources and templates by their URIs."""
+        return ResourceIndex(
+            {each.uri: each for each in self.resources},
+            {each.uri_template: each for each in self.templates},
+        )
 
 
 class Databases(Protocol):
@@ -167,7 +209,7 @@ class Context:
     call: Call
     databases: Databases
     accounts: Accounts | None = None
-    resources: Mapping[str, Resource] = field(default_factory=dict)
+    resources: ResourceIndex = field(default_factory=ResourceIndex)
     trail: Trail = field(default_factory=Trail)
     model: Model | None = None
     client: Client = field(default_factory=Client)

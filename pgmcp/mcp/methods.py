@@ -123,25 +123,15 @@ def _input_required(outcome: InputRequired, client: Client) -> Members:
 
 def _read_resource(registry: Registry, params: RequestParams, context: Context) -> Members:
     uri = _string(params, "uri")
-    read = _reading(registry, uri)
-    if read is None:
+    resource = registry.resources.find(uri)
+    if resource is None:
         raise ResourceNotFoundError(f"unknown resource: {shortened(uri)}", {"uri": uri})
     try:
-        body, mime_type = read(context)
+        body = resource.read(context)
     except ToolError as failure:
         context.trail.failed(failure)
         raise RpcError(f"cannot read {shortened(uri)}: {failure.for_client()}") from None
-    return {"contents": [contents(uri, body, mime_type)]}
-
-
-def _reading(registry: Registry, uri: str) -> Callable[[Context], tuple[str | bytes, str]] | None:
-    """What reads a resource, and says its type; None for a URI of none."""
-    if (resource := registry.resources.get(uri)) is not None:
-        return lambda context: (resource.read(context), resource.mime_type)
-    if (matched := registry.template(uri)) is not None:
-        template, values = matched
-        return lambda context: (template.read(context, values), template.mime_type)
-    return None
+    return {"contents": [contents(uri, body, resource.mime_type)]}
 
 
 def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Members:

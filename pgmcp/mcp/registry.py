@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from pgmcp.mcp import uri_template
 from pgmcp.mcp.era import Era
-from pgmcp.mcp.feature import FeatureSet, Prompt, Resource, ResourceTemplate, Tool
+from pgmcp.mcp.feature import FeatureSet, Prompt, Resource, ResourceIndex, ResourceTemplate, Tool
 from pgmcp.rpc.jsonrpc import Constant, JsonObject
 from pgmcp.rpc.schema import json_schema
 
@@ -34,12 +34,14 @@ class Registry:
 
     def __init__(self, features: FeatureSet) -> None:
         self.tools = _by(lambda tool: _checked(tool.name), features.tools)
-        self.resources = _by(lambda resource: resource.uri, features.resources)
-        self.templates = _by(_template_checked, features.templates)
+        self.resources = ResourceIndex(
+            _by(lambda resource: resource.uri, features.resources),
+            _by(_template_checked, features.templates),
+        )
         self.prompts = _by(lambda prompt: _checked(prompt.name), features.prompts)
         self.tool_list = [_tool(tool) for tool in self.tools.values() if not tool.hidden]
-        self.resource_list = [_resource(resource) for resource in self.resources.values()]
-        self.template_list = [_template(template) for template in self.templates.values()]
+        self.resource_list = [_resource(each) for each in self.resources.fixed.values()]
+        self.template_list = [_template(each) for each in self.resources.templates.values()]
         self.prompt_list = [_prompt(prompt) for prompt in self.prompts.values()]
         modern: dict[ListKind, list[JsonObject]] = {
             "tools": self.tool_list,
@@ -58,18 +60,11 @@ class Registry:
         that of a cursor. None for a cursor of no list that there is."""
         return self._pages[era][kind].get(cursor)
 
-    def template(self, uri: str) -> tuple[ResourceTemplate, Mapping[str, str]] | None:
-        """The template that makes a URI, and the values that it is made of."""
-        for template in self.templates.values():
-            if (values := uri_template.match(template.uri_template, uri)) is not None:
-                return template, values
-        return None
-
     @property
     def completes(self) -> bool:
         """Whether there is an argument that can be completed."""
         of_prompts = any(prompt.completers for prompt in self.prompts.values())
-        return of_prompts or any(each.completers for each in self.templates.values())
+        return of_prompts or any(each.completers for each in self.resources.templates.values())
 
 
 def pages(kind: str, entries: Sequence[JsonObject]) -> Mapping[str | None, Constant]:

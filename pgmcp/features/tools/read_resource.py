@@ -31,33 +31,33 @@ def run(args: Args, context: Context) -> Result:
         )
     if args.uri is None:
         return text(_listing(context))
-    resource = context.resources.get(args.uri)
+    resource = context.resources.find(args.uri)
     if resource is None:
-        known = ", ".join(context.resources) or "none"
+        known = ", ".join((*context.resources.fixed, *context.resources.templates)) or "none"
         raise ToolError(f'no resource "{shortened(args.uri)}"', f"There are: {known}")
     body = resource.read(context)
     if isinstance(body, bytes):
-        return Result((EmbeddedResource(resource.uri, body, resource.mime_type),))
+        return Result((EmbeddedResource(args.uri, body, resource.mime_type),))
     return text(body)
 
 
 def _listing(context: Context) -> str:
-    return tsv.table(
-        ("uri", "name", "mime_type", "description"),
-        [
-            (resource.uri, resource.name, resource.mime_type, resource.description)
-            for resource in context.resources.values()
-        ],
-    )
+    index = context.resources
+    fixed = [(r.uri, r.name, r.mime_type, r.description) for r in index.fixed.values()]
+    templates = [
+        (t.uri_template, t.name, t.mime_type, t.description) for t in index.templates.values()
+    ]
+    return tsv.table(("uri", "name", "mime_type", "description"), fixed + templates)
 
 
 TOOL = Tool(
     name="read_resource",
     title="Read a resource",
     description=(
-        "Reads one of this server's resources by its URI, or lists them. A resource is a document "
-        "about the server rather than about its data: pg://system_info says which PostgreSQL this "
-        "is, as whom you are connected, and which settings and extensions it has."
+        "Reads one of this server's resources by its URI, or lists them. pg://system_info says "
+        "which PostgreSQL this is, as whom you are connected, and which settings and extensions "
+        "it has. In a URI with {names} put values for them, percent-encoded: "
+        "pg://{database}/{schema}/{table}/sample shows some rows of a table."
     ),
     args=Args,
     run=run,
