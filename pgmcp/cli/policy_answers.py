@@ -14,8 +14,9 @@ from pgmcp.cli.verbs.users import find_user
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.model import Config
 from pgmcp.config.policies import Policy
-from pgmcp.errors import ConfigError, ToolError, UsageError
+from pgmcp.errors import ConfigError, PolicyRefusedError, ToolError, UsageError
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import Decision, Denial, DenialReason, decide
 from pgmcp.policy.names import names_in
 from pgmcp.policy.refusals import refusal
@@ -51,9 +52,12 @@ class PolicyAnswers:
         policy = self._policy
         if policy is not None and (name := names.looking_up(policy.functions)) is not None:
             return _refused(Denial(DenialReason.LOOK_UP, name))
-        database = self._databases.database(_OWNER, self._name, Call(_SECONDS))
+        active = None if policy is None else ActivePolicy(policy)
+        database = self._databases.database(_OWNER, self._name, Call(_SECONDS), policy=active)
         try:
             facts = database.examine(statement)
+        except PolicyRefusedError as error:
+            return PolicyAnswer("refuse", (error.server.message, *error.hint.split("\n")))
         except ToolError as error:
             return PolicyAnswer("refuse", tuple(error.for_client().split("\n")))
         if policy is None or facts is None:

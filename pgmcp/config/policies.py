@@ -86,6 +86,11 @@ class Policy:
         "than it may.",
     )
 
+    @property
+    def sets_session(self) -> bool:
+        """Whether it says what a transaction runs as, or with which settings."""
+        return self.role is not None or bool(self.settings)
+
     def allows(self, database: str) -> bool:
         """Whether its credentials may use a database, as far as the policy goes."""
         return not self.databases or database in self.databases

@@ -93,6 +93,20 @@ class DatabaseRefusedError(ToolError):
     gate = "database"
 
 
+class PolicyRefusedError(DatabaseRefusedError):
+    """A database that does not accept the role or the settings of the caller's policy.
+
+    `server`: why, for the operator only.
+    """
+
+    def __init__(self, server: ServerMessage) -> None:
+        super().__init__(
+            "the database does not accept the role or the settings that your policy sets",
+            "Tell the operator: the server's log has the reason, and -check shows what is missing.",
+        )
+        self.server = server
+
+
 class ModelError(ToolError):
     """The configured language model could not be asked, or gave no SQL.
 

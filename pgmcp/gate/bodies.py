@@ -4,6 +4,8 @@ PostgreSQL's own validator of such functions analyses a body as a call of it wou
 tree as it is stored, a string with the search_path in effect), prints the trees like those of any
 statement, and locks what they read. It runs nothing.
 
+Our role is that of the session, which a body that was replaced could go back to from a policy's.
+
 The rule: a body is as good as the statements in it, as long as it stays what it was judged to be.
 Who could replace a function, or put another one in the way of a name in it, between the judgement
 and the run, must have nothing to gain: he is a superuser, or may act as our role anyway, or our
@@ -34,7 +36,7 @@ _LASTING = """
                    'pg_stat_scan_tables', 'pg_use_reserved_connections', 'pg_database_owner')))
 """
 _DETAILS_SQL = f"""
-WITH me AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user),
+WITH me AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user),
 lasting AS (SELECT {_LASTING} AS is_true FROM me)
 SELECT p.oid, p.prosecdef, p.prosrc,
        (SELECT pg_catalog.substr(setting, 13) FROM pg_catalog.unnest(p.proconfig) setting
@@ -56,7 +58,7 @@ CROSS JOIN LATERAL (
 WHERE p.oid = ANY ($1::pg_catalog.oid[])
 """
 _OPEN_PATH_SQL = f"""
-WITH me AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+WITH me AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user)
 SELECT EXISTS (
   SELECT FROM me CROSS JOIN LATERAL {_OTHERS} other
   WHERE pg_catalog.has_database_privilege(other.oid, pg_catalog.current_database(), 'CREATE')

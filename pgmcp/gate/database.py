@@ -28,6 +28,7 @@ from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.restriction import Restriction
 from pgmcp.gate.server_errors import ServerErrors
+from pgmcp.gate.session_role import verdict_key
 from pgmcp.gate.transaction import OWN_RESULT_BYTES, Transactions
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
@@ -85,6 +86,7 @@ class ReadOnlyDatabase:
         self._call = call
         self._trail = trail
         self._errors = ServerErrors(
+            settings.name,
             lambda steps: self._run(steps, OWN_RESULT_BYTES),
             lambda: call.remaining() < _OUT_OF_TIME_SECONDS,
         )
@@ -165,9 +167,10 @@ class ReadOnlyDatabase:
             return None
         explain = sql.split_explain(text)
         inner = text if explain is None else text[explain.offset :]
-        reading = (
-            planned("", inner, ()) if sql.may_write(inner) and explain else gated(inner, (), ())
-        )
+        fetched = () if explain else (Step("", portal=sql.CURSOR, parse=False),)  # it is not sent
+        reading = gated(inner, (), fetched)
+        if sql.may_write(inner) and explain:
+            reading = planned("", inner, ())
         sql.encode(inner)
         steps, said = self._leased(lambda c: self._transactions.examine(c, reading))
         if isinstance(said, Failure):
@@ -214,7 +217,7 @@ class ReadOnlyDatabase:
         if not judge.withholds or not statistics.may_name_view(text):
             return statistics.WithheldText(text)
         withheld = statistics.withhold(text, judge.views or ())
-        if judge.views is None or judge.known(withheld.text) is None:
+        if judge.views is None or judge.known(verdict_key(self._policy, withheld.text)) is None:
             # They change when their extension is updated.
             rows = self._fetch(statistics.VIEWS_SQL).rows
             judge.views = statistics.read_views(

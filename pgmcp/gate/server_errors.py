@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pgmcp.errors import OutOfTimeError, StatementError, StatementRefusedError, ToolError
+from pgmcp.errors import (
+    OutOfTimeError,
+    PolicyRefusedError,
+    StatementError,
+    StatementRefusedError,
+    ToolError,
+)
+from pgmcp.gate.session_role import refuses_role
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.sql import lookalikes
 from pgmcp.sql import text as sql
 
+_log = logging.getLogger("pgmcp.pool")
 _SYNTAX_ERROR = "42601"
 # Syntax, and names that are not there: column, table, function, object.
 _MISREAD = frozenset({_SYNTAX_ERROR, "42703", "42P01", "42883", "42704"})
@@ -19,7 +28,6 @@ _PROTOCOL_VIOLATION = "08P01"
 # what the gate says of statements that are none: syntax, WITH … (INSERT …), cursor definition
 _GATE_REFUSALS = frozenset({_SYNTAX_ERROR, "0A000", "42P11"})
 
-_OPENING_STEPS = 2
 _GENERIC = "GENERIC_PLAN"
 _READS = "Write the question as one of these."
 
@@ -27,15 +35,17 @@ _READS = "Write the question as one of these."
 class ServerErrors:
     """The errors for one call.
 
-    `ask` runs steps as one transaction and returns all of its steps, and their outcome;
-    `out_of_time` says whether the call has no time left.
+    `database` is its name, for the log. `ask` runs steps as one transaction and returns all of its
+    steps, and their outcome; `out_of_time` says whether the call has no time left.
     """
 
     def __init__(
         self,
+        database: str,
         ask: Callable[[Sequence[Step]], tuple[Sequence[Step], Outcome]],
         out_of_time: Callable[[], bool],
     ) -> None:
+        self._database = database
         self._ask = ask
         self._out_of_time = out_of_time
 
@@ -68,7 +78,7 @@ class ServerErrors:
         """
         bare, outcome = self._ask((Step(text, execute=False),))
         asked = outcome.failure
-        if asked is not None and asked.step < _OPENING_STEPS:
+        if asked is not None and asked.step < len(bare) - 1:
             return self.of(asked, bare)
         if asked is not None and asked.routine == "exec_parse_message":
             return _several_statements()
@@ -83,6 +93,13 @@ class ServerErrors:
         server = failure.server
         if server.sqlstate == _QUERY_CANCELED and self._out_of_time():
             return OutOfTimeError(" while PostgreSQL was working on it")
+        if refuses_role(failure, steps[failure.step]):
+            _log.warning(
+                "%s: the role or the settings of a policy are refused: %s",
+                self._database,
+                server.message,
+            )
+            return PolicyRefusedError(server)
         prefix = steps[failure.step].prefix
         position = server.position - prefix if server.position is not None else None
         unseen = lookalikes.first(text) if server.sqlstate in _MISREAD else ""

@@ -20,6 +20,7 @@ from pgmcp.gate import bodies
 from pgmcp.gate.caller_read import CallerRead
 from pgmcp.gate.function_calls import Run
 from pgmcp.gate.judge import Judge
+from pgmcp.gate.session_role import session_steps, verdict_key
 from pgmcp.gate.state import ALTERED, check, check_dependencies, is_check
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 OWN_RESULT_BYTES = 128 * 1024 * 1024
 """The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""
-_LOCK_NOT_AVAILABLE = "55P03"
+_LOCK_NOT_AVAILABLE, _NOT_ALLOWED = "55P03", "42501"
 
 # A SELECT, and so the snapshot after which no SET TRANSACTION READ WRITE is accepted.
 # cursor_tuple_fraction: plan a cursor for all of its rows, as the bare statement would be.
@@ -82,6 +83,7 @@ class Transactions:
         self._judge = judge
         self._call = call
         self._policy = policy
+        self._begin = (READ_ONLY, *session_steps(policy))
 
     def _limits(self, connection: Connection) -> tuple[float, float]:
         """Seconds for statement_timeout and lock_timeout: the strictest of the role's and the
@@ -101,9 +103,12 @@ class Transactions:
         statement, lock = self._limits(connection)
         return _milliseconds(statement), _milliseconds(lock)
 
-    def opening(self, connection: Connection) -> tuple[Step, Step]:
+    def opening(self, connection: Connection, *, shows_trees: bool = False) -> tuple[Step, ...]:
         """What each transaction begins with."""
-        return READ_ONLY, _LIMITED._replace(params=self._milliseconds(connection))
+        begin = self._begin
+        if shows_trees:
+            begin = (READ_ONLY, *session_steps(self._policy, trees_of=connection.server_major))
+        return (*begin, _LIMITED._replace(params=self._milliseconds(connection)))
 
     def examine(
         self, connection: Connection, reading: CallerRead
@@ -111,7 +116,7 @@ class Transactions:
         """What PostgreSQL says against a text, of which nothing runs, or else what the judge says
         of it, and the steps that were sent. StatementRefusedError, and StateChangedError."""
         examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
-        steps: Sequence[Step] = [*self.opening(connection), *examination]
+        steps = [*self.opening(connection, shows_trees=True), *examination]
         try:
             outcome = self._go_on(connection, steps)
             if outcome.failure is not None:
@@ -125,6 +130,12 @@ class Transactions:
                 only_planned=reading.only_planned,
                 with_facts=True,
             )
+            if verdict.objection is None and self._decision(reading, verdict).denial is None:
+                # What the role may not read shows when the statement is opened, not before.
+                steps = [check(_NO_LOCK, verdict.state, after=RESTORE_PATH), reading.opened]
+                failure = self._go_on(connection, steps).failure
+                if failure is not None and failure.server.sqlstate == _NOT_ALLOWED:
+                    return steps, failure
             return steps, verdict
         finally:
             connection.finish(self._call)
@@ -175,7 +186,7 @@ class Transactions:
 
     def _known(self, reading: CallerRead) -> Verdict | None:
         """The verdict on a text, None where it was not judged, or not for a policy."""
-        verdict = self._judge.known(reading.key)
+        verdict = self._judge.known(verdict_key(self._policy, reading.key))
         if verdict is None or self._policy is None or verdict.facts is not None:
             return verdict
         return None
@@ -208,16 +219,16 @@ class Transactions:
         """
         limits = self._milliseconds(connection)
         if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
-            return [READ_ONLY, check(_SETTINGS, verdict.state, limits)]
+            return [*self._begin, check(_SETTINGS, verdict.state, limits)]
         if verdict.scope.everywhere:
             limited = _LIMITED._replace(params=limits)
-            return [READ_ONLY, limited, *reading.bound, reading.opened, *reading.fetched]
+            return [*self._begin, limited, *reading.bound, reading.opened, *reading.fetched]
         if not verdict.reads_relations:  # there is no lock to wait for
             same = check(_SETTINGS, verdict.state, limits)
-            return [READ_ONLY, *reading.bound, same, reading.opened, *reading.fetched]
+            return [*self._begin, *reading.bound, same, reading.opened, *reading.fetched]
         locks = [Step(reading.text, execute=False)] if verdict.rewritten else []
         locks += map(bodies.lock, verdict.bodies)
-        opening = (READ_ONLY, _LIMITED._replace(params=limits))
+        opening = (*self._begin, _LIMITED._replace(params=limits))
         same = check(_NO_LOCK, verdict.state)
         return [*opening, *locks, *reading.bound, same, *self._ran(reading, limits)]
 
@@ -228,7 +239,7 @@ class Transactions:
         what else was committed does not matter."""
         limits, depends = self._milliseconds(connection), verdict.scope.dependencies
         assert depends is not None
-        opening = (READ_ONLY, _LIMITED_GENERIC._replace(params=limits))
+        opening = (*self._begin, _LIMITED_GENERIC._replace(params=limits))
         same = check_dependencies(_NO_LOCK_NOT_GENERIC, verdict.state, depends)
         return [*opening, *reading.bound, same, *self._ran(reading, limits)]
 
@@ -275,7 +286,7 @@ class Transactions:
             return outcome
 
         examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
-        steps: Sequence[Step] = [*self.opening(connection), *examination]
+        steps = [*self.opening(connection, shows_trees=True), *examination]
         outcome = self._go_on(connection, steps)
         if outcome.failure is not None:
             connection.finish(self._call)
@@ -296,7 +307,8 @@ class Transactions:
         if strict and _altered(steps, outcome):
             raise StateChangedError
         if strict or verdict.scope.everywhere or verdict.scope.dependencies is not None:
-            self._judge.remember(reading.key, verdict, confirmed=strict)
+            key = verdict_key(self._policy, reading.key)
+            self._judge.remember(key, verdict, confirmed=strict)
         return steps, outcome
 
     def _go_on(self, connection: Connection, steps: Sequence[Step]) -> Outcome:
@@ -325,7 +337,8 @@ class Transactions:
                 with_facts=self._policy is not None,
             )
             if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
-                self._judge.remember(reading.key, verdict, confirmed=False)
+                key = verdict_key(self._policy, reading.key)
+                self._judge.remember(key, verdict, confirmed=False)
             self._require_allowed(reading, verdict)
         except StatementRefusedError as refused:
             refused.gate = "judge"

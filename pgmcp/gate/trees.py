@@ -16,9 +16,9 @@ RESTORE_PATH = "pg_catalog.set_config('search_path', NULL, true)"
 # The printed tree also goes to the server's log, unless the role may raise log_min_messages.
 _SHOWN_SETTINGS = (
     "pg_catalog.set_config('debug_pretty_print', 'off', true),"
-    " pg_catalog.set_config('client_min_messages', 'log', true),"
-    " CASE WHEN {may_hush} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END"
+    " pg_catalog.set_config('client_min_messages', 'log', true), {out_of_log}"
 )
+_OUT_OF_LOG = "CASE WHEN {} THEN pg_catalog.set_config('log_min_messages', 'fatal', true) END"
 _MAY_HUSH = {
     True: "pg_catalog.has_parameter_privilege('log_min_messages', 'SET')",
     False: "pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'",
@@ -51,8 +51,12 @@ def show(server_major: int) -> Step:
 
 def shown_settings(server_major: int) -> str:
     """Expressions that set how trees are shown, but do not have them shown yet."""
-    may_hush = _MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE]
-    return _SHOWN_SETTINGS.format(may_hush=may_hush)
+    return _SHOWN_SETTINGS.format(out_of_log=out_of_log(server_major))
+
+
+def out_of_log(server_major: int) -> str:
+    """An expression that keeps trees out of the server's log, where the role may do that."""
+    return _OUT_OF_LOG.format(_MAY_HUSH[server_major >= _PARAMETER_PRIVILEGES_SINCE])
 
 
 def bound(reply: Reply) -> list[str]:

@@ -57,7 +57,7 @@ ORDER BY c.oid, a.attnum
 _ACTIVITY_OF_OTHERS = (
     "s.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
     " AND (s.application_name OPERATOR(pg_catalog.=) 'pgmcp'"
-    " OR s.usename OPERATOR(pg_catalog.=) current_user"
+    " OR s.usename OPERATOR(pg_catalog.=) session_user"
     " AND s.backend_type OPERATOR(pg_catalog.=) 'parallel worker')"
 )
 _STATEMENT_OF_OTHERS = (

@@ -13,7 +13,7 @@ from enum import Enum
 from pgmcp.config.masks import Mask, MaskRules
 from pgmcp.config.patterns import Access
 from pgmcp.config.policies import Policy
-from pgmcp.policy.facts import Facts, UsedRelation
+from pgmcp.policy.facts import SET_CONFIG, Facts, UsedRelation
 from pgmcp.policy.masking import common, strongest
 from pgmcp.policy.names import names_in
 from pgmcp.policy.sources import ResultSource
@@ -212,7 +212,8 @@ def _denials(
     yield [
         Denial(DenialReason.FUNCTION, name)
         for oid, name in facts.functions.items()
-        if oid not in facts.bodies and name not in policy.functions
+        if oid not in facts.bodies
+        and (name not in policy.functions or (name == SET_CONFIG and policy.sets_session))
     ]
     if explains and any(facts.relations[use.relation].row_security for use in uses.relations):
         yield [Denial(DenialReason.PLAN, "row security")]
