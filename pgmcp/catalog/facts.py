@@ -5,6 +5,8 @@ The rule: as in `statements`; every one takes the OIDs of the relations that are
 
 from __future__ import annotations
 
+from pgmcp.sql.oids import FIRST_USER_OID
+
 PROPERTIES = """
 SELECT oid, kind, name, definition FROM (
     SELECT c.oid, 1, 'partition key', '', pg_catalog.pg_get_partkeydef(c.oid)
@@ -61,13 +63,13 @@ ORDER BY oid, place, name"""
 """$2: whether the partitions of a partitioned table are listed."""
 
 # Behind arrays, domains, ranges and fields, five levels deep: a row type may hold an array of
-# itself. The OIDs from 16384 on are not PostgreSQL's own; nothing that is leads to one of them, and
-# without the rest the planner expects too little to compile the statement, which takes 0.1 s.
-TYPES = """
+# itself. Only types of users are followed: PostgreSQL's own lead to none of them, and for so few
+# rows the planner does not have the statement compiled, which takes 0.1 s.
+TYPES = f"""
 WITH RECURSIVE used(relation, type, depth) AS (
     SELECT a.attrelid, a.atttypid, 0 FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-      AND a.atttypid >= 16384
+      AND a.atttypid >= {FIRST_USER_OID}
       AND (pg_catalog.has_table_privilege(a.attrelid, 'SELECT')
            OR pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'))
     UNION
@@ -84,7 +86,7 @@ WITH RECURSIVE used(relation, type, depth) AS (
         SELECT a.atttypid FROM pg_catalog.pg_attribute a
         WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
     ) inner_types
-    WHERE u.depth < 5 AND inner_types.type >= 16384
+    WHERE u.depth < 5 AND inner_types.type >= {FIRST_USER_OID}
 ), listed(relation, type, depth) AS (
     SELECT relation, type, pg_catalog.min(depth) FROM used GROUP BY 1, 2
 )

@@ -21,10 +21,12 @@ from typing import NamedTuple
 from pgmcp.gate import trees
 from pgmcp.postgres.messages import Reply, Step
 from pgmcp.sql.names import array_literal
+from pgmcp.sql.oids import FIRST_USER_OID
 
-_OTHERS = """
+_OTHERS = f"""
   (SELECT r.oid FROM pg_catalog.pg_roles r
-   WHERE NOT r.rolsuper AND r.oid >= 16384 AND NOT pg_catalog.pg_has_role(r.oid, me.oid, 'MEMBER'))
+   WHERE NOT r.rolsuper AND r.oid >= {FIRST_USER_OID}
+     AND NOT pg_catalog.pg_has_role(r.oid, me.oid, 'MEMBER'))
 """
 # Roles of PostgreSQL's own that only read; any other counts, so that those to come do as well.
 _LASTING = """
@@ -47,7 +49,8 @@ SELECT p.oid, p.prosecdef, p.prosrc,
        pg_catalog.array_to_string(results.types, ' '),
        (SELECT pg_catalog.string_agg(c.castsource || ':' || c.castfunc, ' ')
         FROM pg_catalog.pg_cast c
-        WHERE c.castfunc >= 16384 AND c.castcontext <> 'e' AND c.casttarget = ANY (results.types))
+        WHERE c.castfunc >= {FIRST_USER_OID} AND c.castcontext <> 'e'
+          AND c.casttarget = ANY (results.types))
 FROM pg_catalog.pg_proc p CROSS JOIN me CROSS JOIN lasting
 CROSS JOIN LATERAL (
   SELECT p.prorettype || COALESCE(p.proallargtypes, '{{}}') || ARRAY(

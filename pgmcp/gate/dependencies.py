@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pgmcp.postgres.messages import Step
 from pgmcp.postgres.rows import Value
 from pgmcp.sql.names import array_literal
+from pgmcp.sql.oids import FIRST_USER_OID
 
 MAX_RELATIONS = 64
 """Of more, with their partitions, the rows take longer to look at than a judgement."""
@@ -68,7 +69,8 @@ def _rows(relations: str, names: str) -> str:
     )
     named = "SELECT x.xmin FROM pg_catalog.pg_class x WHERE x.relname OPERATOR(pg_catalog.=) r.name"
     of_users = (
-        f"SELECT x.xmin FROM pg_catalog.{table} x WHERE x.oid OPERATOR(pg_catalog.>=) 16384"
+        f"SELECT x.xmin FROM pg_catalog.{table} x"
+        f" WHERE x.oid OPERATOR(pg_catalog.>=) {FIRST_USER_OID}"
         for table in _OF_USERS
     )
     parts = (

@@ -6,13 +6,13 @@ function's body or the default of its argument, in a domain's check, in what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgmcp.config.databases import Statistics
-from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies, lookups
 from pgmcp.gate.bodies import Details, SqlBody
+from pgmcp.gate.object_lookup import Run, behind_relations, look_up, name_of, rows_of
 from pgmcp.judging import (
     effects,
     expansion,
@@ -25,13 +25,11 @@ from pgmcp.judging import (
 from pgmcp.judging.effects import Function, Objection, Objects
 from pgmcp.judging.extension_costs import COSTS, Cost
 from pgmcp.judging.statistics import StatisticsView
-from pgmcp.postgres.messages import Outcome, Step
-from pgmcp.sql.names import array_literal
+from pgmcp.postgres.messages import Step
+from pgmcp.sql.oids import FIRST_USER_OID
 
 _MAX_ROUNDS = 12  # of functions that call functions, and domains whose checks use other domains
 _MAX_BODIES = 200
-
-Run = Callable[[Sequence[Step]], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +40,6 @@ class Part:
     tree: str
     where: str = ""
     path: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    """What reading relations calls, the programs it runs, and the trees that the planner reads."""
-
-    objects: Objects
-    programs: list[str]
-    planned: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _LookedUp:
-    """The functions behind objects; the domains with checks and the trees of these; and whether a
-    type is none of an enum, a domain, a composite type or an array."""
-
-    functions: list[Function]
-    checks: list[tuple[str, str]]
-    opaque_types: bool
 
 
 class Calls:
@@ -118,7 +97,7 @@ class Calls:
             self._add(parts)
             fresh |= self._named(parts) | self._results
             if self._behind_relations and fresh.relations - self.all_objects.relations:
-                behind = _behind_relations(fresh, self._run, writes=self._writes)
+                behind = behind_relations(fresh, self._run, writes=self._writes)
                 if behind.programs:
                     return Objection(f"reading {behind.programs[0]} runs a program on the server")
                 fresh |= behind.objects | self._planned(behind.planned)
@@ -173,7 +152,7 @@ class Calls:
     def _own_objection(self, functions: Iterable[Function]) -> Objection | None:
         """Why functions that are neither PostgreSQL's own nor in SQL may not run."""
         for function in functions:
-            if function.oid < effects.FIRST_USER_OID or self._is_trusted(function):
+            if function.oid < FIRST_USER_OID or self._is_trusted(function):
                 continue
             if (function.extension, function.name) in statistics.OF_EXTENSION:
                 if function.of_superusers and not self._shows_others(function.oid):
@@ -229,7 +208,7 @@ class Calls:
         folded = table_expressions.foldable(trees, of_users)
         runs = {
             function.oid
-            for function in _look_up(Objects(functions=of_users), self._run).functions
+            for function in look_up(Objects(functions=of_users), self._run).functions
             if function.in_sql or (function.volatility == "i" and function.oid in folded)
         }
         for oid in runs:
@@ -238,7 +217,7 @@ class Calls:
 
     def _look_up(self, objects: Objects) -> tuple[list[Function], list[Part]]:
         """The functions behind the objects, and the trees that may run with them."""
-        looked_up = _look_up(objects, self._run)
+        looked_up = look_up(objects, self._run)
         functions = looked_up.functions
         self._opaque_types |= looked_up.opaque_types
         for function in functions:
@@ -342,59 +321,11 @@ class Calls:
         """Who calls a function, in words; "" where the statement itself does so, by its name."""
         for part in self._parts:
             for place in origins.places(part.tree, oid):
-                operator = self._name(lookups.OPERATOR_SQL, place.operator, "the operator")
+                operator = name_of(lookups.OPERATOR_SQL, place.operator, "the operator", self._run)
                 inside = (
-                    self._name(lookups.RELATION_SQL, place.view, "the view")
-                    or self._name(lookups.POLICIES_SQL, place.policy_of, "the policy")
+                    name_of(lookups.RELATION_SQL, place.view, "the view", self._run)
+                    or name_of(lookups.POLICIES_SQL, place.policy_of, "the policy", self._run)
                     or part.where
                 )
                 return " in ".join(filter(None, (operator, inside)))
         return self._via.get(oid, "")
-
-    def _name(self, question: str, oid: int, what: str) -> str:
-        """What an object is called; only its kind where that cannot be asked any more."""
-        if not oid:
-            return ""
-        outcome = self._run([Step(question, (str(oid),), describe=True)])
-        return what if outcome.failure is not None else f"{what} {rows_of(outcome)[0][0]}"
-
-
-def _look_up(objects: Objects, run: Run) -> _LookedUp:
-    parameters = (objects.functions, objects.operators, objects.types)
-    oids = tuple(array_literal(sorted(group)) for group in parameters)
-    rows = rows_of(run([Step(lookups.LOOKUP_SQL, oids, describe=True)]))
-    functions = [Function.of(row) for row in rows if row[0]]
-    if not objects.functions <= {function.oid for function in functions}:
-        raise StatementRefusedError(
-            "A function of this statement has just been dropped.", "Send the statement again."
-        )
-    types = [(row[-2], row[-1]) for row in rows if not row[0]]
-    checks = [(domain, tree) for domain, tree in types if tree]
-    return _LookedUp(functions, checks, opaque_types=len(checks) < len(types))
-
-
-def _behind_relations(objects: Objects, run: Run, *, writes: bool) -> _Behind:
-    oids = tuple(array_literal(sorted(g)) for g in (objects.relations, objects.types))
-    asked = Step(lookups.BEHIND_RELATIONS_SQL, (*oids, "t" if writes else "f"), describe=True)
-    rows = rows_of(run([asked]))
-    called = Objects(functions=frozenset(int(oid) for oid, *_ in rows if oid))
-    for *_, executed in rows:
-        called |= effects.objects_in(executed)
-    return _Behind(
-        called,
-        [program for _, program, *_ in rows if program],
-        [planned for *_, planned, _ in rows if planned],
-    )
-
-
-def rows_of(outcome: Outcome, step: int = 0) -> list[tuple[str, ...]]:
-    """The rows of a step as text, NULL as ""; refuses to judge by half an answer."""
-    if outcome.failure is not None or step >= len(outcome.replies) or outcome.replies[step].cut:
-        raise StatementRefusedError(
-            "PostgreSQL could not say what this statement would call, so it was not run.",
-            "Try again, or send a simpler statement.",
-        )
-    return [
-        tuple("" if value is None else value.decode(errors="replace") for value in row)
-        for row in outcome.replies[step].rows
-    ]

@@ -5,6 +5,8 @@ The rule: SQL text alone, for any role; each row is names for people.
 
 from __future__ import annotations
 
+from pgmcp.sql.oids import FIRST_USER_OID
+
 _VOUCHED_FOR = """
 EXISTS (SELECT FROM pg_catalog.pg_depend m
         JOIN pg_catalog.pg_extension e ON e.oid = m.refobjid
@@ -22,7 +24,7 @@ JOIN pg_catalog.pg_depend d
   ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid
   AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
 JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
-WHERE c.contypid <> 0 AND p.oid >= 16384 AND NOT {_VOUCHED_FOR}
+WHERE c.contypid <> 0 AND p.oid >= {FIRST_USER_OID} AND NOT {_VOUCHED_FOR}
 ORDER BY 1, 2
 """
 """The domains whose checks call functions that are neither PostgreSQL's nor a superuser's
@@ -43,7 +45,8 @@ SELECT pg_catalog.pg_describe_object(kept.classid, kept.objid, 0),
 FROM kept
 JOIN pg_catalog.pg_proc p ON p.oid = kept.function
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-WHERE p.oid >= 16384 AND (p.provolatile = 'i' OR l.lanname = 'sql') AND NOT {_VOUCHED_FOR}
+WHERE p.oid >= {FIRST_USER_OID} AND (p.provolatile = 'i' OR l.lanname = 'sql')
+  AND NOT {_VOUCHED_FOR}
   AND (kept.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass,
                         'pg_catalog.pg_statistic_ext'::pg_catalog.regclass)
        OR EXISTS (SELECT FROM pg_catalog.pg_constraint c

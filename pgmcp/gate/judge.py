@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pgmcp.config.databases import Statistics
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import dependencies, lookups, trees
-from pgmcp.gate.function_calls import Run
+from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
 from pgmcp.gate.state import READ_INVALIDATIONS, SHOW_STATE, State, all_invalidations_sent, state_of
 from pgmcp.gate.used import facts_of

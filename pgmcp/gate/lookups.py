@@ -6,17 +6,19 @@ that a user's schema could have too.
 
 from __future__ import annotations
 
-BUILTINS_SQL = """
+from pgmcp.sql.oids import FIRST_USER_OID
+
+BUILTINS_SQL = f"""
 SELECT p.oid, 'pg_catalog.' || p.proname, p.oid::pg_catalog.regprocedure
 FROM pg_catalog.pg_proc p
-WHERE p.oid OPERATOR(pg_catalog.<) 16384
+WHERE p.oid OPERATOR(pg_catalog.<) {FIRST_USER_OID}
   AND (p.proname OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.name[])
        OR (p.provolatile OPERATOR(pg_catalog.=) 'v' OR p.proparallel OPERATOR(pg_catalog.=) 'u')
           AND NOT (p.proname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])))
 """
 """The built-in functions that are refused; parameters the arrays HARMLESS and REFUSED."""
 
-LOOKUP_SQL = """
+LOOKUP_SQL = f"""
 WITH RECURSIVE
 operators AS (
   SELECT pg_catalog.unnest($2::pg_catalog.oid[]) AS oid
@@ -25,7 +27,7 @@ operators AS (
   FROM operators
   JOIN pg_catalog.pg_operator o USING (oid)
   CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) other (oid)
-  WHERE other.oid >= 16384
+  WHERE other.oid >= {FIRST_USER_OID}
 ),
 types AS (
   (SELECT pg_catalog.unnest($3::pg_catalog.oid[]) AS oid
@@ -33,7 +35,7 @@ types AS (
    SELECT state.oid  -- a domain's check is run on the first value
    FROM pg_catalog.pg_aggregate a
    CROSS JOIN LATERAL (VALUES (a.aggtranstype), (a.aggmtranstype)) state (oid)
-   WHERE a.aggfnoid::pg_catalog.oid = ANY ($1::pg_catalog.oid[]) AND state.oid >= 16384)
+   WHERE a.aggfnoid::pg_catalog.oid = ANY ($1::pg_catalog.oid[]) AND state.oid >= {FIRST_USER_OID})
   UNION
   SELECT part.oid
   FROM types
@@ -49,7 +51,7 @@ types AS (
     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
     WHERE t.oid = types.oid AND NOT a.attisdropped
   ) part
-  WHERE part.oid >= 16384
+  WHERE part.oid >= {FIRST_USER_OID}
 ),
 named AS (
   SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid, '' AS via
@@ -61,7 +63,7 @@ named AS (
   FROM types
   JOIN pg_catalog.pg_type t USING (oid)
   CROSS JOIN LATERAL (VALUES (t.typinput::pg_catalog.oid), (t.typoutput::pg_catalog.oid)) io (oid)
-  WHERE io.oid >= 16384  -- record_in and its kin call what the parts of the type call
+  WHERE io.oid >= {FIRST_USER_OID}  -- record_in and its kin call what the parts of the type call
   UNION
   SELECT r.rngcanonical::pg_catalog.oid, 'the type ' || r.rngtypid::pg_catalog.regtype
   FROM types JOIN pg_catalog.pg_range r ON r.rngtypid = types.oid
@@ -86,7 +88,8 @@ called AS (
 )
 SELECT p.oid, n.nspname, p.proname, p.oid::pg_catalog.regprocedure, p.provolatile, p.proparallel,
        l.lanname, e.extname, owner.rolsuper AND creator.rolsuper, p.prokind,
-       CASE WHEN p.oid >= 16384 THEN p.proargdefaults::pg_catalog.text END, called.via, NULL, NULL
+       CASE WHEN p.oid >= {FIRST_USER_OID} THEN p.proargdefaults::pg_catalog.text END,
+       called.via, NULL, NULL
 FROM (SELECT oid, pg_catalog.min(via) AS via FROM called GROUP BY oid) called
 JOIN pg_catalog.pg_proc p USING (oid)
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -128,10 +131,10 @@ WHERE p.polrelid = $1::pg_catalog.oid AND p.polcmd IN ('r', '*')
 """Names for people, of an operator, a relation, and the policies on reading a relation."""
 
 
-ODD_RELATIONS = """
+ODD_RELATIONS = f"""
 (EXISTS (
   SELECT FROM pg_catalog.pg_opclass c
-  WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND NOT EXISTS (
+  WHERE c.oid OPERATOR(pg_catalog.>=) {FIRST_USER_OID} AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_depend d
     WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_opclass'::pg_catalog.regclass
       AND d.objid OPERATOR(pg_catalog.=) c.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'))
@@ -142,14 +145,14 @@ ODD_RELATIONS = """
   SELECT FROM pg_catalog.pg_depend d
   WHERE d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[
       'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass])
-    AND d.refobjid OPERATOR(pg_catalog.>=) 16384
+    AND d.refobjid OPERATOR(pg_catalog.>=) {FIRST_USER_OID}
     AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[
       'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass,
       'pg_catalog.pg_statistic_ext'::pg_catalog.regclass])))
 """
 """Whether the database has what BEHIND_RELATIONS_SQL looks for: an expression, seldom true."""
 
-BEHIND_RELATIONS_SQL = """
+BEHIND_RELATIONS_SQL = f"""
 WITH RECURSIVE
 relations AS (
   SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid
@@ -178,17 +181,17 @@ classes AS (
 ),
 families AS (
   SELECT c.opcfamily AS oid
-  FROM classes JOIN pg_catalog.pg_opclass c USING (oid) WHERE c.oid >= 16384
+  FROM classes JOIN pg_catalog.pg_opclass c USING (oid) WHERE c.oid >= {FIRST_USER_OID}
 )
 SELECT p.amproc::pg_catalog.oid, NULL, NULL, NULL
 FROM families JOIN pg_catalog.pg_amproc p ON p.amprocfamily = families.oid
-WHERE p.amproc::pg_catalog.oid >= 16384
+WHERE p.amproc::pg_catalog.oid >= {FIRST_USER_OID}
 UNION
 SELECT o.oprcode::pg_catalog.oid, NULL, NULL, NULL
 FROM families
 JOIN pg_catalog.pg_amop a ON a.amopfamily = families.oid
 JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
-WHERE o.oprcode::pg_catalog.oid >= 16384
+WHERE o.oprcode::pg_catalog.oid >= {FIRST_USER_OID}
 UNION
 SELECT NULL, f.ftrelid::pg_catalog.regclass::pg_catalog.text, NULL, NULL
 FROM relations

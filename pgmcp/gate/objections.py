@@ -13,7 +13,8 @@ from pgmcp.config.databases import Statistics
 from pgmcp.gate import credentials, lookups
 from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.credentials import Credential
-from pgmcp.gate.function_calls import Calls, Part, Run, rows_of
+from pgmcp.gate.function_calls import Calls, Part
+from pgmcp.gate.object_lookup import Run, rows_of
 from pgmcp.judging import effects, growth, statistics
 from pgmcp.judging.columns import columns_read
 from pgmcp.judging.effects import Objection, Objects

@@ -18,8 +18,8 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.caller_read import CallerRead
-from pgmcp.gate.function_calls import Run
 from pgmcp.gate.judge import Judge
+from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.session_role import session_steps, verdict_key
 from pgmcp.gate.state import ALTERED, check, check_dependencies, is_check
 from pgmcp.gate.trees import RESTORE_PATH

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pgmcp.gate.function_calls import Run, rows_of
+from pgmcp.gate.object_lookup import Run, rows_of
 from pgmcp.judging.nodes import Node, flat, parse
 from pgmcp.policy import facts
 from pgmcp.policy.facts import Facts

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-FIRST_USER_OID = 16384  # FirstNormalObjectId: everything below belongs to PostgreSQL itself
+from pgmcp.sql.oids import FIRST_USER_OID
 
 # Node fields that hold OIDs. The output of names is escaped (a blank becomes "\ "), so text that a
 # caller chose can add a false field here but never hide a true one.

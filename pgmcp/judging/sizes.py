@@ -14,9 +14,9 @@ from pgmcp.judging import constants
 from pgmcp.judging import function_sizes as known
 from pgmcp.judging.column_sources import ColumnSources, outputs
 from pgmcp.judging.constants import function_of
-from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.judging.inlining import bodies_of
 from pgmcp.judging.nodes import Node, flat
+from pgmcp.sql.oids import FIRST_USER_OID
 
 LARGEST_BYTES = 1_000_000_000  # PostgreSQL's own limit
 STORED_BYTES, COLLECTED_BYTES = 500, 10_000_000

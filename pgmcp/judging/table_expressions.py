@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.judging.nodes import Node, nodes, parse
+from pgmcp.sql.oids import FIRST_USER_OID
 
 _CALLS = {"FUNCEXPR": "funcid", "OPEXPR": "opfuncid"}
 _MAX_LEVELS = 20

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse, TreeUses
 from pgmcp.sql.names import array_literal
+from pgmcp.sql.oids import FIRST_USER_OID
 
 # regproc, regprocedure, regoper, regoperator, regclass, regtype, regnamespace, regrole,
 # regcollation and their arrays (pg_type.dat): their input looks a name up. Those of text search

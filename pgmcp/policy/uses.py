@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgmcp.judging.columns import expanded_view
-from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.judging.nodes import Node
 from pgmcp.policy.query_tree import (
     EXISTS,
@@ -33,6 +32,7 @@ from pgmcp.policy.query_tree import (
     signed,
 )
 from pgmcp.policy.sources import ResultSource, result_columns
+from pgmcp.sql.oids import FIRST_USER_OID
 
 WHOLE_ROW = 0
 _ENTRIES = frozenset({"RANGETBLENTRY", "RTE"})
