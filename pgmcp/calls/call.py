@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from pgmcp.errors import CallEndedError, MemoryBusyError, OutOfTimeError
+from pgmcp.net.polling import WaitsAlone
 
 _MEMORY_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
@@ -18,7 +19,7 @@ Keep = Callable[[int, float], bool]
 back; False when there are too few then."""
 
 
-class Waiting:
+class Waiting(WaitsAlone):
     """A `with` block in which a call waits for somebody else. This kind holds up nobody."""
 
     __slots__ = ()

@@ -7,10 +7,15 @@ not. Platforms without it get select.
 from __future__ import annotations
 
 import select
+from collections.abc import Sequence
 from typing import Protocol
 
 READ, WRITE = 1, 4
 """Events of `select.poll`: POLLIN and POLLOUT."""
+
+
+Ready = list[tuple[int, int]]
+"""Descriptors that are ready, each with its events."""
 
 
 class Poll(Protocol):
@@ -19,8 +24,37 @@ class Poll(Protocol):
     def register(self, descriptor: int, events: int, /) -> None:
         """Have `poll` look at a descriptor, or at other events of it."""
 
-    def poll(self, milliseconds: float, /) -> list[tuple[int, int]]:
+    def poll(self, milliseconds: float, /) -> Ready:
         """The descriptors that are ready, each with its events, after so much time at most."""
+
+
+class Waits(Protocol):
+    """How a thread waits for descriptors, and what it lets others do meanwhile."""
+
+    def until_readable(self, poll: Poll, descriptors: Sequence[int], seconds: float) -> Ready:
+        """What `poll` says once one of its `descriptors` can be read, after so much time at most;
+        it may also be nothing before that."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class WaitsAlone:
+    """A thread that nobody waits for meanwhile."""
+
+    __slots__ = ()
+
+    def until_readable(self, poll: Poll, _: Sequence[int], seconds: float) -> Ready:
+        """See `Waits`."""
+        with self:
+            return poll.poll(seconds * 1000)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 class _SelectPoll:

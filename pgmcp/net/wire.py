@@ -14,10 +14,9 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from pgmcp.net.polling import READ, WRITE, new_poll
+from pgmcp.net.polling import READ, WRITE, Waits, WaitsAlone, new_poll
 
 T = TypeVar("T")
 
@@ -41,13 +40,13 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-_NOTHING = contextlib.nullcontext()
+_ALONE = WaitsAlone()
 
 
 class Wire:
     """A connected socket, for one thread; only `interrupt` and `cut` may come from another.
 
-    It waits inside `with waiting`. `makefile`, `read`, `write` and `flush` are what pg8000 asks of
+    It waits as `waiting` does. `makefile`, `read`, `write` and `flush` are what pg8000 asks of
     a socket while it starts up.
     """
 
@@ -55,7 +54,7 @@ class Wire:
         sock.setblocking(False)
         self.sock = sock
         self.until = clock()
-        self.waiting: AbstractContextManager[None] = _NOTHING
+        self.waiting: Waits = _ALONE
         self._clock = clock
         self._unsent = bytearray()
         # a descriptor that was closed may by now be somebody else's
@@ -68,6 +67,7 @@ class Wire:
         self._poll.register(sock.fileno(), READ)
         self._wakened_fd = self._wakened.fileno()
         self._poll.register(self._wakened_fd, READ)
+        self._descriptors = (sock.fileno(), self._wakened_fd)
 
     # -- waiting -----------------------------------------------------------------------------------
 
@@ -83,8 +83,12 @@ class Wire:
         left = self.until - self._clock()
         if left <= 0:
             raise WireTimeoutError
-        with self.waiting:
-            ready = self._poll.poll(min(left, _LONGEST_WAIT_SECONDS) * 1000)
+        left = min(left, _LONGEST_WAIT_SECONDS)
+        if events == READ:
+            ready = self.waiting.until_readable(self._poll, self._descriptors, left)
+        else:
+            with self.waiting:
+                ready = self._poll.poll(left * 1000)
         if not ready and self._clock() >= self.until:
             raise WireTimeoutError
         for descriptor, _ in ready:

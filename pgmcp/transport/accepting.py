@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pgmcp.transport.parking import Parking
+from pgmcp.transport.readiness import Waking, readiness
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPTS_PER_ROUND = 128
@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class Acceptor:
-    """Accepts from listening sockets that `parking` reports; for one thread, but for `close`.
+    """Accepts from listening sockets; for one thread, but for `close` and `wake`.
 
     `admit` is called with each client's socket and address; an OSError of it closes the socket.
     """
@@ -26,12 +26,15 @@ class Acceptor:
     def __init__(
         self,
         listeners: Sequence[socket.socket],
-        parking: Parking[Any],
         admit: Callable[[socket.socket, Any], object],
         clock: Callable[[], float],
     ) -> None:
         self._listeners = listeners
-        self._parking = parking
+        self._readiness = readiness()
+        self._waking = Waking(self._readiness)
+        self.wake = self._waking.wake
+        """Make `wait` return soon."""
+        self._by_descriptor: dict[int, socket.socket] = {}
         self._admit = admit
         self._clock = clock
         self._paused_until: float | None = None
@@ -40,9 +43,17 @@ class Acceptor:
             listener.setblocking(False)
 
     def begin(self) -> None:
-        """Have the parking report clients that wait to be accepted."""
+        """Have `wait` report clients that wait to be accepted."""
         for listener in self._listeners:
-            self._parking.listen(listener)
+            self._by_descriptor[listener.fileno()] = listener
+            self._readiness.keep(listener.fileno())
+
+    def wait(self, timeout_seconds: float) -> list[socket.socket]:
+        """The listeners at which clients wait, after so much time at most."""
+        ready = self._readiness.wait(timeout_seconds)
+        if self._waking.descriptor in ready:
+            self._waking.heard()
+        return [self._by_descriptor[fd] for fd in ready if fd in self._by_descriptor]
 
     def accept(self, listener: socket.socket) -> OSError | None:
         """Accept the clients that wait; the error where there is no descriptor for another, for
@@ -63,7 +74,7 @@ class Acceptor:
     def pause(self) -> None:
         """Leave new clients in the backlog for a while: the selector would report them for ever."""
         for listener in self._listeners:
-            self._parking.ignore(listener)
+            self._ignore(listener)
         self._paused_until = self._clock() + _PAUSE_SECONDS
 
     def end_pause_when_over(self) -> None:
@@ -77,5 +88,14 @@ class Acceptor:
         """Accept no client any more; for any thread."""
         self._closed = True
         for listener in self._listeners:
-            self._parking.ignore(listener)
+            self._ignore(listener)
             listener.close()
+
+    def end(self) -> None:
+        """Give the descriptors back, once nobody waits any more."""
+        self._readiness.close()
+        self._waking.close()
+
+    def _ignore(self, listener: socket.socket) -> None:
+        if self._by_descriptor.pop(listener.fileno(), None) is not None:
+            self._readiness.drop(listener.fileno())

@@ -12,13 +12,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from pgmcp.calls.call import Call, Waiting
 from pgmcp.calls.shares import FairQueue, K, Places
 from pgmcp.errors import OverloadedError
+from pgmcp.net.polling import Poll, Ready
 
 PoolKey = tuple[str, str]
 """The owner of a pool, and the name of its database."""
@@ -29,16 +30,46 @@ RESUME_SECONDS = 1.0
 instead of a proof that no call of an owner ever waits for another one that waits for this."""
 
 
+class Threads(Protocol):
+    """The threads that calls run in, of which one leads: see `transport.workers`. Each method is
+    for the thread that calls it."""
+
+    def wait_for(self, descriptors: Sequence[int], seconds: float) -> bool:
+        """Wait as the leader until one can be read, for so long at most; False when another thread
+        leads, and this one has to wait by itself."""
+
+    def block(self) -> None:
+        """Have another thread lead: this one is about to wait."""
+
+    def unblock(self) -> None:
+        """Lead again if nobody does: this thread has waited."""
+
+
+class NoThreads:
+    """For calls in threads of their own."""
+
+    def wait_for(self, descriptors: Sequence[int], seconds: float) -> bool:  # noqa: ARG002
+        """See `Threads`."""
+        return False
+
+    def block(self) -> None:
+        """See `Threads`."""
+
+    def unblock(self) -> None:
+        """See `Threads`."""
+
+
 class Computing(Waiting):
     """One call's hold on its owner's turn to compute, for one thread; given away while it waits.
 
     It is no lock around anything: what it protects is other owners' time.
     """
 
-    __slots__ = ("_held", "_lock")
+    __slots__ = ("_held", "_lock", "_threads")
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock, threads: Threads) -> None:
         self._lock: threading.Lock | None = lock
+        self._threads = threads
         self._held = False
 
     def pause(self) -> None:
@@ -51,7 +82,27 @@ class Computing(Waiting):
     def resume(self) -> None:
         """Compute again, as soon as no other call of the owner does."""
         if self._lock is not None and not self._held:
-            self._held = self._lock.acquire(True, RESUME_SECONDS)
+            self._held = self._lock.acquire(blocking=False)
+            if not self._held:
+                self._threads.block()
+                self._held = self._lock.acquire(True, RESUME_SECONDS)
+                self._threads.unblock()
+
+    def until_readable(self, poll: Poll, descriptors: Sequence[int], seconds: float) -> Ready:
+        """See `Waiting`. The thread leads meanwhile, if it does now."""
+        self.pause()
+        waited = self._threads.wait_for(descriptors, seconds)
+        ready = poll.poll(0 if waited else seconds * 1000)
+        self.resume()
+        return ready
+
+    def __enter__(self) -> None:
+        self.pause()
+        self._threads.block()
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.unblock()
+        self.resume()
 
     def stop(self) -> None:
         """Let other calls of the owner compute, for good: a connection may wait later."""
@@ -84,6 +135,7 @@ class CallQueue:
         share: int,
         waiting: int,
         pool_sizes: Mapping[str, int] | None = None,
+        threads: Threads | None = None,
     ) -> None:
         self._requests = Places(requests)
         self._running = Places(running, share)
@@ -93,6 +145,7 @@ class CallQueue:
         self._waiting: Counter[str] = Counter()
         self._queue: FairQueue[Line, QueuedCall] = FairQueue()
         self._computing: dict[str, threading.Lock] = {}
+        self._threads = threads or NoThreads()
         self._queue_lock = threading.Lock()
 
     def change(
@@ -217,7 +270,7 @@ class CallQueue:
         lock = self._computing.get(owner)
         if lock is None:
             lock = self._computing[owner] = threading.Lock()
-        return Computing(lock)
+        return Computing(lock, self._threads)
 
 
 def _line_of(call: Call) -> Line:

@@ -16,7 +16,6 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from pgmcp.net.polling import is_ready
 from pgmcp.transport.call_queue import QueuedCall
 
 T = TypeVar("T")
@@ -85,10 +84,6 @@ class ClientConnection:
     def peer_certificate(self) -> Mapping[str, Any] | None:
         """What the client showed and OpenSSL verified (ssl.SSLSocket.getpeercert), if anything."""
         return self._socket.getpeercert() if isinstance(self._socket, ssl.SSLSocket) else None
-
-    def is_readable_within(self, seconds: float) -> bool:
-        """Whether there is something to read, waiting so long for it in this thread."""
-        return is_ready(self._socket.fileno(), seconds)
 
     def fill(
         self,

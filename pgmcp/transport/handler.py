@@ -66,12 +66,6 @@ class Serving(Protocol):
     def date(self) -> str:
         """Now, as the Date field has it."""
 
-    def busy(self) -> bool:
-        """Whether another connection waits for a thread."""
-
-    def linger(self, handler: RequestHandler) -> bool:
-        """Wait a moment for more from a client that was just answered; whether it has come."""
-
     def hand_back(self, handler: RequestHandler, wait: Wait | QueuedCall | None) -> None:
         """Take a handler back after its turn: to wait, or (None) for another turn after others."""
 
@@ -155,13 +149,10 @@ class RequestHandler(BaseHTTPRequestHandler):
             context = self._server.tls_context()
             if context is not None and not (yield from self._shake_hands(context)):
                 return
-            connection, server = self._connection, self._server
             first, wait_first = True, False
             while (yield from self._serve_one(first, wait_first)):
-                first = False
-                wait_first = not connection.buffer and not server.linger(self)
-                # A client that always has the next request ready must not keep its thread.
-                if not wait_first and server.busy():
+                first, wait_first = False, not self._connection.buffer
+                if not wait_first:  # a client that has the next request ready lets others go first
                     yield None
         except ClientLostError as error:
             log.debug("%s: connection lost: %s", self.peer, error)

@@ -1,8 +1,8 @@
 """The HTTP server: it accepts, parks and hands out connections, and stops in an orderly way.
 
-The rule: one thread waits for all clients and never answers a request; the workers answer them and
-never wait for a client, but for the moment of `linger`. A thread for each connection made the
-slowest of 256 callers wait for seconds.
+The rule: one thread accepts clients, keeps deadlines and watches the workers; of these one waits
+for all clients at once, and none for a single one. A thread for each connection made the slowest of
+256 callers wait for seconds.
 """
 
 from __future__ import annotations
@@ -90,14 +90,15 @@ class HttpServer(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.port = int(self.server_address[1])
         self._parking: Parking[RequestHandler] = Parking(clock)
-        self._acceptor = Acceptor(sockets, self._parking, self.process_request, clock)
+        self._acceptor = Acceptor(sockets, self.process_request, clock)
+        self._workers = _worker_pool(limits, self._parking, self._acceptor.wake, clock)
         self.calls = CallQueue(
             requests=limits.requests,
             running=limits.running,
             share=limits.share,
             waiting=limits.waiting,
+            threads=self._workers,
         )
-        self._workers = _worker_pool(limits, clock)
         self._handlers: OpenConnections[RequestHandler] = OpenConnections()
         self._handlers_lock = threading.Lock()
         self._watched: dict[ClientConnection, Call] = {}
@@ -114,7 +115,7 @@ class HttpServer(ThreadingHTTPServer):
         return len(self._handlers)
 
     def answers(self) -> bool:
-        """Whether the server has moved since this was last asked: the waiting thread went round,
+        """Whether the server has moved since this was last asked: the accepting thread went round,
         and requests that waited for a worker were taken. For a watchdog."""
         before, now = self._answered, (self._rounds, self._workers.taken)
         self._answered = now
@@ -143,7 +144,7 @@ class HttpServer(ThreadingHTTPServer):
         self._workers.limit = running + self.limits.workers
         self.calls.change(running=running, share=share, pool_sizes=pool_sizes)
 
-    # -- waiting: one thread -----------------------------------------------------------------------
+    # -- accepting and watching: one thread --------------------------------------------------------
 
     def start(self) -> None:
         """Serve in a thread of its own."""
@@ -157,13 +158,11 @@ class HttpServer(ThreadingHTTPServer):
         next_tick = self.clock() + poll_interval
         try:
             while not self._over.is_set():
-                pause = STALL_SECONDS if self._workers.waiting() else next_tick - self.clock()
-                handlers, listeners = self._parking.select(max(0.0, pause))
-                for handler in handlers:
-                    self._workers.put(handler)
-                for listener in listeners:
+                pause = next_tick - self.clock()
+                if self._workers.replace_stalled_leader():
+                    pause = min(pause, STALL_SECONDS)
+                for listener in self._acceptor.wait(max(0.0, pause)):
                     self._accept(listener)
-                self._workers.add_threads_if_stalled()
                 self._rounds += 1
                 if self.clock() >= next_tick:
                     self._tick()
@@ -283,14 +282,6 @@ class HttpServer(ThreadingHTTPServer):
         self.generation += 1
         self._close(self._parking.take_idle())
 
-    def busy(self) -> bool:
-        """Whether another connection waits for a thread."""
-        return self._workers.waiting()
-
-    def linger(self, handler: RequestHandler) -> bool:
-        """Wait a moment for more from a client that was just answered; whether it has come."""
-        return self._workers.linger(handler, handler.connection.is_readable_within)
-
     def watch(self, connection: ClientConnection, call: Call) -> Watching:
         """Cancel `call` if the client hangs up inside a `with` block."""
         return Watching(self._watched, connection, call)
@@ -324,7 +315,7 @@ class HttpServer(ThreadingHTTPServer):
     def _end(self) -> None:
         """End the threads, and close what is still open once nobody can park or accept any more."""
         self._over.set()
-        self._parking.wake()
+        self._acceptor.wake()
         self._loop_ended.wait(1.0)
         with self._handlers_lock:
             left = list(self._handlers)
@@ -333,6 +324,7 @@ class HttpServer(ThreadingHTTPServer):
         self._workers.stop(1.0)
         self._close(self._parking.take_all())
         self._parking.close()
+        self._acceptor.end()
 
     def _wait_for_end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -345,14 +337,21 @@ class HttpServer(ThreadingHTTPServer):
             handler.drop()
 
 
-def _worker_pool(limits: HttpLimits, clock: Callable[[], float]) -> WorkerPool[RequestHandler]:
+def _worker_pool(
+    limits: HttpLimits,
+    parking: Parking[RequestHandler],
+    wake_watcher: Callable[[], None],
+    clock: Callable[[], float],
+) -> WorkerPool[RequestHandler]:
     """Calls that run take no more threads than `running`: the others are for what is brief."""
     return WorkerPool(
+        parking,
         RequestHandler.handle,
         lambda handler: handler.owner,
         name=REQUEST_THREADS,
         size=limits.workers,
         limit=limits.running + limits.workers,
         idle_seconds=limits.worker_idle_seconds,
+        wake_watcher=wake_watcher,
         clock=clock,
     )

@@ -6,35 +6,33 @@ deadline or by force, takes it out once.
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from pgmcp.transport.connection import Wait
-from pgmcp.transport.readiness import readiness
+from pgmcp.transport.readiness import Waking, readiness
+from pgmcp.transport.workers import Worker
 
 T = TypeVar("T")
 
 
 class Parking(Generic[T]):
-    """Items by the descriptor they wait for, and listening sockets beside them.
+    """Items by the descriptor they wait for, and threads that wait for theirs beside them.
 
-    `select` and `expired` are called by one thread; everything else by any.
+    `select` is called by one thread at a time, `expired` by one; everything else by any.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._readiness = readiness()
         self._waits: dict[int, tuple[T, Wait]] = {}
-        self._listeners: dict[int, socket.socket] = {}
+        self._workers: dict[int, Worker] = {}
         self._waits_lock = threading.Lock()
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._readiness.keep(self._wake_in.fileno())
+        self._waking = Waking(self._readiness)
+        self.wake = self._waking.wake
+        """Make `select` return soon."""
 
     def __len__(self) -> int:
         return len(self._waits)
@@ -47,33 +45,37 @@ class Parking(Generic[T]):
         if self._readiness.must_wake:
             self.wake()
 
-    def listen(self, listener: socket.socket) -> None:
-        """Have `select` report this listening socket when a client waits there."""
-        self._listeners[listener.fileno()] = listener
-        self._readiness.keep(listener.fileno())
+    def watch(self, descriptors: Sequence[int], worker: Worker) -> None:
+        """Have `select` report a thread once when one of these can be read."""
+        with self._waits_lock:
+            for descriptor in descriptors:
+                self._workers[descriptor] = worker
+                self._readiness.arm(descriptor, write=False)
+        if self._readiness.must_wake:
+            self.wake()
 
-    def ignore(self, listener: socket.socket) -> None:
+    def unwatch(self, descriptors: Sequence[int]) -> None:
         """Do not report it any more. May be repeated."""
-        if self._listeners.pop(listener.fileno(), None) is not None:
-            self._readiness.drop(listener.fileno())
+        with self._waits_lock:
+            for descriptor in descriptors:
+                if self._workers.pop(descriptor, None) is not None:
+                    self._readiness.disarm(descriptor)
 
-    def select(self, timeout_seconds: float) -> tuple[list[T], list[socket.socket]]:
-        """The items whose descriptors are ready, out of the parking, and the ready listeners."""
+    def select(self, timeout_seconds: float) -> tuple[list[T], list[Worker]]:
+        """The items whose descriptors are ready, out of the parking, and the threads."""
         ready = self._readiness.wait(timeout_seconds)
         items: list[T] = []
-        listeners: list[socket.socket] = []
+        workers: list[Worker] = []
         with self._waits_lock:
             for descriptor in ready:
                 # It may have been taken, or closed, since it was ready.
-                parked = self._waits.pop(descriptor, None)
-                if parked is not None:
+                if (parked := self._waits.pop(descriptor, None)) is not None:
                     items.append(parked[0])
-                elif descriptor in self._listeners:
-                    listeners.append(self._listeners[descriptor])
-                elif descriptor == self._wake_in.fileno():
-                    with contextlib.suppress(BlockingIOError):
-                        self._wake_in.recv(4096)
-        return items, listeners
+                elif (worker := self._workers.pop(descriptor, None)) is not None:
+                    workers.append(worker)
+                elif descriptor == self._waking.descriptor:
+                    self._waking.heard()
+        return items, workers
 
     def expired(self) -> list[T]:
         """The items whose deadline has passed, out of the parking."""
@@ -105,16 +107,10 @@ class Parking(Generic[T]):
         with self._waits_lock:
             return [self._take(fd) for fd in list(self._waits)]
 
-    def wake(self) -> None:
-        """Make `select` return soon."""
-        with contextlib.suppress(OSError):
-            self._wake_out.send(b"\0")
-
     def close(self) -> None:
         """Close the selector. Nothing is parked any more by then."""
         self._readiness.close()
-        self._wake_in.close()
-        self._wake_out.close()
+        self._waking.close()
 
     def _take(self, descriptor: int) -> T:
         self._readiness.drop(descriptor)

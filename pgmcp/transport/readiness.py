@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 import selectors
+import socket
 import sys
 from typing import Protocol
 
@@ -27,6 +28,9 @@ class Readiness(Protocol):
 
     def arm(self, descriptor: int, *, write: bool) -> None:
         """Report it once, when it can be read or, with `write`, written."""
+
+    def disarm(self, descriptor: int) -> None:
+        """It is not waited for any more; it may still be reported once."""
 
     def wait(self, timeout_seconds: float) -> list[int]:
         """The descriptors that are ready, after so much time at most."""
@@ -62,6 +66,9 @@ if sys.platform == "linux":
             except FileNotFoundError:  # the first time
                 self._epoll.register(descriptor, event)
 
+        def disarm(self, descriptor: int) -> None:
+            """See `Readiness`. It costs no system call: it is armed anew, or closed."""
+
         def wait(self, timeout_seconds: float) -> list[int]:
             """See `Readiness`."""
             return [descriptor for descriptor, _ in self._epoll.poll(timeout_seconds)]
@@ -96,6 +103,10 @@ class Selector:
             descriptor, selectors.EVENT_WRITE if write else selectors.EVENT_READ
         )
 
+    def disarm(self, descriptor: int) -> None:
+        """See `Readiness`."""
+        self.drop(descriptor)
+
     def wait(self, timeout_seconds: float) -> list[int]:
         """See `Readiness`."""
         ready = [key.fd for key, _ in self._selector.select(timeout_seconds)]
@@ -112,3 +123,29 @@ class Selector:
 def readiness() -> Readiness:
     """The best that this system has."""
     return Epoll() if sys.platform == "linux" else Selector()
+
+
+class Waking:
+    """Makes the `wait` of a `Readiness` return; `descriptor` is what it reports then."""
+
+    def __init__(self, ready: Readiness) -> None:
+        self._far, self._near = socket.socketpair()
+        self._far.setblocking(False)
+        self._near.setblocking(False)
+        self.descriptor = self._near.fileno()
+        ready.keep(self.descriptor)
+
+    def wake(self) -> None:
+        """Make it return soon; from any thread."""
+        with contextlib.suppress(OSError):
+            self._far.send(b"\0")
+
+    def heard(self) -> None:
+        """It has returned: it may wait again."""
+        with contextlib.suppress(BlockingIOError):
+            self._near.recv(4096)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._far.close()
+        self._near.close()
