@@ -149,8 +149,9 @@ def encode_long(value: Any) -> bytes | bytearray:
     between which other threads run. A result that is `Constant` is encoded once."""
     constant = value.get("result") if isinstance(value, dict) else None
     if isinstance(constant, Constant):
-        head = encode({**value, "result": 0})  # which is its last member
-        return b"%b%b}" % (head[:-2], constant.encoded())
+        request_id = value["id"]
+        shown = b"%d" % request_id if isinstance(request_id, int) else encode(request_id)
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (shown, constant.encoded())
     around, strings = long_text.take_out(value)
     data = long_text.write(encode(around), strings) if strings else None
     return encode(value) if data is None else data

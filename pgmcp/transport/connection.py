@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from enum import Enum, auto
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from pgmcp.transport.call_queue import QueuedCall
 
+P = ParamSpec("P")
 T = TypeVar("T")
 READ_BYTES = 16 * 1024
 _READS_PER_TURN = 16
@@ -105,13 +106,18 @@ class ClientConnection:
             yield None
         if wait_first and not self._secure:  # bytes that TLS has read already wake nobody
             yield Wait(deadline, idle=idle)
-        data = yield from self._until(deadline, lambda: self._socket.recv(size_bytes), idle=idle)
+        if self._clock() >= deadline:
+            raise DeadlineError("too slow")
+        data = self._try(self._socket.recv, size_bytes)
+        if isinstance(data, _Blocked):
+            receive = partial(self._socket.recv, size_bytes)
+            data = yield from self._until(deadline, receive, idle=idle)
         self.buffer += data
         return bool(data)
 
     def send(self, data: bytes | bytearray, deadline: float) -> Steps[None]:
         """Send all of it. DeadlineError at the deadline, ClientLostError when it broke."""
-        sent = self._try(lambda: self._socket.send(data))
+        sent = self._try(self._socket.send, data)
         if sent == len(data):
             return
         rest = memoryview(data)[sent if isinstance(sent, int) else 0 :]
@@ -124,7 +130,7 @@ class ClientConnection:
         """Send what goes out without waiting; how many bytes that were. Also 0 when the connection
         broke, which whoever waits for it next is told."""
         try:
-            sent = self._try(lambda: self._socket.send(data))
+            sent = self._try(self._socket.send, data)
         except ClientLostError:
             return 0
         return sent if isinstance(sent, int) else 0
@@ -133,7 +139,7 @@ class ClientConnection:
         """Whether the client has neither sent anything nor ended. What it sent is dropped: only
         for a connection that is closed then."""
         try:
-            return isinstance(self._try(lambda: self._socket.recv(1)), _Blocked)
+            return isinstance(self._try(self._socket.recv, 1), _Blocked)
         except ClientLostError:
             return False
 
@@ -212,14 +218,14 @@ class ClientConnection:
             yield Wait(deadline, write=wants_write, idle=idle)
 
     @staticmethod
-    def _try(action: Callable[[], T]) -> T | _Blocked:
+    def _try(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Blocked:
         """What `action` returns, or what it would wait for.
 
         Never the exception itself: its traceback holds the frame of whoever keeps it, a cycle that
         holds the data that was being sent until the collector comes.
         """
         try:
-            return action()
+            return action(*args, **kwargs)
         except ssl.SSLWantReadError:
             return _Blocked.READ
         except ssl.SSLWantWriteError:

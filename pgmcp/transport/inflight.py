@@ -25,6 +25,7 @@ class InFlight:
         self._calls: dict[tuple[str, RequestId], list[Call]] = {}
         self._calls_lock = threading.Lock()
         self._none_running = threading.Condition(self._calls_lock)
+        self._awaited = False  # by `wait_empty`: to tell nobody takes longer than all else here
 
     def begin(self, scope: str, request_id: RequestId, call: Call) -> None:
         """Note that `call` runs; `end` must follow."""
@@ -38,7 +39,7 @@ class InFlight:
             running.remove(call)
             if not running:
                 del self._calls[scope, request_id]
-                if not self._calls:
+                if self._awaited and not self._calls:
                     self._none_running.notify_all()
 
     def track(self, scope: str, request_id: RequestId, call: Call) -> Tracking:
@@ -91,6 +92,7 @@ class InFlight:
     def wait_empty(self, timeout_seconds: float) -> bool:
         """Wait until no call is running; False when the time passed first."""
         with self._none_running:
+            self._awaited = True
             return self._none_running.wait_for(lambda: not self._calls, timeout_seconds)
 
 

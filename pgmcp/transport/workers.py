@@ -337,7 +337,7 @@ class WorkerPool(Generic[T]):
         return heir
 
     def _item(self) -> T | None:
-        """The item whose turn it is, None when it is time to look who has come; the lock is held."""
+        """The item whose turn it is, None when it is time to poll; the lock is held."""
         if self._taken_since_poll >= _ITEMS_PER_POLL:
             return None
         self._taken_since_poll += 1
