@@ -63,8 +63,8 @@ class WorkerPool(Generic[T]):
     """Up to `size` threads that stay, and up to `limit` that leave after `idle_seconds` of rest.
 
     Items come from `source` and `put`. They wait by `owner_of` them, and the owners take turns.
-    `work` handles one item and must not raise. One thread, which calls `replace_stalled_leader` every
-    STALL_SECONDS while that says so, is woken by `wake_watcher` when it has to again.
+    `work` handles one item and must not raise. One thread, which calls `replace_stalled_leader`
+    every STALL_SECONDS while that says so, is woken by `wake_watcher` when it has to again.
     `taken` counts the items begun.
     """
 
