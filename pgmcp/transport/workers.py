@@ -147,7 +147,8 @@ class WorkerPool(Generic[T]):
         if heir is not None:
             heir.wakeup.release()
         elif needed:  # every thread works: who has come waits in turn from now on
-            self._take_in(None, *self._source.select(0))
+            self._take_in(*self._source.select(0))
+            self._source.wake()  # a leader that began to poll just now did not see these
         return watched
 
     # -- waiting for somebody else -----------------------------------------------------------------
@@ -182,7 +183,7 @@ class WorkerPool(Generic[T]):
                 else:
                     self._waiting[me] = None
             if leads:
-                self._poll(me, left)
+                self._poll(left)
             elif not self._wait_for_lead(me, heir, left):
                 return True
         return True
@@ -257,7 +258,7 @@ class WorkerPool(Generic[T]):
             return None
         return worker
 
-    def _poll(self, me: Worker, seconds: float) -> None:
+    def _poll(self, seconds: float) -> None:
         """Look who is ready; `_polling` was set, under the lock."""
         items, workers = self._source.select(min(seconds, _POLL_SECONDS))
         with self._lead_lock:
@@ -266,22 +267,20 @@ class WorkerPool(Generic[T]):
             self._taken_since_poll = 0
             wake = not self._is_watched and bool(items or workers)
             self._is_watched = self._is_watched or wake
-        self._take_in(me, items, workers)
+        self._take_in(items, workers)
         if wake:
             self._wake_watcher()
 
-    def _take_in(self, me: Worker | None, items: list[T], workers: list[Worker]) -> None:
-        """Have these wait for their turn; `me` is the thread that looked, if it leads."""
+    def _take_in(self, items: list[T], workers: list[Worker]) -> None:
+        """Have these wait for their turn."""
         with self._lead_lock:
             for item in items:
                 self._items.put(self._owner_of(item), item)
             for worker in workers:
-                # Or it has stopped waiting just now.
-                waits = worker in self._waiting and not worker.ready
-                if waits:
+                if worker in self._waiting and not worker.ready:
                     self._ready.append(worker)
-                if waits or worker is me:
-                    worker.ready = True
+                # Also of one that leads by now, or begins to wait just now: nobody tells it again.
+                worker.ready = True
 
     def _serve(self, me: Worker) -> None:
         self._local.worker = me
@@ -316,7 +315,7 @@ class WorkerPool(Generic[T]):
                     self._polling = True
                     seconds = 0.0 if self._items else _POLL_SECONDS
             if leads:
-                self._poll(me, seconds)
+                self._poll(seconds)
             elif not self._rest(me, heir):
                 return None
 
