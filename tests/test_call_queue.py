@@ -15,8 +15,9 @@ import pytest
 from pgmcp.auth.principal import ANONYMOUS, Principal
 from pgmcp.calls.call import Call
 from pgmcp.errors import OverloadedError, UnauthorizedError
+from pgmcp.net.polling import Poll, Ready, new_poll
 from pgmcp.transport import call_queue
-from pgmcp.transport.call_queue import CallQueue, QueuedCall
+from pgmcp.transport.call_queue import CallQueue, NoThreads, QueuedCall
 from pgmcp.transport.limits import HttpLimits
 from tests.serving import Reader, Reply, Served, post, rpc, serving, until
 
@@ -337,6 +338,28 @@ def begun_beside(queue: CallQueue, call: Call) -> Callable[[], bool]:
 
     threading.Thread(target=begin, daemon=True).start()
     return computes.is_set
+
+
+def test_a_call_waits_as_its_threads_do_also_before_there_are_any() -> None:
+    class Threads(NoThreads):
+        def __init__(self) -> None:
+            self.waits: list[tuple[Sequence[int], float]] = []
+
+        def __len__(self) -> int:
+            return 0
+
+        def until_readable(self, poll: Poll, descriptors: Sequence[int], seconds: float) -> Ready:
+            self.waits.append((descriptors, seconds))
+            return []
+
+    threads = Threads()
+    queue = CallQueue(requests=9, running=20, share=5, waiting=9, threads=threads)
+    call = Call(60, owner="ann")
+    assert queue.begin(call)
+    call.waiting.until_readable(new_poll(), [7], 5.0)
+    assert threads.waits == [([7], 5.0)]
+    assert queue._computing["ann"].locked()
+    queue.end(call)
 
 
 def test_an_owners_calls_compute_one_at_a_time_and_others_beside_them(

@@ -11,28 +11,47 @@ from typing import TypeVar
 
 import pytest
 
+from pgmcp.net.polling import READ, Ready, new_poll
+from pgmcp.transport.connection import Wait
 from pgmcp.transport.parking import Parking
 from pgmcp.transport.readiness import Readiness, Selector, readiness
-from pgmcp.transport.workers import WorkerPool
+from pgmcp.transport.workers import HOLD_SECONDS, HOLDS_SKIPPED, WorkerPool
 from tests.serving import until
 
 T = TypeVar("T")
+
+
+class Looks:
+    """A poll that says how long each of its looks might take, in milliseconds."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._poll = new_poll()
+        self._poll.register(sock.fileno(), READ)
+        self.looks: list[float] = []
+
+    def register(self, descriptor: int, events: int) -> None:
+        self._poll.register(descriptor, events)
+
+    def poll(self, milliseconds: float) -> Ready:
+        self.looks.append(milliseconds)
+        return self._poll.poll(milliseconds)
 
 
 class Threads:
     """A pool whose items are functions that it calls, and whoever watches it."""
 
     def __init__(self, *, size: int = 9, limit: int = 9) -> None:
-        self._source = Parking[Callable[[], None]]()
+        self.source = Parking[Callable[[], None]]()
+        self.watched = 0
         self.pool = WorkerPool[Callable[[], None]](
-            self._source,
+            self.source,
             lambda item: item(),
             lambda _: "owner",
             name="test",
             size=size,
             limit=limit,
             idle_seconds=60.0,
-            wake_watcher=lambda: None,
+            wake_watcher=self._watch,
         )
 
     def run(self, work: Callable[[], T]) -> Queue[T]:
@@ -41,9 +60,19 @@ class Threads:
         self.pool.put(lambda: answer.put(work()))
         return answer
 
-    def read(self, near: socket.socket) -> Queue[tuple[bool, bytes]]:
+    def wait(self, near: socket.socket, seconds: float = 60.0) -> tuple[bool, list[float]]:
+        """Wait for a socket, in the thread that calls: whether it can be read, and the looks."""
+        poll = Looks(near)
+        return bool(self.pool.until_readable(poll, [near.fileno()], seconds)), poll.looks
+
+    def read(self, near: socket.socket) -> Queue[bytes]:
         """Have a thread wait for a socket and read it."""
-        return self.run(lambda: (self.pool.wait_for([near.fileno()], 60.0), near.recv(9)))
+
+        def work() -> bytes:
+            assert self.wait(near)[0]
+            return near.recv(9)
+
+        return self.run(work)
 
     def hold(self, go_on: Event, first: Callable[[], object] = lambda: None) -> Queue[bool]:
         """Have a thread do `first` and be at work until `go_on`; it is by then."""
@@ -58,12 +87,15 @@ class Threads:
         assert began.wait(60)
         return held
 
+    def _watch(self) -> None:
+        self.watched += 1
+
     def __enter__(self) -> Threads:
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self.pool.stop(60.0)
-        self._source.close()
+        self.source.close()
 
 
 def test_one_thread_works_on_all_that_blocks_nobody() -> None:
@@ -76,14 +108,29 @@ def test_a_thread_that_waits_for_a_descriptor_leads_until_another_has_something_
     near, far = socket.socketpair()
     with Threads() as threads, near, far:
         far.send(b"early")
-        assert threads.read(near).get(timeout=60) == (True, b"early")
+        assert threads.read(near).get(timeout=60) == b"early"
         assert len(threads.pool) == 1
         answer = threads.read(near)
         assert threads.run(lambda: 1).get(timeout=60) == 1  # by a second thread, which then leads
         assert len(threads.pool) == 2
         assert answer.empty()
         far.send(b"late")
-        assert answer.get(timeout=60) == (True, b"late")
+        assert answer.get(timeout=60) == b"late"
+
+
+def test_the_leader_waits_by_itself_first_unless_that_was_in_vain_lately() -> None:
+    near, far = socket.socketpair()
+    with Threads() as threads, near, far:
+        hold = HOLD_SECONDS * 1000
+
+        def looks(seconds: float) -> list[float]:
+            return threads.run(lambda: threads.wait(near, seconds)[1]).get(timeout=60)
+
+        assert looks(0.002) == [hold, 0]
+        assert [looks(0.001) for _ in range(HOLDS_SKIPPED)] == [[0]] * HOLDS_SKIPPED
+        far.send(b"x")
+        assert looks(60) == [hold]  # again, and with success: nobody else was asked
+        assert looks(60) == [hold]
 
 
 def test_with_one_thread_in_all_a_wait_still_ends() -> None:
@@ -92,19 +139,44 @@ def test_with_one_thread_in_all_a_wait_still_ends() -> None:
         answer, other = threads.read(near), threads.run(lambda: 1)
         until(lambda: threads.pool.taken)
         far.send(b"x")
-        assert (answer.get(timeout=60), other.get(timeout=60)) == ((True, b"x"), 1)
+        assert (answer.get(timeout=60), other.get(timeout=60)) == (b"x", 1)
 
 
 def test_a_wait_ends_with_its_time_whether_its_thread_leads_or_not() -> None:
     near, far = socket.socketpair()
     with Threads() as threads, near, far:
-        wait_for = threads.pool.wait_for
-        assert threads.run(lambda: wait_for([near.fileno()], 0.01)).get(timeout=60)
-        answer = threads.run(lambda: wait_for([near.fileno()], 0.2))
+        assert threads.run(lambda: threads.wait(near, 0.01)[0]).get(timeout=60) is False
+        answer = threads.run(lambda: threads.wait(near, 0.2)[0])
         go_on = Event()
         threads.hold(go_on)
-        assert answer.get(timeout=60) is True
+        assert answer.get(timeout=60) is False
         go_on.set()
+
+
+def test_nobody_watches_a_leader_for_whom_nobody_waits() -> None:
+    near, far = socket.socketpair()
+    with Threads() as threads, near, far:
+
+        def ask() -> None:
+            """As one client does: park, be ready, be worked on, again and again."""
+            done = Event()
+            threads.source.park(near.fileno(), done.set, Wait(float("inf")))
+            far.send(b"x")
+            assert done.wait(60)
+            near.recv(9)
+
+        threads.run(lambda: None).get(timeout=60)
+        until(lambda: not threads.pool.replace_stalled_leader())
+        before = threads.watched
+        for _ in range(20):
+            ask()
+        assert threads.watched == before
+        other, silent = socket.socketpair()
+        with other, silent:
+            threads.source.park(other.fileno(), lambda: None, Wait(float("inf")))
+            ask()
+            until(lambda: threads.watched == before + 1)
+            assert threads.source.take_all()
 
 
 @pytest.mark.parametrize("blocks", [True, False])
@@ -121,7 +193,9 @@ def test_a_leader_that_blocks_or_computes_for_long_loses_the_lead(blocks: bool) 
 
 def test_a_thread_outside_the_pool_waits_by_itself() -> None:
     with Threads() as threads:
-        assert threads.pool.wait_for([0], 60.0) is False
+        near, far = socket.socketpair()
+        with near, far:
+            assert threads.wait(near, 0.0) == (False, [0])
         threads.pool.block()
         threads.pool.unblock()
 

@@ -34,9 +34,8 @@ class Threads(Protocol):
     """The threads that calls run in, of which one leads: see `transport.workers`. Each method is
     for the thread that calls it."""
 
-    def wait_for(self, descriptors: Sequence[int], seconds: float) -> bool:
-        """Wait as the leader until one can be read, for so long at most; False when another thread
-        leads, and this one has to wait by itself."""
+    def until_readable(self, poll: Poll, descriptors: Sequence[int], seconds: float) -> Ready:
+        """See `net.polling.Waits`."""
 
     def block(self) -> None:
         """Have another thread lead: this one is about to wait."""
@@ -48,9 +47,9 @@ class Threads(Protocol):
 class NoThreads:
     """For calls in threads of their own."""
 
-    def wait_for(self, descriptors: Sequence[int], seconds: float) -> bool:  # noqa: ARG002
+    def until_readable(self, poll: Poll, _: Sequence[int], seconds: float) -> Ready:
         """See `Threads`."""
-        return False
+        return poll.poll(seconds * 1000)
 
     def block(self) -> None:
         """See `Threads`."""
@@ -91,8 +90,7 @@ class Computing(Waiting):
     def until_readable(self, poll: Poll, descriptors: Sequence[int], seconds: float) -> Ready:
         """See `Waiting`. The thread leads meanwhile, if it does now."""
         self.pause()
-        waited = self._threads.wait_for(descriptors, seconds)
-        ready = poll.poll(0 if waited else seconds * 1000)
+        ready = self._threads.until_readable(poll, descriptors, seconds)
         self.resume()
         return ready
 
@@ -145,7 +143,7 @@ class CallQueue:
         self._waiting: Counter[str] = Counter()
         self._queue: FairQueue[Line, QueuedCall] = FairQueue()
         self._computing: dict[str, threading.Lock] = {}
-        self._threads = threads or NoThreads()
+        self._threads = NoThreads() if threads is None else threads  # a pool is false while empty
         self._queue_lock = threading.Lock()
 
     def change(

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from pgmcp.transport.connection import Wait
 from pgmcp.transport.readiness import Waking, readiness
-from pgmcp.transport.workers import Worker
+from pgmcp.transport.worker import Worker
 
 T = TypeVar("T")
 

@@ -2,21 +2,24 @@
 
 The rule: the leader polls for all clients and for all threads that wait for a database, and works
 on what is ready itself (leader/followers). It hands the lead on only to whoever has something to
-do: measured, to wake another thread costs as much as a small request, and two threads that compute
-at once take the interpreter from each other at each system call. A leader that computes for long
-loses the lead to another thread.
+do, and not at all while a database answers at once: measured, to wake another thread costs as much
+as a small request, and two threads that compute at once take the interpreter from each other at
+each system call. A leader that computes for long loses the lead to another thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from pgmcp.calls.shares import FairQueue
+from pgmcp.net.polling import Poll, Ready
+from pgmcp.transport.worker import ReadinessSource, Worker
 
 log = logging.getLogger("pgmcp.http")
 
@@ -26,37 +29,14 @@ STALL_SECONDS = 0.005
 """How long the leader may compute before another thread leads."""
 _BUSY_STALL_SECONDS = 0.025
 """The same once `size` threads are awake, which take the interpreter from each other."""
+HOLD_SECONDS = 0.001
+"""How long the leader waits for a database before anybody else may lead: the answer to a short
+statement comes sooner than another thread would be awake."""
+HOLDS_SKIPPED = 8
+"""How often nobody waits so after it was in vain: statements that take long run at once."""
 _POLL_SECONDS = 1.0
 _ITEMS_PER_POLL = 4
 """How many items are worked on before the leader looks who else has come."""
-
-
-class Worker:
-    """A thread of a pool. `ready`: a descriptor that it waits for can be read."""
-
-    __slots__ = ("ready", "thread", "wakeup")
-
-    def __init__(self) -> None:
-        self.thread: threading.Thread | None = None
-        self.ready = False
-        self.wakeup = threading.Lock()
-        self.wakeup.acquire()
-
-
-class ReadinessSource(Protocol[T]):
-    """Where items come from."""
-
-    def select(self, timeout_seconds: float) -> tuple[list[T], list[Worker]]:
-        """The items and the threads whose descriptors are ready, after so much time at most."""
-
-    def watch(self, descriptors: Sequence[int], worker: Worker) -> None:
-        """Have `select` report this thread once when one of these can be read."""
-
-    def unwatch(self, descriptors: Sequence[int]) -> None:
-        """Do not report it any more. May be repeated."""
-
-    def wake(self) -> None:
-        """Make `select` return soon."""
 
 
 class WorkerPool(Generic[T]):
@@ -106,6 +86,7 @@ class WorkerPool(Generic[T]):
         self._moves = self._moves_before = 0
         self._progress_at = clock()
         self._is_watched = False
+        self._holds_to_skip = 0
 
     def __len__(self) -> int:
         """How many threads there are."""
@@ -117,10 +98,13 @@ class WorkerPool(Generic[T]):
             self._items.put(self._owner_of(item), item)
             polling = self._polling
             heir = self._new_leader() if self._leader is None else None
+            wake = heir is None and not polling and self._begins_to_be_watched()
         if heir is not None:
             heir.wakeup.release()
         elif polling:
             self._source.wake()
+        elif wake:
+            self._wake_watcher()
 
     def waiting(self) -> bool:
         """Whether an item waits for a thread."""
@@ -142,27 +126,40 @@ class WorkerPool(Generic[T]):
             if needed:
                 heir = self._new_leader()
                 self._progress_at = now
-            self._is_watched = moved or not self._polling
-            watched = self._is_watched
+            self._is_watched = watched = (moved or not self._polling) and self._has_others()
         if heir is not None:
             heir.wakeup.release()
         elif needed:  # every thread works: who has come waits in turn from now on
-            self._take_in(*self._source.select(0))
+            items, workers = self._source.select(0)
+            with self._lead_lock:
+                self._take_in(items, workers)
             self._source.wake()  # a leader that began to poll just now did not see these
         return watched
 
     # -- waiting for somebody else -----------------------------------------------------------------
 
-    def wait_for(self, descriptors: Sequence[int], seconds: float) -> bool:
-        """Have the leader wait until one of these can be read, for `seconds` at most.
+    def until_readable(self, poll: Poll, descriptors: Sequence[int], seconds: float) -> Ready:
+        """See `net.polling.Waits`.
 
-        It leads meanwhile, until somebody else has something to do. False for any other thread,
-        which has to wait by itself. May return early.
+        The leader keeps the lead for HOLD_SECONDS, then leads on until somebody else has something
+        to do. Any other thread waits by itself.
         """
         me: Worker | None = getattr(self._local, "worker", None)
         if me is None or me is not self._leader:
-            return False
-        until = self._clock() + seconds
+            return poll.poll(seconds * 1000)
+        if self._holds_to_skip:
+            self._holds_to_skip -= 1
+        else:
+            ready = poll.poll(min(HOLD_SECONDS, seconds) * 1000)
+            if ready:
+                return ready
+            self._holds_to_skip = HOLDS_SKIPPED
+            seconds -= HOLD_SECONDS
+        waited = self._lead_until_readable(me, descriptors, self._clock() + seconds)
+        return poll.poll(0 if waited else max(0.0, seconds) * 1000)
+
+    def _lead_until_readable(self, me: Worker, descriptors: Sequence[int], until: float) -> bool:
+        """False when the pool stops: then the thread waits by itself."""
         me.ready = False
         self._source.watch(descriptors, me)
         try:
@@ -184,25 +181,27 @@ class WorkerPool(Generic[T]):
                     self._waiting[me] = None
             if leads:
                 self._poll(left)
-            elif not self._wait_for_lead(me, heir, left):
+            elif not self._sleep(me, heir, left):
                 return True
         return True
 
-    def _wait_for_lead(self, me: Worker, heir: Worker | None, seconds: float) -> bool:
-        """Wait until this thread leads, having handed the lead to `heir`; False after so much time,
-        if it still does not."""
+    def _sleep(self, me: Worker, heir: Worker | None, seconds: float) -> bool:
+        """Having handed the lead to `heir`, sleep until somebody wakes this thread; False after so
+        much time."""
         if heir is not None:
             heir.wakeup.release()
         if me.wakeup.acquire(timeout=seconds):
             return True
         with self._lead_lock:
-            if me in self._waiting:
-                del self._waiting[me]
-                if me in self._ready:
-                    self._ready.remove(me)
-                return False
-        me.wakeup.acquire()  # somebody has just released it
-        return True
+            asleep = me in self._waiting or me in self._idle_threads
+            if asleep:  # nobody wakes it any more
+                self._waiting.pop(me, None)
+                for those in (self._idle_threads, self._ready):
+                    with contextlib.suppress(ValueError):
+                        those.remove(me)
+        if not asleep:
+            me.wakeup.acquire()  # somebody has just released it
+        return not asleep
 
     def block(self) -> None:
         """Hand the lead on, if this thread has it: it is about to wait for something else."""
@@ -265,22 +264,33 @@ class WorkerPool(Generic[T]):
             self._polling = False
             self._moves += 1
             self._taken_since_poll = 0
-            wake = not self._is_watched and bool(items or workers)
-            self._is_watched = self._is_watched or wake
-        self._take_in(items, workers)
+            self._take_in(items, workers)
+            wake = bool(items or workers) and self._begins_to_be_watched(len(items[:1]))
         if wake:
             self._wake_watcher()
 
     def _take_in(self, items: list[T], workers: list[Worker]) -> None:
-        """Have these wait for their turn."""
-        with self._lead_lock:
-            for item in items:
-                self._items.put(self._owner_of(item), item)
-            for worker in workers:
-                if worker in self._waiting and not worker.ready:
-                    self._ready.append(worker)
-                # Also of one that leads by now, or begins to wait just now: nobody tells it again.
-                worker.ready = True
+        """Have these wait for their turn; the lock is held."""
+        for item in items:
+            self._items.put(self._owner_of(item), item)
+        for worker in workers:
+            if worker in self._waiting and not worker.ready:
+                self._ready.append(worker)
+            # Also of one that leads by now, or begins to wait just now: nobody tells it again.
+            worker.ready = True
+
+    def _begins_to_be_watched(self, taken: int = 0) -> bool:
+        """Whether the watching thread is to be woken: it rests, and somebody may wait for the
+        leader, which has `taken` so many of the items; the lock is held."""
+        if self._is_watched or not self._has_others(taken):
+            return False
+        self._is_watched = True
+        return True
+
+    def _has_others(self, taken: int = 0) -> bool:
+        """Whether there is anybody to whom it matters what the leader does; the lock is held."""
+        awake = len(self._threads) - len(self._idle_threads)
+        return awake > 1 or len(self._items) > taken or len(self._source) > 0
 
     def _serve(self, me: Worker) -> None:
         self._local.worker = me
@@ -316,7 +326,7 @@ class WorkerPool(Generic[T]):
                     seconds = 0.0 if self._items else _POLL_SECONDS
             if leads:
                 self._poll(seconds)
-            elif not self._rest(me, heir):
+            elif not self._sleep(me, heir, self._idle_seconds) and self._leaves(me):
                 return None
 
     def _heir(self, me: Worker, *, waits: bool) -> Worker | None:
@@ -342,23 +352,13 @@ class WorkerPool(Generic[T]):
         self._taken_since_poll += 1
         return self._items.pop()
 
-    def _rest(self, me: Worker, heir: Worker | None) -> bool:
-        """Sleep until it is this thread's turn to lead, having handed the lead to `heir`; False
-        when it is time to end."""
-        if heir is not None:
-            heir.wakeup.release()
-        while not me.wakeup.acquire(timeout=self._idle_seconds):
-            with self._lead_lock:
-                if me not in self._idle_threads:
-                    break
-                if len(self._threads) > self._size:
-                    self._idle_threads.remove(me)
-                    self._threads.discard(me)
-                    return False
-        else:
+    def _leaves(self, me: Worker) -> bool:
+        """Whether a thread that has rested for long is one too many; then it ends."""
+        with self._lead_lock:
+            if len(self._threads) <= self._size:
+                return False
+            self._threads.discard(me)
             return True
-        me.wakeup.acquire()  # somebody has just released it
-        return True
 
     def stop(self, timeout_seconds: float) -> bool:
         """End every thread once it is done; whether all ended in time."""
