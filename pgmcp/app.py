@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pgmcp
@@ -22,6 +24,7 @@ from pgmcp.features.all import ALL
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.logs import log
 from pgmcp.mcp.feature import FeatureSet
+from pgmcp.mcp.request_state import RequestStates
 from pgmcp.net.outbound import Outbound
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.pool.pools import Pools
@@ -68,6 +71,7 @@ class App:
         self._handed = handover
         self._features = features
         self._shared: Shared = shared or Alone()
+        self._states = RequestStates(cache(self._shared.states), time.time)
         self._hasher_command = hasher
         self._pools = Pools(
             config.databases,
@@ -95,7 +99,13 @@ class App:
         self, config: Config, databases: DatabaseSet, policies: Mapping[str, ActivePolicy]
     ) -> Service:
         return Service.of(
-            config, self._features, databases, self._observation, self._model(config), policies
+            config,
+            self._features,
+            self._states,
+            databases,
+            self._observation,
+            self._model(config),
+            policies,
         )
 
     def _audit_of(self, config: Config) -> AuditLog | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
@@ -29,10 +30,12 @@ from pgmcp.mcp.feature import (
     Tool,
 )
 from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.request_state import RequestStates
 from pgmcp.mcp.result import Form, InputRequired, Result, text
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Request
 from pgmcp.rpc.schema import arg
+from pgmcp.stores.memory import MemoryLimitStore
 
 VERSION = "1.2.3"
 ANNOUNCED: dict[str, Any] = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}}
@@ -153,6 +156,12 @@ def _choose(_: Any, context: Context) -> Result | InputRequired:
     return text(f"{chosen['action']} {chosen.get('content', {}).get('table')}")
 
 
+def _confirm(_: Any, context: Context) -> Result | InputRequired:
+    if context.client.state is None:
+        return InputRequired({"sure": Form("Go on?", Choice)})
+    return text("confirmed")
+
+
 class Board:
     """Who follows; a tool that holds its answer open until somebody ends it."""
 
@@ -197,14 +206,20 @@ def trial_tools(board: Board) -> tuple[Tool, ...]:
         ),
         Tool("nan", "NaN", "Is broken.", NoArgs, lambda _, __: text("nan", {"x": math.nan})),
         Tool("choose", "Choose", "Asks which table is meant.", NoArgs, _choose),
+        Tool("confirm", "Confirm", "Asks for leave first.", NoArgs, _confirm),
         Tool("flood", "Flood", "Says more than anybody reads.", NoArgs, board.flood),
         Tool("follow", "Follow", "Tells of what happens.", NoArgs, board.follow),
     )
 
 
+def new_states(clock: Callable[[], float] = time.time) -> RequestStates:
+    keys = b"k" * 32, MemoryLimitStore()
+    return RequestStates(lambda: keys, clock)
+
+
 def trial_dispatcher(board: Board | None = None) -> Dispatcher:
     features = replace(FEATURES, tools=(*TOOLS, *trial_tools(board or Board())))
-    return Dispatcher(Registry(features), server_version=VERSION)
+    return Dispatcher(Registry(features), server_version=VERSION, states=new_states())
 
 
 TOOLS = (
@@ -248,16 +263,16 @@ PROMPTS = (
         "Explore",
         "Explores.",
         TopicArgs,
-        lambda a: f"{a.topic}, {a.depth}",
+        lambda a, _: f"{a.topic}, {a.depth}",
         {"topic": _topics},
     ),
-    Prompt("plain", "Plain", "No arguments.", NoArgs, lambda _: "plain"),
+    Prompt("plain", "Plain", "No arguments.", NoArgs, lambda *_: "plain"),
     Prompt(
         "shown",
         "Shown",
         "Shows a picture.",
         NoArgs,
-        lambda _: (
+        lambda *_: (
             PromptMessage(Image(PNG, "image/png")),
             PromptMessage(Text("See?"), "assistant"),
         ),
@@ -267,7 +282,7 @@ FEATURES = FeatureSet(TOOLS, RESOURCES, TEMPLATES, PROMPTS)
 
 
 def sample_dispatcher() -> Dispatcher:
-    return Dispatcher(Registry(FEATURES), server_version=VERSION)
+    return Dispatcher(Registry(FEATURES), server_version=VERSION, states=new_states())
 
 
 def context_for(call: Call, client: Asking | None = None) -> Context:

@@ -15,6 +15,7 @@ from pgmcp.gate.port import Database
 from pgmcp.judging.statistics import StatisticsView, parts_in_front, withhold
 from tests.conftest import StartPostgres
 from tests.databases import eventually, open_databases, settings_for
+from tests.sample_features import context_for
 from tools.binaries import Binaries
 from tools.postgres import Server
 
@@ -161,7 +162,11 @@ def test_an_error_keeps_its_position_in_the_callers_text(open_database: Open) ->
 
 
 def test_what_the_prompt_tells_a_model_to_read_can_be_read(open_database: Open) -> None:
-    told = diagnose_query_issue.render(diagnose_query_issue.Args("slow"))
+    told = str(
+        diagnose_query_issue.PROMPT.render(
+            diagnose_query_issue.Args("slow"), context_for(Call(1.0))
+        )
+    )
     views = [word.strip(".,)") for word in told.split() if word.startswith("pg_")]
     assert "pg_stat_activity" in views
     for view in views:

@@ -13,7 +13,7 @@ from pgmcp.mcp.dispatch import Dispatcher
 from pgmcp.mcp.feature import Context, FeatureSet, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.jsonrpc import Request
-from tests.sample_features import ANONYMOUS_CLIENT, META, Client, NoArgs, context_for
+from tests.sample_features import ANONYMOUS_CLIENT, META, Client, NoArgs, context_for, new_states
 
 MODERN_ANONYMOUS = Client(principal=ANONYMOUS, meta=META)
 
@@ -56,7 +56,7 @@ def test_a_refusal_to_let_the_caller_in_is_the_transports_to_render(refusal: Exc
         raise refusal
 
     tool = Tool("refuse", "Refuse", "Refuses the caller.", NoArgs, refuse)
-    dispatcher = Dispatcher(Registry(FeatureSet((tool,))), server_version="1")
+    dispatcher = Dispatcher(Registry(FeatureSet((tool,))), server_version="1", states=new_states())
     with pytest.raises(type(refusal)):
         dispatcher.answer(
             Request("tools/call", {"name": "refuse"}, 1), context_for(Call(1.0)), None

@@ -28,6 +28,7 @@ from tests.sample_features import (
     TOOLS,
     VERSION,
     context_for,
+    new_states,
     no_nulls,
     sample_dispatcher,
 )
@@ -70,7 +71,7 @@ def test_initialize_without_a_version_is_refused() -> None:
 
 
 def test_only_what_is_there_is_announced() -> None:
-    bare = Dispatcher(Registry(FeatureSet(TOOLS[:1])), server_version="1")
+    bare = Dispatcher(Registry(FeatureSet(TOOLS[:1])), server_version="1", states=new_states())
     request = Request("initialize", {"protocolVersion": "2025-11-25"}, 1)
     answer = bare.answer(request, context_for(Call(1.0)), None)
     assert answer.body is not None

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from pgmcp.calls.call import Call
 from pgmcp.features import discovery, prompts, resources, templates, tools
 from pgmcp.features.all import ALL
 from pgmcp.features.tools import count_rows
@@ -25,6 +26,7 @@ from pgmcp.mcp.feature import FeatureSet, Prompt, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc.schema import build
 from tests.json_schema import check_schema
+from tests.sample_features import context_for
 from tools import manual
 
 TESTS = Path(__file__).parent
@@ -148,11 +150,16 @@ def test_a_tool_is_documented_and_honest_about_itself(tool: Tool) -> None:
     assert tool.annotations.read_only == (not tool.hidden)
 
 
+def rendered(prompt: Prompt, arguments: dict[str, str]) -> str:
+    text = prompt.render(build(prompt.args, arguments), context_for(Call(1.0)))
+    assert isinstance(text, str)
+    return text
+
+
 @pytest.mark.parametrize("prompt", prompts.ALL, ids=lambda prompt: prompt.name)
 def test_a_prompt_holds_what_it_was_given_and_names_tools_that_exist(prompt: Prompt) -> None:
     names = [field.name for field in dataclasses.fields(prompt.args)]
-    text = prompt.render(build(prompt.args, {name: f"<{{{name}}} %s>" for name in names}))
-    assert isinstance(text, str)
+    text = rendered(prompt, {name: f"<{{{name}}} %s>" for name in names})
     assert all(f"<{{{name}}} %s>" in text for name in names)
     known = {tool.name for tool in tools.ALL}
     mentioned = {word for word in text.replace("(", " ").replace(",", " ").split() if word in known}
@@ -163,7 +170,7 @@ def test_a_prompt_holds_what_it_was_given_and_names_tools_that_exist(prompt: Pro
 def test_a_prompt_reads_well_without_what_is_optional(prompt: Prompt) -> None:
     listed = next(entry for entry in REGISTRY.prompt_list if entry["name"] == prompt.name)
     needed = {a["name"]: "something" for a in listed["arguments"] if a["required"]}
-    text = prompt.render(build(prompt.args, needed))
+    text = rendered(prompt, needed)
     assert "{" not in text
     assert "\n\n\n" not in text
     assert all(argument["description"] for argument in listed["arguments"])

@@ -18,6 +18,8 @@ MessageLevel = Literal[
 ]  # fmt: skip
 LEVELS: tuple[MessageLevel, ...] = get_args(MessageLevel)
 
+QuestionKind = Literal["elicitation", "sampling", "roots"]
+
 Send = Callable[[dict[str, Any]], None]
 """Sends one JSON-RPC message before the answer; a transport makes one for each request. It does not
 wait for the client: what does not go out soon is dropped."""
@@ -30,7 +32,7 @@ class Client:
     the answer, and those are dropped.
     """
 
-    __slots__ = ("_meta", "_params", "_progress", "_send", "era")
+    __slots__ = ("_meta", "_progress", "_send", "answers", "era", "state")
 
     def __init__(
         self,
@@ -38,11 +40,15 @@ class Client:
         headers: RequestHeaders | None = None,
         send: Send | None = None,
     ) -> None:
-        self._params = params if params is not None else {}
-        self._meta = meta_of(self._params)
+        self._meta = meta_of(params if params is not None else {})
         self._send = send
         self._progress = -math.inf
         self.era: Era = era_of(self._meta, headers)
+        self.answers: Mapping[str, Any] = {}
+        """The answers to the questions of an InputRequired, by key, unchecked: an ElicitResult,
+        CreateMessageResult or ListRootsResult each."""
+        self.state: Any = None
+        """The state of that InputRequired; None where nothing proves that it was sent."""
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the call is, to a client that asked to know.
@@ -79,18 +85,12 @@ class Client:
         if self._send is not None:
             self._send(jsonrpc.notification(method, params))
 
-    @property
-    def can_ask(self) -> bool:
-        """Whether a tool may return InputRequired: the client shows forms, and is of the era that
-        calls again with the answers."""
+    def can_answer(self, kind: QuestionKind) -> bool:
+        """Whether a tool may ask such a question (`InputRequest.capability`): the client has said
+        so, and is of the era that calls again with the answers."""
         declared = self._meta.get(CAPABILITIES_KEY)
-        asked = declared.get("elicitation") if isinstance(declared, dict) else None
-        if self.era != "modern" or not isinstance(asked, dict):
+        said = declared.get(kind) if isinstance(declared, dict) else None
+        if self.era != "modern" or not isinstance(said, dict):
             return False
-        return "form" in asked or "url" not in asked  # {} means forms, as it did before URLs
-
-    @property
-    def answers(self) -> Mapping[str, Any]:
-        """The answers to the forms of an InputRequired, by key: each an ElicitResult, unchecked."""
-        answers = self._params.get("inputResponses")
-        return answers if self.era == "modern" and isinstance(answers, dict) else {}
+        # {} means forms, as it did before there were URLs.
+        return kind != "elicitation" or "form" in said or "url" not in said

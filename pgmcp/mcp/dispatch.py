@@ -28,6 +28,7 @@ from pgmcp.mcp import legacy, modern
 from pgmcp.mcp.feature import Context
 from pgmcp.mcp.methods import SHARED, Later, Served
 from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.request_state import RequestStates
 from pgmcp.mcp.server import Server
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Message, Request
@@ -98,7 +99,8 @@ class Unobserved:
 class Dispatcher:
     """Answers messages from a registry, and tells `observer` of each request.
 
-    It keeps no state between them. `clock` is monotonic, in seconds.
+    It keeps no state between them: `states` are what clients bring back. `clock` is monotonic, in
+    seconds.
     """
 
     def __init__(
@@ -106,10 +108,11 @@ class Dispatcher:
         registry: Registry,
         *,
         server_version: str,
+        states: RequestStates,
         observer: Observer | None = None,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._server = Server(registry, server_version)
+        self._server = Server(registry, server_version, states)
         self._observer = observer if observer is not None else Unobserved()
         self._clock = clock
         self._registry = registry

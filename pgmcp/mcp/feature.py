@@ -134,17 +134,20 @@ class PromptMessage(NamedTuple):
     role: str = "user"
 
 
+PromptOutcome = str | Sequence[PromptMessage] | InputRequired
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt: `args` is a frozen dataclass of strings; `render` returns the text of one message
-    of the user, or several messages; `completers` by the names of arguments; `rank` as for a
-    tool."""
+    of the user, several messages, or questions that come first; `completers` by the names of
+    arguments; `rank` as for a tool."""
 
     name: str
     title: str
     description: str
     args: type[Any]
-    render: Callable[[Any], str | Sequence[PromptMessage]]
+    render: Callable[[Any, Context], PromptOutcome]
     completers: Mapping[str, Completer] = field(default_factory=dict)
     rank: int = DEFAULT_RANK
 

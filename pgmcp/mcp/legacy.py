@@ -23,7 +23,7 @@ def serve(server: Server, request: Request, context: Context) -> Served:
     method = SHARED.get(request.method)
     if method is None:
         raise MethodNotFoundError(f"method not found: {request.method[:100]}")
-    return method.serve(server.registry, request.params, context)
+    return method.serve(server, request.params, context)
 
 
 def _initialize(server: Server, params: RequestParams) -> Members:

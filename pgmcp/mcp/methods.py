@@ -14,7 +14,6 @@ from pgmcp.calls.stream import Stream
 from pgmcp.errors import (
     ArgumentError,
     InvalidParamsError,
-    MissingCapabilityError,
     ResourceNotFoundError,
     RpcError,
     ToolError,
@@ -22,13 +21,14 @@ from pgmcp.errors import (
     shortened,
 )
 from pgmcp.mcp.added import ADDED_BY_CLIENTS
-from pgmcp.mcp.client import Client
+from pgmcp.mcp.asking import ask, take_answers
 from pgmcp.mcp.completion import complete
 from pgmcp.mcp.content import Text, contents
 from pgmcp.mcp.era import Era
 from pgmcp.mcp.feature import Context, PromptMessage
-from pgmcp.mcp.registry import ListKind, Registry
+from pgmcp.mcp.registry import ListKind
 from pgmcp.mcp.result import InputRequired, Result, plain
+from pgmcp.mcp.server import Server
 from pgmcp.rpc.conversion import converted
 from pgmcp.rpc.schema import build
 
@@ -57,18 +57,18 @@ class Method:
     not let it. `name_param`: the parameter that the header Mcp-Name repeats.
     """
 
-    serve: Callable[[Registry, RequestParams, Context], Served]
+    serve: Callable[[Server, RequestParams, Context], Served]
     ttl_ms: int | None = None
     name_param: str | None = None
 
 
-def _listing(kind: ListKind) -> Callable[[Registry, RequestParams, Context], Members]:
+def _listing(kind: ListKind) -> Callable[[Server, RequestParams, Context], Members]:
     """What serves the list of this kind."""
 
-    def serve(registry: Registry, params: RequestParams, context: Context) -> Members:
+    def serve(server: Server, params: RequestParams, context: Context) -> Members:
         cursor = params.get("cursor")
         if cursor is None or isinstance(cursor, str):
-            page = registry.listed(kind, context.client.era, cursor)
+            page = server.registry.listed(kind, context.client.era, cursor)
             if page is not None:
                 return page
         raise InvalidParamsError("params.cursor: no cursor of this list; ask without one")
@@ -76,12 +76,13 @@ def _listing(kind: ListKind) -> Callable[[Registry, RequestParams, Context], Mem
     return serve
 
 
-def _call_tool(registry: Registry, params: RequestParams, context: Context) -> Served:
+def _call_tool(server: Server, params: RequestParams, context: Context) -> Served:
     name = _string(params, "name")
-    tool = registry.tools.get(name)
+    tool = server.registry.tools.get(name)
     if tool is None:
         raise InvalidParamsError(f"unknown tool: {shortened(name)}")
     era = context.client.era
+    take_answers(server.states, "tools/call", params, context)
     try:
         args = build(tool.args, _arguments(params), ignored=ADDED_BY_CLIENTS)
         outcome = tool.run(args, context)
@@ -96,7 +97,7 @@ def _call_tool(registry: Registry, params: RequestParams, context: Context) -> S
         return _tool_result(outcome, era)
     if isinstance(outcome, Stream):
         return Later(outcome, lambda result: _tool_result(result, era))
-    return _input_required(outcome, context.client)
+    return ask(server.states, outcome, "tools/call", params, context)
 
 
 def _tool_result(result: Result, era: Era) -> Members:
@@ -111,19 +112,9 @@ def _tool_result(result: Result, era: Era) -> Members:
     return members
 
 
-def _input_required(outcome: InputRequired, client: Client) -> Members:
-    if not client.can_ask:
-        raise MissingCapabilityError(
-            "this call needs an answer from the user, and this client cannot ask for one",
-            {"requiredCapabilities": {"elicitation": {}}},
-        )
-    forms = {key: form.encoded() for key, form in outcome.forms.items()}
-    return {"resultType": "input_required", "inputRequests": forms}
-
-
-def _read_resource(registry: Registry, params: RequestParams, context: Context) -> Members:
+def _read_resource(server: Server, params: RequestParams, context: Context) -> Members:
     uri = _string(params, "uri")
-    resource = registry.resources.find(uri)
+    resource = server.registry.resources.find(uri)
     if resource is None:
         raise ResourceNotFoundError(f"unknown resource: {shortened(uri)}", {"uri": uri})
     try:
@@ -134,16 +125,23 @@ def _read_resource(registry: Registry, params: RequestParams, context: Context) 
     return {"contents": [contents(uri, body, resource.mime_type)]}
 
 
-def _get_prompt(registry: Registry, params: RequestParams, _: Context) -> Members:
+def _complete(server: Server, params: RequestParams, context: Context) -> Members:
+    return complete(server.registry, params, context)
+
+
+def _get_prompt(server: Server, params: RequestParams, context: Context) -> Members:
     name = _string(params, "name")
-    prompt = registry.prompts.get(name)
+    prompt = server.registry.prompts.get(name)
     if prompt is None:
         raise InvalidParamsError(f"unknown prompt: {shortened(name)}")
+    take_answers(server.states, "prompts/get", params, context)
     try:
         args = build(prompt.args, _arguments(params), ignored=ADDED_BY_CLIENTS)
-        body = prompt.render(args)
+        body = prompt.render(args, context)
     except ArgumentError as failure:
         raise InvalidParamsError(failure.message) from None
+    if isinstance(body, InputRequired):
+        return ask(server.states, body, "prompts/get", params, context)
     messages = [PromptMessage(Text(body))] if isinstance(body, str) else body
     return {
         "description": prompt.description,
@@ -161,7 +159,7 @@ SHARED: Mapping[str, Method] = {
     "resources/read": Method(_read_resource, ttl_ms=0, name_param="uri"),
     "prompts/list": Method(_listing("prompts"), ttl_ms=_LIST_TTL_MS),
     "prompts/get": Method(_get_prompt, name_param="name"),
-    "completion/complete": Method(complete),
+    "completion/complete": Method(_complete),
 }
 
 

@@ -52,7 +52,7 @@ def serve(
     if method is None:
         raise MethodNotFoundError(f"method not found: {request.method[:100]}")
     try:
-        served = method.serve(server.registry, request.params, context)
+        served = method.serve(server, request.params, context)
     except ResourceNotFoundError as missing:  # this era has no -32002 (resources, "Errors")
         raise InvalidParamsError(missing.message, missing.data) from None
     if isinstance(served, Later):

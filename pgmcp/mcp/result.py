@@ -1,4 +1,4 @@
-"""What a tool returns: a result with parts, or a question to the user that comes before it.
+"""What a tool returns: a result with parts, or questions to the client that come before it.
 
 The rule: nothing here is null and no number is NaN or infinite when it goes out; what has no value
 is left out.
@@ -10,8 +10,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from pgmcp.mcp.client import QuestionKind
 from pgmcp.mcp.content import Content, Text
 from pgmcp.rpc.jsonrpc import JsonObject
 from pgmcp.rpc.schema import json_schema
@@ -38,29 +39,66 @@ def text(content: str, structured: Any = None) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A question to the user: a message, and the dataclass of strings, numbers, booleans and
-    choices (`rpc.schema.arg`) that is asked for. Never for secrets."""
+    """A question to the user: a message, and what is asked for: a dataclass of strings, numbers,
+    booleans and choices (`rpc.schema.arg`), or a schema (ElicitRequestFormParams). Never for
+    secrets."""
 
     message: str
-    fields: type[Any]
+    fields: type[Any] | Mapping[str, Any]
+    capability: ClassVar[QuestionKind] = "elicitation"
 
     def encoded(self) -> JsonObject:
         """Its elicitation request (2026-07-28, ElicitRequest)."""
-        schema = json_schema(self.fields)
-        del schema["additionalProperties"]  # PrimitiveSchemaDefinition has no such member
+        if isinstance(self.fields, type):
+            schema = json_schema(self.fields)
+            del schema["additionalProperties"]  # PrimitiveSchemaDefinition has no such member
+        else:
+            schema = dict(self.fields)
         params = {"mode": "form", "message": self.message, "requestedSchema": schema}
         return {"method": "elicitation/create", "params": params}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A question to the client's language model."""
+
+    text: str
+    max_tokens: int
+    capability: ClassVar[QuestionKind] = "sampling"
+
+    def encoded(self) -> JsonObject:
+        """Its sampling request (2026-07-28, CreateMessageRequest)."""
+        message = {"role": "user", "content": {"type": "text", "text": self.text}}
+        params = {"messages": [message], "maxTokens": self.max_tokens}
+        return {"method": "sampling/createMessage", "params": params}
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The question which folders the client works in."""
+
+    capability: ClassVar[QuestionKind] = "roots"
+
+    def encoded(self) -> JsonObject:
+        """Its request (2026-07-28, ListRootsRequest)."""
+        return {"method": "roots/list", "params": {}}
+
+
+InputRequest = Form | Sampling | Roots
+"""What a client can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputRequired:
     """The call needs input first: the client asks for it and calls again with the answers.
 
-    Only for clients that `Client.can_ask` says yes of. `forms` by a key of the tool's own, which
-    `Client.answers` has the next time.
+    Only for clients that `Client.can_answer` says yes of. `questions` by a key of the tool's own,
+    which `Client.answers` has the next time. `state`: a JSON value but null that `Client.state` has
+    the next time, and the proof that this was asked; the client sees it, so it holds no secret.
     """
 
-    forms: Mapping[str, Form]
+    questions: Mapping[str, InputRequest]
+    state: Any = True
 
 
 def plain(value: Any, path: str = "structured") -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.request_state import RequestStates
 
 NAME = "pgedge-postgres-mcp"
 TITLE = "pgmcp"
@@ -40,10 +41,11 @@ _FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server: what it offers and the version it goes by."""
+    """One server: what it offers, the version it goes by, and the states that it hands out."""
 
     registry: Registry
     version: str
+    states: RequestStates
 
     def info(self) -> dict[str, Any]:
         """Its `Implementation` object."""

@@ -6,6 +6,7 @@ The rule: what can fail, such as the port, fails before the first fork.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from pgmcp.net.outbound import Outbound
 from pgmcp.processes.link import Link
 from pgmcp.processes.supervisor import Supervisor
 from pgmcp.processes.worker import AmongWorkers, ParentNotifier, new_turn
-from pgmcp.server.shared import ServerCommand
+from pgmcp.server.shared import STATE_KEY_BYTES, ServerCommand
 from pgmcp.transport.limits import HttpLimits
 from pgmcp.transport.listen import listen
 from pgmcp.transport.systemd import Handover
@@ -57,7 +58,7 @@ def begin(config: Config, handover: Handover) -> int | Place:
     """Fork the workers. Returns in each of them with its place, and in their parent with the exit
     status. ConfigError when the port cannot be had."""
     listeners = handover.listeners or tuple(listen(config.http.address, HttpLimits().backlog))
-    turn = new_turn()
+    turn, state_key = new_turn(), secrets.token_bytes(STATE_KEY_BYTES)
     notify = handover.notifier.path
     outbound = Outbound(lambda: (), fixed=[notify] if notify else ())
     outbound.install()
@@ -68,4 +69,6 @@ def begin(config: Config, handover: Handover) -> int | Place:
         return begun
     link, passed = begun
     notifier = ParentNotifier(watchdog_seconds=handover.notifier.watchdog_seconds, link=link)
-    return Place(link, Handover(notifier, tuple(passed)), AmongWorkers(link, turn), outbound)
+    return Place(
+        link, Handover(notifier, tuple(passed)), AmongWorkers(link, turn, state_key), outbound
+    )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from pgmcp.auth.limiter import LimitStore
 from pgmcp.auth.passwords import PasswordChecks, busy
 from pgmcp.logs.log import PROCESSES
 from pgmcp.metrics import combine
@@ -30,15 +31,16 @@ _log = logging.getLogger(PROCESSES)
 
 class AmongWorkers:
     """`server.shared.Shared` of a worker. `turn` is a file that all of them have open: who has
-    locked it checks a password."""
+    locked it checks a password. `state_key` is that of all workers."""
 
     keeps_sessions = False
 
-    def __init__(self, link: Link, turn: int) -> None:
+    def __init__(self, link: Link, turn: int, state_key: bytes) -> None:
         self.first = link.number == 0
         self._link = link
         self._sessions = AskingSessionStore(link.ask)
         self._checks = OneAtATime(turn)
+        self._state_key = state_key
         self._families: Families = lambda: ()
         self._connections = 0
         link.handlers |= {
@@ -53,6 +55,10 @@ class AmongWorkers:
         ask = self._link.ask
         bad_tokens, failed = AskingLimitStore(ask, "tokens"), AskingLimitStore(ask, "logins")
         return Stores(self._sessions, bad_tokens, failed, self._checks)
+
+    def states(self) -> tuple[bytes, LimitStore]:
+        """The key of all workers, and marks which the parent keeps."""
+        return self._state_key, AskingLimitStore(self._link.ask, "states")
 
     def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
         """The numbers of all workers and of their parent."""

@@ -26,6 +26,7 @@ from pgmcp.mcp.client import Client
 from pgmcp.mcp.dispatch import Answer, Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, FeatureSet, Model, Resource, ResourceTemplate, Tool
 from pgmcp.mcp.registry import Registry
+from pgmcp.mcp.request_state import RequestStates
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.rpc.jsonrpc import Message
 from pgmcp.server.observation import ObservedLogins
@@ -147,17 +148,23 @@ class Service:
         cls,
         config: Config,
         offered: FeatureSet,
+        states: RequestStates,
         databases: DatabaseSet,
         observer: Observer,
         model: Model | None,
         policies: Mapping[str, ActivePolicy],
     ) -> Service:
-        """The service of a configuration, with what is offered, its databases, the language model,
-        None without one, and its policies in force; `observer` is told of each call."""
+        """The service of a configuration, with what is offered, the states of its questions, its
+        databases, the language model, None without one, and its policies in force; `observer` is
+        told of each call."""
 
         def dispatcher(features: Registry) -> Answering:
             return Dispatcher(
-                features, server_version=pgmcp.__version__, observer=observer, clock=time.monotonic
+                features,
+                server_version=pgmcp.__version__,
+                states=states,
+                observer=observer,
+                clock=time.monotonic,
             )
 
         features = registry(offered, config)

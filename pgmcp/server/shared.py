@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ServerCommand = Literal["stop", "reload"]
 """What a running server is told."""
+STATE_KEY_BYTES = 32
 Families = Callable[[], Iterable["MetricFamily"]]
 
 
@@ -40,6 +41,10 @@ class Shared(Protocol):
 
     def stores(self) -> Stores:
         """The stores."""
+
+    def states(self) -> tuple[bytes, LimitStore]:
+        """The key that signs what clients bring back to any of the processes, and the marks of
+        what was brought back."""
 
     def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
         """The numbers of all processes, given those of this one."""
@@ -68,6 +73,14 @@ class Alone:
         return Stores(
             MemorySessionStore(), MemoryLimitStore(), MemoryLimitStore(), PasswordChecks()
         )
+
+    def states(self) -> tuple[bytes, LimitStore]:
+        """A key and marks in the memory of this process."""
+        import secrets  # here: it loads OpenSSL, which most starts do without
+
+        from pgmcp.stores.memory import MemoryLimitStore
+
+        return secrets.token_bytes(STATE_KEY_BYTES), MemoryLimitStore()
 
     def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
         """Its own numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgmcp.mcp.feature import Prompt
+from pgmcp.mcp.feature import Context, Prompt
 from pgmcp.rpc.schema import arg
 
 
@@ -48,7 +48,7 @@ from top to bottom, with COMMENT ON for every table and for columns that need it
 each question in the requirements, against that schema; and what you left out on purpose."""
 
 
-def render(args: Args) -> str:
+def render(args: Args, _: Context) -> str:
     """The message to the model."""
     scale = args.scale.strip()
     return _TEXT.format(

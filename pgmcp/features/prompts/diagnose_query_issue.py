@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgmcp.mcp.feature import Prompt
+from pgmcp.mcp.feature import Context, Prompt
 from pgmcp.rpc.schema import arg
 
 
@@ -52,7 +52,7 @@ create an index or to refresh statistics, for a person to run: this server only 
 evidence does not settle it, say what would."""
 
 
-def render(args: Args) -> str:
+def render(args: Args, _: Context) -> str:
     """The message to the model."""
     query = args.query.strip()
     shown = f"\nThe query:\n\n{query}\n" if query else "\nAsk me for the SQL if you need it.\n"

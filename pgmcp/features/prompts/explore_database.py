@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pgmcp.features.completers import schemas
-from pgmcp.mcp.feature import Prompt
+from pgmcp.mcp.feature import Context, Prompt
 from pgmcp.rpc.schema import arg
 
 
@@ -40,7 +40,7 @@ End with: the tables in one line each; how they connect; what surprised you or l
 data; and three questions that this data can answer, each with its SQL, which you have run."""
 
 
-def render(args: Args) -> str:
+def render(args: Args, _: Context) -> str:
     """The message to the model."""
     goal = args.goal.strip()
     schema = args.schema.strip()
