@@ -25,6 +25,7 @@ def configuration(folder: Path, databases: tuple[str, ...] = ()) -> Config:
     auth = Auth(
         enabled=True,
         token_file=folder / "pgedge-postgres-mcp-tokens.yaml",
+        attenuation_key_file=folder / "pgedge-postgres-mcp-tokens.yaml.key",
         user_file=folder / "pgedge-postgres-mcp-users.yaml",
         rate_limit_window_seconds=900.0,
         rate_limit_max_attempts=10,

@@ -90,7 +90,7 @@ def test_every_environment_variable_is_read(key: Key) -> None:
     [
         ("htpp: {}", "unknown key 'htpp'", "Did you mean http?"),
         ("http: {adress: ':1'}", "'http.adress'", "Did you mean address?"),
-        ("http: {auth: {zzz: 1}}", "'http.auth.zzz'", "Known here: enabled"),
+        ("http: {auth: {zzz: 1}}", "'http.auth.zzz'", "Known here: attenuation_key_file"),
         ("http.address: ':1'", "'http.address'", "http"),
         ("5: x", "unknown key '5'", "Known here"),
         ("[]", "the file must be a section of keys, not a list", "Known keys"),

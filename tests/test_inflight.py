@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 from pgmcp.calls.call import Call
 from pgmcp.transport.inflight import InFlight
@@ -75,3 +76,30 @@ def test_every_call_with_a_credential_that_ended_is_cancelled_and_no_other() -> 
     assert [call.cancelled for call in calls] == [None, None, None, "removed 3"]
     inflight.cancel_keys({"token:1": "expired"})
     assert [call.cancelled for call in calls] == ["expired", "expired", None, "removed 3"]
+
+
+def test_a_credential_that_ends_takes_along_the_calls_of_those_that_were_made_of_it() -> None:
+    inflight = InFlight()
+    calls = {
+        key: Call(60.0, key=key, owner=owner)
+        for key, owner in (
+            ("token:a", "token:a"),
+            ("narrowed:token:a:1", "token:a"),
+            ("token:b", "token:b"),
+            ("session:ann:1", "user:ann"),
+        )
+    }
+    for number, (key, call) in enumerate(calls.items()):
+        inflight.begin(key, number, call)
+    inflight.cancel_keys({"token:a": "token removed"})
+    inflight.cancel_keys({"session:ann:2": "logged out"})
+    assert [call.cancelled for call in calls.values()] == ["token removed"] * 2 + [None] * 2
+
+
+def test_calls_end_with_credentials_that_end_by_themselves() -> None:
+    inflight, now = InFlight(), datetime(2026, 11, 28, tzinfo=UTC)
+    calls = [Call(60.0, expires_at=moment) for moment in (None, now, now + timedelta(seconds=1))]
+    for number, call in enumerate(calls):
+        inflight.begin("alice", number, call)
+    inflight.cancel_expired(now)
+    assert [call.cancelled for call in calls] == [None, "token expired", None]

@@ -98,7 +98,7 @@ def tells_no_more(narrow: list[bytes | None], wide: list[bytes | None]) -> bool:
 def test_a_statement_runs_when_each_policy_lets_it(
     several: list[Policy], facts: Facts, explains: bool
 ) -> None:
-    both = decide(intersection(several), facts, frozenset("ab"), explains=explains)
+    both = decide(intersection(several[0], several[1:]), facts, frozenset("ab"), explains=explains)
     each = [decide(policy, facts, frozenset("ab"), explains=explains) for policy in several]
     assert (both.denial is None) == all(decision.denial is None for decision in each)
 
@@ -109,7 +109,7 @@ def test_a_result_column_shows_no_more_than_under_any_policy(
 ) -> None:
     under = [Policy(read=ReadRules((parse("public.*"),)), mask=mask) for mask in several]
     facts = Facts(TreeUses(results=results), RELATIONS, {})
-    both = decide(intersection(under), facts, frozenset(), explains=False)
+    both = decide(intersection(under[0], under[1:]), facts, frozenset(), explains=False)
     for policy in under:
         single = decide(policy, facts, frozenset(), explains=False)
         for column in range(len(results)):
@@ -120,7 +120,7 @@ def test_a_result_column_shows_no_more_than_under_any_policy(
 
 @given(st.lists(policies, min_size=1, max_size=3), _flags)
 def test_the_catalogue_shows_what_each_policy_shows(several: list[Policy], children: bool) -> None:
-    both = intersection(several)
+    both = intersection(several[0], several[1:])
     for relation in RELATIONS.values():
         assert may_use(both, relation, children=children) == all(
             may_use(policy, relation, children=children) for policy in several
@@ -137,7 +137,7 @@ def test_the_catalogue_shows_what_each_policy_shows(several: list[Policy], child
 
 @given(st.lists(policies, min_size=1, max_size=3))
 def test_names_and_limits_are_those_that_each_policy_allows(several: list[Policy]) -> None:
-    both = intersection(several)
+    both = intersection(several[0], several[1:])
     for name in "pqr":
         assert both.allows(name) == all(policy.allows(name) for policy in several)
         assert (not both.tools or name in both.tools) == all(
@@ -151,7 +151,7 @@ def test_hours_and_networks_hold_of_each_policy() -> None:
     early = ActivePolicy(Policy(hours=(parse_hours("Mon-Sun 06:00-12:00 UTC"),)))
     late = ActivePolicy(Policy(hours=(parse_hours("Mon-Sun 11:00-20:00 UTC"),)))
     here = ActivePolicy(Policy(networks=("10.0.0.0/8",)))
-    both = together([early, late, here])
+    both = together(early, [late, here])
     assert both.closed("10.0.0.1", datetime.fromisoformat("2026-11-28T11:30Z")) is None
     for moment in ("2026-11-28T10:30Z", "2026-11-28T12:30Z"):
         assert "times" in str(both.closed("10.0.0.1", datetime.fromisoformat(moment)))
@@ -159,25 +159,31 @@ def test_hours_and_networks_hold_of_each_policy() -> None:
     assert "address" in str(both.closed("192.0.2.1", at_noon))
 
 
-def test_a_policy_by_itself_stays_the_same_value() -> None:
-    policy = ActivePolicy(Policy())
-    assert together([policy]) is policy
-    assert together([policy, policy]).policy is policy.policy
-
-
 def test_a_key_without_a_rule_must_be_the_same_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     readable = Policy(read=ReadRules((parse("public.*"),)))
     monkeypatch.setattr(intersection_, "_RULES", dict(intersection_._RULES) | {"read": _same()})
-    assert intersection([readable, Policy(read=readable.read)]).read == readable.read
+    assert intersection(readable, [Policy(read=readable.read)]).read == readable.read
     with pytest.raises(PolicyConflictError, match="read"):
-        intersection([readable, Policy()])
-    both = together([ActivePolicy(readable), ActivePolicy(Policy())])
+        intersection(readable, [Policy()])
+    both = together(ActivePolicy(readable), [ActivePolicy(Policy())])
     assert "differ in read" in str(both.closed("", datetime.fromisoformat("2026-11-28T11:30Z")))
     assert both.policy.read.table("public", "x") is Access.UNNAMED
 
 
 def _same() -> object:
     return intersection_._same
+
+
+ROLE = Policy(role="shop_support", settings=(("app.tenant_id", "42"),))
+
+
+def test_a_policy_adds_no_role_and_no_settings_to_the_credentials_own() -> None:
+    both = intersection(ROLE, [Policy(), Policy(role="shop_support")])
+    assert (both.role, both.settings) == (ROLE.role, ROLE.settings)
+    for own in (None, Policy(), Policy(role="other"), Policy(role="shop_support")):
+        with pytest.raises(PolicyConflictError, match=r"role|settings"):
+            intersection(own, [Policy(), ROLE])
+    assert intersection(None, [Policy(), Policy()]).role is None
 
 
 def test_each_key_of_a_policy_has_a_rule() -> None:

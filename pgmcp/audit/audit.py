@@ -157,6 +157,8 @@ class AuditLog:
             "rows": trail.rows,
             "seconds": round(trail.seconds, 6),
         }
+        if trail.principal.narrowing is not None:
+            fields["narrowed"] = trail.principal.narrowing.described()
         if trail.user is not None:
             fields["user"] = trail.user
         if trail.incident is not None:

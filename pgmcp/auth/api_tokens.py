@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from pgmcp.auth.attenuation import AttenuationKey
 from pgmcp.auth.ended import Ended, log_each
 from pgmcp.auth.store import CredentialStore
 from pgmcp.auth.times import WallClock
@@ -52,9 +53,35 @@ class TokenStore(CredentialStore[TokenChanges], Protocol):
         """Remove the tokens for which `drop` is true as they are stored now; those. StoreError."""
 
 
+class KeyStore(Protocol):
+    """Keeps the key of attenuable tokens. `current` is None while there is none."""
+
+    current: AttenuationKey | None
+
+    @property
+    def origin(self) -> str:
+        """Where the key is kept, for people and for the log."""
+
+    def reload(self) -> bool:
+        """Take over what the store says now; False when nothing has changed. StoreError when it
+        cannot be read: then there is no key."""
+
+
+class NoKey:
+    """A store without a key."""
+
+    current: AttenuationKey | None = None
+    origin = "nowhere"
+
+    def reload(self) -> bool:
+        """Nothing changes."""
+        return False
+
+
 class ApiTokens:
     """The tokens of one store. `clock` is the wall clock, aware of its zone, and `elapsed` a
-    monotonic one that tells when the other is set."""
+    monotonic one that tells when the other is set. `keys` has the key of attenuable tokens: one
+    that was made with another key is not valid."""
 
     def __init__(
         self,
@@ -63,8 +90,11 @@ class ApiTokens:
         clock: Callable[[], datetime],
         on_ended: Ended,
         elapsed: Callable[[], float] = time.monotonic,
+        keys: KeyStore | None = None,
     ) -> None:
         self._store = store
+        self._keys = keys or NoKey()
+        self._keyless = 0
         self._find = store.find  # bound once: each request comes by
         self._clock = WallClock(clock, elapsed)
         self._on_ended = on_ended
@@ -75,29 +105,61 @@ class ApiTokens:
     def start(self) -> None:
         """Load the tokens for the first time and remove those that have expired; StoreError."""
         self._store.load()
+        try:
+            self._keys.reload()
+        except StoreError as error:
+            _log.error("the key of attenuable tokens cannot be read: %s", error.message)
         removed = self._remove_expired()
         self._announced = frozenset(self._expired_now())
         valid = len(self._store.tokens()) - len(self._announced)
         _log.info("Loaded %d API token(s) from %s", valid, self._store.origin)
+        self._report_keyless()
         if removed:
             _log.info("Removed %d expired token(s)", removed)
 
     def find(self, secret: str) -> ApiToken | None:
         """The valid token that `secret` is, None when it is none."""
-        hashed = digest(secret)
+        return self.by_hash(digest(secret))
+
+    def by_hash(self, hashed: str) -> ApiToken | None:
+        """The valid token of that hash, None when there is none."""
         token = self._find(hashed)
         if token is None or not hmac.compare_digest(token.hash, hashed):
             return None
-        return None if token.expired(self._clock.now()) else token
+        return token if self._is_valid(token) else None
 
     def get(self, token_id: str) -> ApiToken | None:
         """The valid token of that id, None when there is none."""
         token = self._store.get(token_id)
-        return None if token is None or token.expired(self._clock.now()) else token
+        return token if token is not None and self._is_valid(token) else None
+
+    @property
+    def attenuation_key(self) -> AttenuationKey | None:
+        """The key of attenuable tokens, None while there is none."""
+        return self._keys.current
 
     def reload(self) -> bool:
         """Take over what the store says now; False when nothing has changed. StoreError."""
-        return self._store.reload()
+        changed = self._store.reload()
+        self._report_keyless()
+        return changed
+
+    def reload_key(self) -> bool:
+        """As `reload`, of the key of attenuable tokens. Those that another key made end, with what
+        was narrowed from them."""
+        before = self._keys.current
+        try:
+            return self._keys.reload()
+        finally:
+            if before is not None and self._keys.current != before:
+                self._end(
+                    [
+                        (token, "made with a key that is gone")
+                        for token in self._store.tokens()
+                        if token.attenuable == before.id
+                    ]
+                )
+            self._report_keyless()
 
     def sweep(self) -> None:
         """End the tokens that have expired, and remove them from the store."""
@@ -110,6 +172,28 @@ class ApiTokens:
         if self._to_remove and is_stable:
             self._to_remove = False
             self._remove_expired()
+
+    def _is_valid(self, token: ApiToken) -> bool:
+        """Whether a token of the store works."""
+        if token.attenuable is not None and not self._has_key(token):
+            return False
+        return not token.expired(self._clock.now())
+
+    def _has_key(self, token: ApiToken) -> bool:
+        key = self._keys.current
+        return token.attenuable is None or (key is not None and key.id == token.attenuable)
+
+    def _report_keyless(self) -> None:
+        """Log how many tokens are refused for want of their key, when that changes."""
+        keyless = sum(not self._has_key(token) for token in self._store.tokens())
+        if keyless and keyless != self._keyless:
+            _log.error(
+                "%d attenuable token(s) are refused, and all that were narrowed from them: %s does "
+                "not hold the key that they were made with. Put it back, or make other tokens",
+                keyless,
+                self._keys.origin,
+            )
+        self._keyless = keyless
 
     def _expired_now(self) -> dict[str, ApiToken]:
         return {token.key: token for token in self._store.expired(self._clock.now())}

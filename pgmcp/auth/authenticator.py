@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pgmcp.auth.api_tokens import ApiTokens
 from pgmcp.auth.limiter import Limiter
+from pgmcp.auth.narrowed_tokens import NarrowedToken, NarrowedTokens
 from pgmcp.auth.principal import ANONYMOUS, Principal, anonymous_may, policy_in_force
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Session, Sessions
-from pgmcp.auth.tokens import ApiToken
+from pgmcp.auth.tokens import MAX_SECRET_CHARACTERS, ApiToken
 from pgmcp.auth.users import normalize
 from pgmcp.errors import TooManyAttemptsError, UnauthorizedError
 from pgmcp.logs.log import quote
 from pgmcp.net.addresses import address_key
 
-_MAX_SECRET_CHARACTERS = 1024
 _MAX_LOGGED_CLIENTS = 10_000
+_NARROWED_CHARACTERS = 500
+_MAX_LOGGED_NARROWED = 100
+"""Of so many tokens narrowed from the same one the first request is logged: their holder makes as
+many as it likes."""
+
+ValidCredential = ApiToken | NarrowedToken | Session
 
 _log = logging.getLogger("pgmcp.auth")
 
@@ -32,7 +40,7 @@ class CredentialAuthenticator:
     `bad_tokens` counts failures per address; a valid token is never held up by it.
     `subjects` maps the subjects of clients' certificates to ids of tokens. `policies` maps the name
     of each policy to the databases that it allows, () for all; `policy_of` says which one a user
-    has, None for none.
+    has, None for none. `narrowed` finds the tokens that were narrowed, None for none.
     """
 
     def __init__(
@@ -46,9 +54,11 @@ class CredentialAuthenticator:
         refusals: Refusals | None = None,
         policies: Mapping[str, Sequence[str]] | None = None,
         policy_of: Callable[[str], str | None] = lambda _name: None,
+        narrowed: NarrowedTokens | None = None,
     ) -> None:
         self._tokens = tokens
         self._sessions = sessions
+        self._narrowed = narrowed
         # In the form in which users are kept.
         self._databases = {
             name: frozenset(map(normalize, users)) for name, users in databases.items()
@@ -60,7 +70,8 @@ class CredentialAuthenticator:
         self._policy_of = policy_of
         self._logged_clients: set[tuple[str, str]] = set()
         self._logged_clients_lock = threading.Lock()
-        self._principals: dict[int, tuple[ApiToken | Session, Principal]] = {}
+        self._logged_narrowed: Counter[str] = Counter()  # by the token that they were narrowed from
+        self._principals: dict[int, tuple[ValidCredential, Principal]] = {}
 
     def authenticate(
         self, authorization: Sequence[str], address: str, subject: str | None = None
@@ -78,10 +89,17 @@ class CredentialAuthenticator:
         if secret is None:
             kind = "malformed header" if len(authorization) == 1 else "several headers"
             raise self._bad(address, kind)
-        credential = self._tokens.find(secret) or self._sessions.find(secret)
+        credential = self._tokens.find(secret) or self._find_other(secret)
         if credential is None:
             raise self._bad(address, "unknown, expired or revoked token")
+        if isinstance(credential, NarrowedToken) and not credential.narrowing.covers(address):
+            name = credential.parent.id
+            raise self._bad(address, f"token narrowed from {name} to other networks")
         return self._admitted(credential, address)
+
+    def _find_other(self, secret: str) -> NarrowedToken | Session | None:
+        narrowed = None if self._narrowed is None else self._narrowed.find(secret)
+        return narrowed or self._sessions.find(secret)
 
     def anonymous(self, method: str, params: object, address: str = "-") -> Principal:
         """ANONYMOUS for a login without an Authorization header; UnauthorizedError for all else."""
@@ -104,17 +122,19 @@ class CredentialAuthenticator:
             raise UnauthorizedError
         return self._admitted(token, address)
 
-    def _admitted(self, credential: ApiToken | Session, address: str) -> Principal:
+    def _admitted(self, credential: ValidCredential, address: str) -> Principal:
         """The principal of a valid credential; UnauthorizedError where its policy is not there."""
         principal = self._principal(credential)
-        if principal.policy is not None and principal.policy not in self._policies:
-            name = f"{principal.kind} {principal.name}"
-            self._refused(address, f"{name} has a policy that is not there: {principal.policy}")
-            raise UnauthorizedError
+        if principal.policy is not None or principal.narrowing is not None:
+            for policy in principal.policies:
+                if policy not in self._policies:
+                    name = f"{principal.kind} {principal.name}"
+                    self._refused(address, f"{name} has a policy that is not there: {policy}")
+                    raise UnauthorizedError
         self._log_first_request(principal, address)
         return principal
 
-    def _principal(self, credential: ApiToken | Session) -> Principal:
+    def _principal(self, credential: ValidCredential) -> Principal:
         """The principal of a credential that was found, made once for each."""
         known = self._principals.get(id(credential))
         if known is None:
@@ -124,15 +144,30 @@ class CredentialAuthenticator:
             known = self._principals[id(credential)] = (credential, self._new_principal(credential))
         return known[1]
 
-    def _new_principal(self, credential: ApiToken | Session) -> Principal:
+    def _new_principal(self, credential: ValidCredential) -> Principal:
         if isinstance(credential, Session):
             username = credential.username
             policy = policy_in_force(self._policy_of(username), self._policies)
             databases = self._for_user(username, policy)
             return Principal("session", username, credential.key, databases, policy)
-        policy = policy_in_force(credential.policy, self._policies)
-        databases = self._for_token(credential, policy)
-        return Principal("token", credential.id, credential.key, databases, policy)
+        token = credential.parent if isinstance(credential, NarrowedToken) else credential
+        policy = policy_in_force(token.policy, self._policies)
+        databases = self._for_token(token, policy)
+        principal = Principal("token", token.id, token.key, databases, policy)
+        if isinstance(credential, NarrowedToken):
+            return self._narrower(principal, credential)
+        return principal
+
+    def _narrower(self, parent: Principal, token: NarrowedToken) -> Principal:
+        """The principal of a token that was narrowed from that of `parent`."""
+        narrowing = token.narrowing
+        databases = tuple(
+            name
+            for name in parent.databases
+            if (narrowing.databases is None or name in narrowing.databases)
+            and all(self._allows(policy, name) for policy in narrowing.policies)
+        )
+        return replace(parent, key=token.key, databases=databases, narrowing=narrowing)
 
     def _for_user(self, username: str, policy: str | None) -> tuple[str, ...]:
         return tuple(
@@ -183,10 +218,23 @@ class CredentialAuthenticator:
             known = client in self._logged_clients
             if len(self._logged_clients) >= _MAX_LOGGED_CLIENTS:
                 self._logged_clients.clear()
+                self._logged_narrowed.clear()
             self._logged_clients |= {request_from, client}
+            if principal.narrowing is not None and not known:
+                self._logged_narrowed[principal.owner] += 1
+                known = self._logged_narrowed[principal.owner] > _MAX_LOGGED_NARROWED
         if not known:
+            narrowed = (
+                ""
+                if principal.narrowing is None
+                else f" narrowed={quote(str(principal.narrowing), _NARROWED_CHARACTERS)}"
+            )
             _log.info(
-                "admitted address=%s %s=%s", quote(address), principal.kind, quote(principal.name)
+                "admitted address=%s %s=%s%s",
+                quote(address),
+                principal.kind,
+                quote(principal.name),
+                narrowed,
             )
 
 
@@ -194,6 +242,6 @@ def _bearer(header: str) -> str | None:
     """The token of `Bearer TOKEN` (RFC 6750, section 2.1), the scheme in any case."""
     scheme, _, rest = header.strip(" \t").partition(" ")
     secret = rest.strip(" \t")
-    if scheme.lower() != "bearer" or not secret or len(secret) > _MAX_SECRET_CHARACTERS:
+    if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET_CHARACTERS:
         return None
     return secret if secret.isascii() and len(secret.split()) == 1 else None

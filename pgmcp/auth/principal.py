@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
+
+from pgmcp.auth.narrowing import Narrowing
 
 PrincipalKind = Literal["token", "session", "local", "anonymous"]
 
@@ -19,6 +22,7 @@ class Principal:
     `key`: its credential, which calls end with; unguessable parts are digests, never secrets.
     `databases`: the names it may use; the first is its default.
     `policy`: the name of the policy that restricts it, None where none does.
+    `narrowing`: what its holder has taken away from a token, None for nothing.
     """
 
     kind: PrincipalKind
@@ -26,11 +30,26 @@ class Principal:
     key: str
     databases: tuple[str, ...] = ()
     policy: str | None = None
+    narrowing: Narrowing | None = None
 
     @property
     def owner(self) -> str:
-        """Whose pools, limits and shares its calls go by: all sessions of a user are one owner."""
+        """Whose pools, limits and shares its calls go by: all sessions of a user are one owner, and
+        so is a token with all that were narrowed from it."""
         return owner_of(self.key)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it ends by what its holder has taken away, None where that is no time."""
+        return None if self.narrowing is None else self.narrowing.expires_at
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The names of all policies that restrict it: its own, then those that narrow it."""
+        own = () if self.policy is None else (self.policy,)
+        if self.narrowing is None:
+            return own
+        return tuple(dict.fromkeys((*own, *self.narrowing.policies)))
 
 
 DEFAULT_POLICY = "default"
@@ -57,7 +76,7 @@ def anonymous_may(method: str, params: object) -> bool:
     return params.get("name") == LOGIN_TOOL
 
 
-_SESSION = "session:"
+_SESSION, _NARROWED = "session:", "narrowed:"
 
 
 def session_key(username: str, digest: str) -> str:
@@ -65,8 +84,16 @@ def session_key(username: str, digest: str) -> str:
     return f"{_SESSION}{username}:{digest}"
 
 
+def narrowed_key(parent: str, digest: str) -> str:
+    """The key of a token that was narrowed from the one whose key is `parent`; as `session_key`."""
+    return f"{_NARROWED}{parent}:{digest}"
+
+
 def owner_of(key: str) -> str:
-    """The owner of a credential's key: a session's user, and for all else the key itself."""
+    """The owner of a credential's key: a session's user, the token that one was narrowed from, and
+    for all else the key itself."""
+    if key.startswith(_NARROWED):
+        return key[len(_NARROWED) : key.rindex(":")]
     return f"user:{key[len(_SESSION) : key.rindex(':')]}" if key.startswith(_SESSION) else key
 
 

@@ -20,6 +20,7 @@ STABLE_SECONDS = 3600.0
 
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
 _EXPIRY = re.compile(r"([0-9]{1,18})([hdwmy])")
+_LIFETIME = re.compile(r"([0-9]{1,9})([smhdwy])")
 _HINT = "Use a whole number and h, d, w or y (12h, 30d, 2w, 1y), or never."
 
 _log = logging.getLogger("pgmcp.auth")
@@ -79,6 +80,25 @@ def parse_expiry(text: str, now: datetime) -> datetime | None:
         return now + timedelta(hours=number * _HOURS[unit])
     except OverflowError:
         raise UsageError(f"an expiry beyond the calendar: {word}", _HINT) from None
+
+
+def parse_lifetime(text: str, now: datetime) -> datetime:
+    """The time that `text` from now is, in the units of `parse_expiry`, and m and s for minutes and
+    seconds; UsageError."""
+    match = _LIFETIME.fullmatch(text.strip())
+    number = int(match[1]) if match else 0
+    if match is None or number == 0:
+        raise UsageError(
+            f"not a lifetime: {text.strip() or 'nothing'}",
+            "Use a whole number and s, m, h, d, w or y, such as 15m.",
+        )
+    seconds = {"s": 1, "m": 60}.get(match[2]) or 3600 * _HOURS[match[2]]
+    try:
+        return now + timedelta(seconds=number * seconds)
+    except OverflowError:
+        raise UsageError(
+            f"a lifetime beyond the calendar: {text.strip()}", "Use a shorter one."
+        ) from None
 
 
 def describe_expiry(expires_at: datetime | None, now: datetime) -> str:

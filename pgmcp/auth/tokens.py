@@ -14,15 +14,19 @@ from datetime import datetime
 
 from pgmcp.auth.times import rfc3339
 
+MAX_SECRET_CHARACTERS = 1024
+"""The longest token that is looked at: with its scheme, it fits into a header field anywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
     """A token. `hash` is 64 lower-case hex digits; `expires_at` None means never.
 
     `database` is the only database that it may use, None for the default; `policy` the name of what
-    restricts it, None for the default one. `entry` is what the store
-    says, unknown keys included; `text` is how a file says it, None when that is not known or not in
-    our layout.
+    restricts it, None for the default one. `attenuable` is the id of the key that it was made with
+    (`auth.attenuation`), None where its holder cannot narrow it. `entry` is what the store says,
+    unknown keys included; `text` is how a file says it, None when that is not known or not in our
+    layout.
     """
 
     id: str
@@ -34,6 +38,7 @@ class ApiToken:
     entry: Mapping[str, object]
     text: str | None = field(default=None, compare=False)
     policy: str | None = None
+    attenuable: str | None = None
 
     @property
     def key(self) -> str:
@@ -64,6 +69,7 @@ def new_token(
     now: datetime,
     expires_at: datetime | None,
     policy: str | None = None,
+    attenuable: str | None = None,
 ) -> ApiToken:
     """A token for `secret`, with an id that none of `taken` has."""
     ids = {token.id for token in taken}
@@ -81,8 +87,18 @@ def new_token(
         entry["database"] = database
     if policy is not None:
         entry["policy"] = policy
+    if attenuable is not None:
+        entry["attenuable"] = attenuable
     return ApiToken(
-        f"token-{number}", digest(secret), note, now, expires_at, database, entry, policy=policy
+        f"token-{number}",
+        digest(secret),
+        note,
+        now,
+        expires_at,
+        database,
+        entry,
+        policy=policy,
+        attenuable=attenuable,
     )
 
 
@@ -95,4 +111,6 @@ def why_ended(before: ApiToken, after: ApiToken | None, now: datetime) -> str | 
         return "expired" if before.expired(now) else "removed"
     if after.policy != before.policy:
         return "given another policy"
+    if after.attenuable != before.attenuable:
+        return "given another key, or none, to be narrowed with"
     return None if after.database == before.database else "bound to another database"

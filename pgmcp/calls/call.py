@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from pgmcp.errors import CallEndedError, MemoryBusyError, OutOfTimeError
 from pgmcp.net.polling import WaitsAlone
@@ -47,7 +48,8 @@ class Call:
     """A deadline (seconds of `clock`, a monotonic clock) and a cancellation, shared by threads.
 
     `owner` is whose shares it takes from, `key` the credential that it ends with, `pool` the owner
-    and the database of the pool that it needs, None when it needs no connection. What waits for
+    and the database of the pool that it needs, None when it needs no connection. `expires_at` is
+    when that credential ends by itself, None where others see to that. What waits for
     somebody else (a socket, a connection's turn) does so in a `with waiting` block: meanwhile
     other calls of the owner may compute.
     """
@@ -60,6 +62,7 @@ class Call:
         owner: str = "",
         key: str = "",
         pool: tuple[str, str] | None = None,
+        expires_at: datetime | None = None,
         clock: Callable[[], float] = time.monotonic,
         keep: Keep | None = None,
     ) -> None:
@@ -68,6 +71,7 @@ class Call:
         self.owner = owner
         self.key = key
         self.pool = pool
+        self.expires_at = expires_at
         self.waiting: Waiting = _UNSHARED
         self._clock = clock
         self._deadline = clock() + timeout_seconds

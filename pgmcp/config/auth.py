@@ -14,7 +14,7 @@ _TOKEN_FILE = "pgedge-postgres-mcp-tokens.yaml"  # noqa: S105
 _USER_FILE = "pgedge-postgres-mcp-users.yaml"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
     """Who may call. `max_failed_attempts_before_lockout` 0 means that accounts never lock."""
 
@@ -43,6 +43,15 @@ class Auth:
         env="PGEDGE_AUTH_USER_FILE",
         flag="user-file",
         default_note=f"`{_USER_FILE}` beside the program",
+        restart=True,
+    )
+    attenuation_key_file: Path = key(
+        None,
+        PATH,
+        "The key of tokens that their holders can narrow, 64 hexadecimal digits; -add-token "
+        "-attenuable makes it when there is none.",
+        required=True,
+        default_note="http.auth.token_file with `.key` after it",
         restart=True,
     )
     rate_limit_window_seconds: float = key(
@@ -79,4 +88,7 @@ class Auth:
 
 def build(settings: Settings) -> Auth:
     """The section's value. It reads no file."""
-    return fill(Auth, settings, PREFIX)
+    token_file: Path = settings[f"{PREFIX}token_file"].value
+    beside = token_file.with_name(f"{token_file.name}.key")
+    key_file = settings[f"{PREFIX}attenuation_key_file"].value or beside
+    return fill(Auth, settings, PREFIX, attenuation_key_file=key_file)

@@ -59,7 +59,7 @@ class ReadOnlyDatabase:
 
     `trail` is told of each statement of a caller before it is sent, and of the rows that came back:
     not of pgmcp's own look-ups, nor of any parameter. `policy`: what the principal may read, None
-    where nothing restricts it.
+    where nothing restricts it. `most_rows`: that a statement returns, None as many as it wants.
     """
 
     def __init__(
@@ -71,8 +71,10 @@ class ReadOnlyDatabase:
         call: Call,
         trail: Trail,
         policy: ActivePolicy | None = None,
+        most_rows: int | None = None,
     ) -> None:
         self._settings = settings
+        self._most_rows = most_rows
         self._pool = pool
         self._judge = judge
         self._transactions = Transactions(settings, judge, call, policy)
@@ -115,6 +117,8 @@ class ReadOnlyDatabase:
         self._trail.ran(text)
         if self._policy is not None:
             max_rows = self._policy.rows(max_rows)
+        if self._most_rows is not None:
+            max_rows = min(max_rows, self._most_rows)
         withheld = self._withheld(text)
         prefix = len(sql.GATE) + withheld.shift
         move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=prefix)
@@ -138,6 +142,8 @@ class ReadOnlyDatabase:
             raise StatementRefusedError("Only SHOW is allowed here", "Begin the text with SHOW.")
         steps = (Step(text, describe=True),)
         rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes, counted=True))
+        if self._most_rows is not None and len(rows.rows) > self._most_rows:
+            rows = Rows(rows.columns, rows.rows[: self._most_rows], True, rows.cut_bytes)
         return self._noted(rows)
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:

@@ -91,11 +91,13 @@ class DatabaseSet:
         call: Call,
         trail: Trail | None = None,
         policy: ActivePolicy | None = None,
+        most_rows: int | None = None,
     ) -> ReadOnlyDatabase:
         """The database `name` for one call of `owner`; no connection is made yet.
 
         `trail` is told what the caller had run; None where nobody reads it. `policy`: what the
-        caller may read, None for all that the role may. ToolError when there is no such database.
+        caller may read, None for all that the role may; `most_rows`: that a statement returns, None
+        as many as it wants. ToolError when there is no such database.
         """
         from pgmcp.gate.database import ReadOnlyDatabase
 
@@ -112,6 +114,7 @@ class DatabaseSet:
             call,
             trail or Trail(),
             policy,
+            most_rows,
         )
 
 

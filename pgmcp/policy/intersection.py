@@ -1,7 +1,7 @@
 """Several policies on one credential: what holds is what each of them allows.
 
-The rule: nothing is allowed that the first policy, the credential's own, does not allow. A key that
-has no rule here must be the same in all of them, so that a new key is decided on the closed side.
+The rule: nothing is allowed that the credential's own policy does not allow. A key that has no rule
+here must be the same in all of them, so that a new key is decided on the closed side.
 Pure.
 """
 
@@ -16,6 +16,7 @@ from pgmcp.config.patterns import Access, ReadRules
 from pgmcp.config.policies import Policy, PolicyLimits
 from pgmcp.policy.active import ActivePolicy
 
+_OF_IDENTITY = ("role", "settings")
 _NOTHING = ("",)
 """Where no name would mean all names: a name that nothing has."""
 
@@ -39,15 +40,15 @@ class PolicyConflictError(Exception):
     """Policies that cannot hold together; the text names the key in which they differ."""
 
 
-def intersection(policies: Sequence[Policy]) -> Policy:
-    """The policy that allows what each of these allows, of which the first is the credential's own;
-    PolicyConflictError.
+def intersection(own: Policy | None, others: Sequence[Policy]) -> Policy:
+    """The policy that allows what each of these allows; PolicyConflictError.
 
-    Of hours and networks it has the first policy's: `ActivePolicy.parts` holds those of all.
+    `own`: the credential's, None where it is not restricted. `others` take away from it, and may
+    not be none. Of hours and networks the result has those of one policy: `ActivePolicy.parts` has
+    all.
     """
-    own = policies[0]
-    if all(policy is own for policy in policies):
-        return own
+    policies = [*others] if own is None else [own, *others]
+    _require_own_identity(own, others)
     values = {}
     for each in fields(Policy):
         said = [getattr(policy, each.name) for policy in policies]
@@ -55,17 +56,26 @@ def intersection(policies: Sequence[Policy]) -> Policy:
     return Policy(**values)
 
 
-def together(policies: Sequence[ActivePolicy]) -> ActivePolicy:
-    """Several policies in force as one. Of policies that cannot hold together, one that is closed
-    at all times and allows nothing."""
-    first = policies[0]
-    if len(policies) == 1:
-        return first
-    parts = tuple(policy.policy for policy in policies)
+def together(own: ActivePolicy | None, others: Sequence[ActivePolicy]) -> ActivePolicy:
+    """As `intersection`, of policies in force. Of those that cannot hold together, one that is
+    closed at all times and allows nothing."""
+    parts = tuple(policy.policy for policy in ([*others] if own is None else [own, *others]))
     try:
-        return ActivePolicy(intersection(parts), first.mask_key, parts)
+        policy = intersection(
+            None if own is None else own.policy, [other.policy for other in others]
+        )
     except PolicyConflictError as conflict:
         return ActivePolicy(Policy(), parts=parts, conflict=str(conflict))
+    return ActivePolicy(policy, others[0].mask_key, parts)
+
+
+def _require_own_identity(own: Policy | None, others: Sequence[Policy]) -> None:
+    """PolicyConflictError where another policy has a role or settings that the credential's own has
+    not: with these it would read what it cannot read otherwise."""
+    for name in _OF_IDENTITY:
+        had = getattr(own, name, None)
+        if any((value := getattr(other, name, None)) and value != had for other in others):
+            raise PolicyConflictError(name)
 
 
 def _least(said: Sequence[Access]) -> Access:
@@ -77,13 +87,6 @@ def _least(said: Sequence[Access]) -> Access:
 def _same(name: str, said: Sequence[Any]) -> Any:
     """A value that all have."""
     if any(value != said[0] for value in said):
-        raise PolicyConflictError(name)
-    return said[0]
-
-
-def _own(name: str, said: Sequence[Any]) -> Any:
-    """The value of the credential's own policy, which the others have too, or leave open."""
-    if any(value and value != said[0] for value in said):
         raise PolicyConflictError(name)
     return said[0]
 
@@ -131,6 +134,5 @@ _RULES: Mapping[str, Callable[[str, Sequence[Any]], Any]] = {
     "networks": _first,
     "limits": _limits,
     "functions": _in_all,
-    "role": _own,
-    "settings": _own,
+    **dict.fromkeys(_OF_IDENTITY, _first),
 }

@@ -15,6 +15,7 @@ from pgmcp.auth.ended import Ended
 from pgmcp.auth.hashing import Hasher, InHelper, InProcess
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import Logins
+from pgmcp.auth.narrowed_tokens import NarrowedTokens
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.times import utc_now
@@ -23,6 +24,7 @@ from pgmcp.config.model import Config
 from pgmcp.server.observation import Observation, ObservedAuthenticator
 from pgmcp.server.shared import Shared
 from pgmcp.storage.watch import Watcher
+from pgmcp.stores.attenuation_key import FileKeyStore
 from pgmcp.stores.files import FileTokenStore, FileUserStore
 
 SWEEP_SECONDS = 1.0
@@ -54,7 +56,8 @@ class Authentication:
             max_per_user=auth.max_sessions_per_user,
             on_ended=on_ended,
         )
-        self.tokens = ApiTokens(FileTokenStore(auth.token_file), clock=utc_now, on_ended=on_ended)
+        self.tokens = _api_tokens(auth, on_ended)
+        self._narrowed = NarrowedTokens(self.tokens, utc_now)
         self.users = UserAccounts(
             FileUserStore(auth.user_file),
             clock=utc_now,
@@ -78,12 +81,20 @@ class Authentication:
             refusals=self.refusals,
             hasher=self._hasher,
         )
-        watcher.watch(auth.token_file, observation.reloading("tokens", self.tokens.reload), "auth")
-        watcher.watch(auth.user_file, observation.reloading("users", self.users.reload), "auth")
-        watcher.every(SWEEP_SECONDS, self.sweep, "auth")
+        self._watch(auth, watcher, observation)
         self.tokens.start()
         self.users.start()
         _log_limits(auth)
+
+    def _watch(self, auth: Auth, watcher: Watcher, observation: Observation) -> None:
+        for path, what, reload in (
+            # Before the tokens, as -add-token makes it before the token.
+            (auth.attenuation_key_file, "attenuation key", self.tokens.reload_key),
+            (auth.token_file, "tokens", self.tokens.reload),
+            (auth.user_file, "users", self.users.reload),
+        ):
+            watcher.watch(path, observation.reloading(what, reload), "auth")
+        watcher.every(SWEEP_SECONDS, self.sweep, "auth")
 
     def authenticator(self, config: Config) -> ObservedAuthenticator:
         """The authenticator for the databases of a configuration."""
@@ -96,6 +107,7 @@ class Authentication:
             refusals=self.refusals,
             policies={name: policy.databases for name, policy in config.policies.items()},
             policy_of=self._policy_of,
+            narrowed=self._narrowed,
         )
         return ObservedAuthenticator(authenticator, self._refused)
 
@@ -120,6 +132,11 @@ class Authentication:
         self.tokens.sweep()
         self.sessions.sweep()
         self.refusals.sweep()
+
+
+def _api_tokens(auth: Auth, on_ended: Ended) -> ApiTokens:
+    keys = FileKeyStore(auth.attenuation_key_file)
+    return ApiTokens(FileTokenStore(auth.token_file), clock=utc_now, on_ended=on_ended, keys=keys)
 
 
 def _log_limits(auth: Auth) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pgmcp
 from pgmcp.auth.no_authentication import NoAuthentication
 from pgmcp.auth.principal import Principal
+from pgmcp.auth.times import utc_now
 from pgmcp.calls.call import Call
 from pgmcp.config.model import Config
 from pgmcp.config.tls import Tls
@@ -102,12 +103,14 @@ class HttpFront:
     def _authentication_of(
         self, config: Config, on_ended: Callable[[Mapping[str, str]], None]
     ) -> Authentication:
-        from pgmcp.server.authentication import Authentication  # here: an open server needs none
+        # Here, because an open server needs none.
+        from pgmcp.server.authentication import SWEEP_SECONDS, Authentication
 
         def ended(keys: Mapping[str, str]) -> None:
             self._inflight.cancel_keys(keys)
             on_ended(keys)
 
+        self._watcher.every(SWEEP_SECONDS, lambda: self._inflight.cancel_expired(utc_now()), "auth")
         return Authentication(
             config, self._watcher, ended, self._observation, self._shared, self._hasher_command
         )

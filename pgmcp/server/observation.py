@@ -99,6 +99,7 @@ class Observation:
         return fields(
             seconds=round(trail.seconds, 6),
             principal=f"{trail.principal.kind}:{trail.principal.name}",
+            narrowed=str(trail.principal.narrowing or "") or None,
             address=trail.address,
             method=trail.method,
             name=trail.name or None,

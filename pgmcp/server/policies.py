@@ -1,12 +1,21 @@
-"""The policies of a configuration, in force."""
+"""The policies of a configuration, in force: alone, and those of a narrowed token together.
+
+The rule: a policy that a reload has just taken away lets nothing be read, never everything.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 
+from pgmcp.auth.principal import Principal
 from pgmcp.config.model import Config
+from pgmcp.config.policies import Policy
 from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.intersection import together
+
+_NOTHING = ActivePolicy(Policy())
+_MAX_KEPT = 64
 
 _log = logging.getLogger("pgmcp.server")
 
@@ -25,3 +34,27 @@ def active_policies(config: Config) -> Mapping[str, ActivePolicy]:
         if was_readable:
             _log.warning("WARNING: others could read the key of masks %s; its mode is 0600", path)
     return {name: ActivePolicy(policy, key) for name, policy in config.policies.items()}
+
+
+class PrincipalPolicies:
+    """What restricts each principal, by the policies in force."""
+
+    def __init__(self, policies: Mapping[str, ActivePolicy]) -> None:
+        self._policies = policies
+        self._together: dict[tuple[str | None, ...], ActivePolicy] = {}
+
+    def of(self, principal: Principal) -> ActivePolicy | None:
+        """All policies of a principal as one, None where it has none."""
+        own = None if principal.policy is None else self._policies.get(principal.policy, _NOTHING)
+        narrowing = principal.narrowing
+        if narrowing is None or not narrowing.policies:
+            return own
+        # The same value for the same policies, as decisions and catalogues are kept by it.
+        names = (principal.policy, *sorted(set(narrowing.policies)))
+        kept = self._together.get(names)  # a look-up in a dict is atomic
+        if kept is None:
+            others = [self._policies.get(name, _NOTHING) for name in names[1:] if name is not None]
+            if len(self._together) >= _MAX_KEPT:
+                self._together.clear()
+            kept = self._together.setdefault(names, together(own, others))
+        return kept

@@ -6,7 +6,7 @@ The rule: a value, never changed. A reload makes another, and a call keeps that 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from pgmcp.mcp.request_state import RequestStates
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.rpc.jsonrpc import Message
 from pgmcp.server.observation import ObservedLogins
+from pgmcp.server.policies import PrincipalPolicies
 
 if TYPE_CHECKING:
     from pgmcp.auth.logins import RequestLogins
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 OPERATOR = "operator"
 """The owner of connections that the server uses for itself."""
 _CALL_MARGIN_SECONDS = 5.0
-_NOTHING = ActivePolicy(Policy())
+_MAX_DISPATCHERS = 64
 
 
 def known_features() -> Features:
@@ -59,16 +60,16 @@ def _address(resource: Resource | ResourceTemplate) -> str:
 
 
 def registry(
-    offered: FeatureSet, config: Config, only_tools: frozenset[str] = frozenset()
+    offered: FeatureSet, config: Config, only_tools: frozenset[str] | None = None
 ) -> Registry:
-    """Every feature that the configuration did not switch off; of the tools `only_tools`, where
-    there are any."""
+    """Every feature that the configuration did not switch off; of the tools `only_tools`, None
+    for all."""
 
     def is_shown(each: Resource | ResourceTemplate) -> bool:
         return config.hidden_resources.isdisjoint((each.name, _address(each)))
 
     def may_be_called(tool: Tool) -> bool:
-        allowed = not only_tools or tool.name in only_tools
+        allowed = only_tools is None or tool.name in only_tools
         return allowed and tool.name not in config.hidden_tools
 
     return Registry(
@@ -81,19 +82,44 @@ def registry(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ByPolicy:
-    """Answers with the features that the caller's policy allows; `others`: where that is all."""
+class ByTools:
+    """Answers with the tools that the caller may use. `make` makes what answers with some of the
+    tools, None for all; `policies` are those of the configuration."""
 
-    restricted: Mapping[str, Answering]
-    others: Answering
+    def __init__(
+        self,
+        make: Callable[[frozenset[str] | None], Answering],
+        policies: Mapping[str, Policy],
+        known: frozenset[str],
+    ) -> None:
+        self._make = make
+        self._tools = {name: policy.tools for name, policy in policies.items() if policy.tools}
+        self._known = known
+        self._all = make(None)
+        self._some: dict[frozenset[str], Answering] = {}
 
     def answer(
         self, message: Message, context: Context, headers: Mapping[str, str] | None
     ) -> Answer:
         """The answer to one message."""
-        answering = self.restricted.get(context.principal.policy or "", self.others)
-        return answering.answer(message, context, headers)
+        principal = context.principal
+        if principal.narrowing is None and principal.policy not in self._tools:
+            return self._all.answer(message, context, headers)
+        return self._with_some(principal).answer(message, context, headers)
+
+    def _with_some(self, principal: Principal) -> Answering:
+        lists = [self._tools[name] for name in principal.policies if name in self._tools]
+        if principal.narrowing is not None and principal.narrowing.tools is not None:
+            lists.append(principal.narrowing.tools)
+        if not lists:
+            return self._all
+        tools = self._known.intersection(*lists)
+        answering = self._some.get(tools)  # a look-up in a dict is atomic
+        if answering is None:
+            if len(self._some) >= _MAX_DISPATCHERS:
+                self._some.clear()
+            answering = self._some.setdefault(tools, self._make(tools))
+        return answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +154,15 @@ class Reach:
             if reason is not None:
                 raise DatabaseRefusedError(reason, "The operator decides this in your policy.")
         self.trail.database = name or names[0]
-        owner = self.principal.owner
-        return self.databases.database(owner, name or names[0], self.call, self.trail, self.policy)
+        narrowing = self.principal.narrowing
+        return self.databases.database(
+            self.principal.owner,
+            name or names[0],
+            self.call,
+            self.trail,
+            self.policy,
+            None if narrowing is None else narrowing.rows,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +174,7 @@ class Service:
     registry: Registry
     dispatcher: Answering
     model: Model | None
-    policies: Mapping[str, ActivePolicy]
+    policies: PrincipalPolicies
 
     @classmethod
     def of(
@@ -168,15 +201,15 @@ class Service:
             )
 
         features = registry(offered, config)
-        answering = dispatcher(features)
-        restricted = {
-            name: dispatcher(registry(offered, config, frozenset(policy.tools)))
-            for name, policy in config.policies.items()
-            if policy.tools
-        }
-        if restricted:
-            answering = ByPolicy(restricted, answering)
-        return cls(config, databases, features, answering, model, policies)
+        answering = ByTools(
+            lambda tools: dispatcher(
+                features if tools is None else registry(offered, config, tools)
+            ),
+            config.policies,
+            frozenset(features.tools),
+        )
+        in_force = PrincipalPolicies(policies)
+        return cls(config, databases, features, answering, model, in_force)
 
     @property
     def everybody(self) -> Principal:
@@ -213,11 +246,7 @@ class Service:
     ) -> Context:
         """The context of a call that came from `client` at `address`."""
         trail = Trail(call.request_id, principal, address)
-        policy = None
-        if principal.policy is not None:
-            # One that a reload has just taken away lets nothing be read, never everything.
-            policy = self.policies.get(principal.policy, _NOTHING)
-        reach = Reach(self.databases, principal, call, trail, policy)
+        reach = Reach(self.databases, principal, call, trail, self.policies.of(principal))
         observed = None if accounts is None else ObservedLogins(accounts, trail)
         resources = self.registry.resources
         return Context(principal, call, reach, observed, resources, trail, self.model, client)

@@ -126,6 +126,7 @@ def _token(document: Document, where: Where, value: object, text: str | None = N
         entry=fields.values,
         text=text,
         policy=fields.text("policy") if "policy" in fields.values else None,
+        attenuable=fields.text("attenuable") if "attenuable" in fields.values else None,
     )
 
 

@@ -227,6 +227,7 @@ class Endpoint:
             owner=admission.owner,
             key=principal.key,
             pool=None if database is None else (principal.owner, database),
+            expires_at=principal.expires_at,
             keep=keep,
         )
         tracking = self._inflight.track(scope, message.id, call)

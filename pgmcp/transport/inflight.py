@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from pgmcp.calls.call import Call
 
@@ -67,13 +68,32 @@ class InFlight:
         return call is not None
 
     def cancel_keys(self, ended: Mapping[str, str]) -> None:
-        """Cancel every call with one of these credentials, each with its reason."""
+        """Cancel every call with one of these credentials, or with one that was made of it, each
+        with its reason."""
         with self._calls_lock:
             # One look at each running call, of which there are some hundreds at most: the
             # credentials that ended together may be thousands.
-            calls = [c for running in self._calls.values() for c in running if c.key in ended]
+            calls = [
+                (call, ended[key])
+                for running in self._calls.values()
+                for call in running
+                for key in {call.key, call.owner}
+                if key in ended
+            ]
+        for call, reason in calls:
+            call.cancel(reason)
+
+    def cancel_expired(self, now: datetime) -> None:
+        """Cancel every call whose credential has ended by itself at `now`."""
+        with self._calls_lock:
+            calls = [
+                call
+                for running in self._calls.values()
+                for call in running
+                if call.expires_at is not None and call.expires_at <= now
+            ]
         for call in calls:
-            call.cancel(ended[call.key])
+            call.cancel("token expired")
 
     def cancel_all(self, reason: str) -> int:
         """Cancel every call; how many there were."""

@@ -1,16 +1,19 @@
-"""`-add-token`, `-list-tokens` and `-remove-token`, in the words of the authentication guide."""
+"""The verbs about API tokens, in the words of the authentication guide."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from pgmcp.auth.attenuation import new_attenuable_secret
 from pgmcp.auth.times import describe_expiry, parse_expiry
 from pgmcp.auth.tokens import ApiToken, new_secret, new_token
+from pgmcp.cli.attenuating import attenuate
 from pgmcp.cli.verb import Command, Flag, Verb, chosen_policy
 from pgmcp.config.auth import Auth
 from pgmcp.config.policies import Policy
 from pgmcp.errors import COMMAND, UsageError, visible
+from pgmcp.stores.attenuation_key import FileKeyStore
 from pgmcp.stores.files import FileTokenStore
 
 _GROUP = "API tokens"
@@ -27,7 +30,10 @@ def add_token(
     """Make a token and show it, this once. `database_names` are those it may be bound to."""
     policy = chosen_policy(command, "token-policy", policies)
     note, database, expires_at = _answers(command, database_names)
-    secret = new_secret()
+    key = None
+    if command.options.get("attenuable"):
+        key = FileKeyStore(auth.attenuation_key_file).made()
+    secret = new_secret() if key is None else new_attenuable_secret(key)
     now = command.clock()
     token = FileTokenStore(auth.token_file).add(
         lambda taken: new_token(
@@ -38,6 +44,7 @@ def add_token(
             now=now,
             expires_at=expires_at,
             policy=policy,
+            attenuable=None if key is None else key.id,
         )
     )
     say = command.console.say
@@ -109,7 +116,8 @@ def _not_found(wanted: str) -> UsageError:
 def _heading(token: ApiToken) -> list[str]:
     lines = [f"ID: {token.id}", f"Note: {token.note}"]
     lines += [f"Database: {token.database}"] if token.database else []
-    return [*lines, f"Policy: {token.policy}"] if token.policy else lines
+    lines += [f"Policy: {token.policy}"] if token.policy else []
+    return [*lines, f"Attenuable: yes ({token.attenuable})"] if token.attenuable else lines
 
 
 def _hash_line(token: ApiToken) -> str:
@@ -167,6 +175,22 @@ def _ask_expiry(command: Command) -> datetime | None:
     )
 
 
+_EXPIRY = Flag(
+    "token-expiry",
+    'How long it is valid: "12h", "30d", "2w", "1y" or "never"; with -attenuate "15m" or "30s".',
+    "DURATION",
+)
+_DATABASE = Flag(
+    "token-database",
+    "The database it is bound to; with -attenuate, those it may use, with commas between.",
+    "NAME",
+)
+_POLICY = Flag(
+    "token-policy",
+    "The policy that says what it may read; with -attenuate, one or more, of which all hold.",
+    "NAME",
+)
+
 VERBS = (
     Verb(
         "add-token",
@@ -176,13 +200,10 @@ VERBS = (
         ("auth", "database_names", "policies"),
         (
             Flag("token-note", "What the token is for.", "TEXT"),
-            Flag(
-                "token-expiry",
-                'How long it is valid: "12h", "30d", "2w", "1y" or "never".',
-                "DURATION",
-            ),
-            Flag("token-database", "The database it is bound to.", "NAME"),
-            Flag("token-policy", "The policy that says what it may read.", "NAME"),
+            _EXPIRY,
+            _DATABASE,
+            _POLICY,
+            Flag("attenuable", "Let its holder make narrower tokens of it, with -attenuate."),
         ),
         files=("token_file",),
     ),
@@ -202,5 +223,26 @@ VERBS = (
         ("auth",),
         metavar="ID",
         files=("token_file",),
+    ),
+    Verb(
+        "attenuate",
+        _GROUP,
+        "Make a narrower token of one that was made with -attenuable, or of a narrower one; it "
+        'needs no server and no file. "-" reads the token from standard input, where no list of '
+        "processes shows it.",
+        attenuate,
+        flags=(
+            _DATABASE,
+            _POLICY,
+            _EXPIRY,
+            Flag("token-tool", "The tools that it may use, with commas between.", "NAMES"),
+            Flag("token-rows", "The most rows that a call with it returns.", "NUMBER"),
+            Flag(
+                "token-network",
+                "The addresses and networks that it may be used from, with commas between.",
+                "NETWORKS",
+            ),
+        ),
+        metavar="TOKEN",
     ),
 )
