@@ -89,7 +89,9 @@ class App:
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
         self._service = self._service_of(
-            config, DatabaseSet.of(self._pools), active_policies(config)
+            config,
+            DatabaseSet.of(self._pools, names_uses=self._audit is not None),
+            active_policies(config),
         )
         self._ending = threading.Event()
         self._watcher = Watcher()
@@ -225,7 +227,9 @@ class App:
             raise
         # Nothing can fail from here on.
         self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
-        databases = DatabaseSet.of(self._pools, self._service.databases)
+        databases = DatabaseSet.of(
+            self._pools, self._service.databases, names_uses=self._audit is not None
+        )
         self._observation.log = config.log
         self._service = self._service_of(config, databases, policies)
         front.take(self._service, prepared, metrics)

@@ -58,10 +58,13 @@ def pool_for(settings: DatabaseSettings, slots: Slots | None = None, **options: 
     return Pool(settings, Connector(settings, require_safe_role).connect, slots, **options)
 
 
-def open_databases(databases: Sequence[DatabaseSettings], **options: Any) -> DatabaseSet:
+def open_databases(
+    databases: Sequence[DatabaseSettings], *, names_uses: bool = False, **options: Any
+) -> DatabaseSet:
     """Databases as a server has them; the test closes their pools."""
     options = {"max_connections_total": 50} | options
-    return DatabaseSet.of(Pools(databases, require_safe_role, **options))
+    pools = Pools(databases, require_safe_role, **options)
+    return DatabaseSet.of(pools, names_uses=names_uses)
 
 
 def backends(server: Server, database: str) -> int:

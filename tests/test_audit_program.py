@@ -70,6 +70,28 @@ def audited(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield Audited(program, file)
 
 
+def test_a_record_names_the_tables_and_columns_that_a_call_used(
+    audited: Audited, postgres: Server
+) -> None:
+    postgres.psql("CREATE TABLE IF NOT EXISTS audited (id int, name text, secret text)")
+    name, table = "public.audited", "audited"
+    query = {"query": "SELECT a.name FROM audited AS a WHERE a.id = 1"}
+    for tool in ("query_database", "execute_explain"):
+        for _ in range(2):
+            assert audited.call(tool, **query)["relations"] == {name: ["id", "name"]}
+    counted = audited.call("count_rows", table=table)
+    assert (counted["relations"], counted["first_columns"]) == ({name: []}, {name: "id"})
+    where = [{"column": "secret", "op": "is null"}]
+    assert audited.call("count_rows", table=table, filter=where)["relations"] == {name: ["secret"]}
+    assert audited.call("get_schema_info", table_name=table)["relations"] == {name: []}
+    assert audited.call("get_schema_info")["relations"] == {}
+    asked = audited.call("query_database", query="how many audited are there?")
+    assert asked["relations"] == {name: []}
+    failed = audited.call("query_database", query="SELECT pg_read_file(secret) FROM audited")
+    assert (failed["outcome"], failed["relations"]) == ("refused", {name: ["secret"]})
+    assert audited.call("query_database", query="SELECT no FROM audited")["relations"] == {}
+
+
 def test_a_call_leaves_one_record(audited: Audited) -> None:
     before = len(records(audited.file))
     sql = f"SELECT x, '{SECRET_VALUE}' FROM generate_series(1, 3) x"

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pgmcp.audit.chain import fingerprint
 from pgmcp.audit.file import AuditFile
 from pgmcp.audit.read import begun, load_key
-from pgmcp.calls.trail import Trail
+from pgmcp.calls.trail import Trail, UsedNames
 from pgmcp.config import audit as section
 from pgmcp.errors import AuditError, ConfigError, FileError
 from pgmcp.sql.text import MAX_TEXT_BYTES
@@ -150,6 +150,7 @@ class AuditLog:
             "name": trail.name,
             "database": trail.database,
             "sql_fingerprints": [fingerprint(self._key, text) for text in trail.statements],
+            **used_members(trail.uses),
             "outcome": trail.outcome,
             "error": trail.error,
             "sqlstate": trail.sqlstate,
@@ -177,6 +178,37 @@ class AuditLog:
             "bytes": len(data),
             "fingerprint": fingerprint(self._key, sql),
         }
+
+
+def used_members(uses: Sequence[UsedNames]) -> Mapping[str, Any]:
+    """What a call's record says of what its statements used; the members that are empty are left
+    out, but `relations`, whose absence says that nothing is known."""
+    if not uses:
+        return _USED_NOTHING
+    names = uses[0] if len(uses) == 1 else _joined(uses)
+    others = {
+        "behind_views": names.behind_views,
+        "first_columns": names.first_columns,
+        "functions": names.functions,
+    }
+    return {"relations": names.relations, **{key: value for key, value in others.items() if value}}
+
+
+_USED_NOTHING: Mapping[str, Any] = {"relations": {}}
+
+
+def _joined(uses: Sequence[UsedNames]) -> UsedNames:
+    relations: dict[str, list[str]] = {}
+    behind: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    functions: set[str] = set()
+    for names in uses:
+        for all_of_them, more in ((relations, names.relations), (behind, names.behind_views)):
+            for relation, columns in more.items():
+                all_of_them[relation] = sorted({*all_of_them.get(relation, ()), *columns})
+        first |= names.first_columns
+        functions.update(names.functions)
+    return UsedNames(relations, behind, first, sorted(functions))
 
 
 def _resumed(lost: int) -> tuple[Mapping[str, Any], ...]:

@@ -6,6 +6,7 @@ they cannot tell different stories. A parameter's value never gets here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +21,23 @@ OTHER = "other"
 NOBODY = Principal("anonymous", "nobody", "nobody")
 
 
+@dataclass(frozen=True, slots=True)
+class UsedNames:
+    """What a statement uses, by name. Relations are `schema.name`, as SQL would write it.
+
+    `relations`: the columns used of each relation, as far as the caller's own rights count for it;
+    `behind_views`: likewise of those that views read, for which the views' owners' rights count.
+    `first_columns`: the first column of those that are used without any of their columns, as by
+    count(*): by that a policy or a GRANT can name them. `functions`: those that a policy would have
+    to name, as `schema.name`.
+    """
+
+    relations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    behind_views: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    first_columns: Mapping[str, str] = field(default_factory=dict)
+    functions: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class Trail:
     """A call, from its request to its answer.
@@ -27,8 +45,8 @@ class Trail:
     `method` and `name` (the tool, the resource's URI or the prompt) are names of ours: what a
     client calls by another name is "other" here, so that no client writes into our records.
     `user` is the account that a login asked for, None when there is none. `statements` are the
-    callers' SQL texts, each once; `rows` is how many rows went back. `gate` is which gate refused,
-    "" when none did.
+    callers' SQL texts, each once; `uses` what they use, where that was asked for; `rows` is how
+    many rows went back. `gate` is which gate refused, "" when none did.
     """
 
     request_id: str = "-"
@@ -39,6 +57,7 @@ class Trail:
     user: str | None = None
     database: str | None = None
     statements: list[str] = field(default_factory=list)
+    uses: list[UsedNames] = field(default_factory=list)
     rows: int | None = None
     outcome: CallOutcome = "ok"
     error: str | None = None
@@ -56,6 +75,17 @@ class Trail:
         """Note a caller's statement before it is sent anywhere."""
         if text not in self.statements:
             self.statements.append(text)
+
+    def used(self, names: UsedNames) -> None:
+        """Note what a caller's statement uses."""
+        if names not in self.uses:
+            self.uses.append(names)
+
+    def described(self, relations: Mapping[str, Sequence[str]]) -> None:
+        """Note relations that the caller asked for by name, of whose rows nothing is used; each
+        with its first column, as far as it has any."""
+        first = {name: columns[0] for name, columns in relations.items() if columns}
+        self.used(UsedNames(dict.fromkeys(relations, ()), first_columns=first))
 
     def answered(self, rows: int) -> None:
         """Note how many rows a statement brought."""

@@ -77,7 +77,7 @@ class ReadOnlyDatabase:
         self._most_rows = most_rows
         self._pool = pool
         self._judge = judge
-        self._transactions = Transactions(settings, judge, call, policy)
+        self._transactions = Transactions(settings, judge, call, policy, used=trail.used)
         self._policy = policy
         self._restriction: Restriction | None = None
         self._visible: VisibleCatalogue | None = None

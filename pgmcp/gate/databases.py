@@ -33,8 +33,9 @@ class _DatabaseCaches:
     """The judge and the tables of one database, for the calls of all owners; each is made when it
     is first asked for."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, names_uses: bool) -> None:
         self.source = source
+        self._names_uses = names_uses
         self._catalogues: dict[ActivePolicy | None, TablesCache] = {}
 
     @cached_property
@@ -43,7 +44,7 @@ class _DatabaseCaches:
         from pgmcp.gate.judge import Judge
 
         settings = self.source.database
-        return Judge(settings.trusted_functions, settings.statistics)
+        return Judge(settings.trusted_functions, settings.statistics, names_uses=self._names_uses)
 
     def catalogues(self, policy: ActivePolicy | None) -> TablesCache:
         """The tables under a policy, as they were when last asked for."""
@@ -65,16 +66,19 @@ class DatabaseSet:
     _caches: Mapping[str, _DatabaseCaches]
 
     @classmethod
-    def of(cls, pools: Pools, before: DatabaseSet | None = None) -> DatabaseSet:
+    def of(
+        cls, pools: Pools, before: DatabaseSet | None = None, *, names_uses: bool = False
+    ) -> DatabaseSet:
         """The databases that the pools have now.
 
-        Those that have not changed since `before` keep their judge and their tables.
+        Those that have not changed since `before` keep their judge and their tables. `names_uses`:
+        trails are told what statements use, by name.
         """
         known = {each.source: each for each in before._caches.values()} if before else {}
         return cls(
             pools,
             {
-                name: known.get(source) or _DatabaseCaches(source)
+                name: known.get(source) or _DatabaseCaches(source, names_uses=names_uses)
                 for name, source in pools.sources.items()
             },
         )

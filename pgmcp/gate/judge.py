@@ -24,6 +24,7 @@ from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
 from pgmcp.gate.state import READ_INVALIDATIONS, SHOW_STATE, State, all_invalidations_sent, state_of
 from pgmcp.gate.used import facts_of
+from pgmcp.gate.used_names import NamesReader, names_of
 from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict, refusal
 from pgmcp.judging import effects, expansion
 from pgmcp.judging.effects import Objection
@@ -60,10 +61,17 @@ class Judge:
     """Judges statements for one configured database; for any number of threads.
 
     `trusted` are the `schema.function` names which the operator vouches for, `statistics_shown` how
-    much of what others do.
+    much of what others do. `names_uses`: each verdict says what the statement uses, by name.
     """
 
-    def __init__(self, trusted: Collection[str] = (), statistics_shown: Statistics = "own") -> None:
+    def __init__(
+        self,
+        trusted: Collection[str] = (),
+        statistics_shown: Statistics = "own",
+        *,
+        names_uses: bool = False,
+    ) -> None:
+        self._names = NamesReader() if names_uses else None
         self.withholds = statistics_shown == "own"
         """Whether the statistics views are shown without the text of other callers."""
         self.views: tuple[StatisticsView, ...] | None = None
@@ -232,6 +240,17 @@ class Judge:
         may_depend = leaves_nothing and not (rewritten or with_facts or everywhere)
         if may_depend and _is_plain(statement, judgement, contents):
             scope = self._with_dependencies(scope, finding, objects.relations, run)
+        facts, used = None, None
+        if with_facts:
+            facts = facts_of(statement.trees, judgement.body_trees, run)
+        if self._names is not None:
+            used = (
+                names_of(facts, statement, judgement)
+                if facts is not None
+                else self._names.names(
+                    statement, judgement, scope.contents.state, run, rewritten=rewritten
+                )
+            )
         return Verdict(
             replace(scope, everywhere=everywhere),
             judgement.objection,
@@ -239,7 +258,8 @@ class Judge:
             reads_relations=bool(objects.relations or judgement.bodies),
             rewritten=rewritten,
             leaves_nothing=leaves_nothing,
-            facts=facts_of(statement.trees, judgement.body_trees, run) if with_facts else None,
+            facts=facts,
+            used=used,
         )
 
 

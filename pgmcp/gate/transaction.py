@@ -9,13 +9,14 @@ has run already.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
+from pgmcp.calls.trail import UsedNames
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.errors import StatementRefusedError
+from pgmcp.errors import PgmcpError, StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.caller_read import CallerRead
 from pgmcp.gate.judge import Judge
@@ -69,7 +70,8 @@ _ATTEMPTS = 10  # to judge a text in a state that stays
 class Transactions:
     """The transactions of one call on one database, for any number of connections.
 
-    `policy`: that of the principal, None without one.
+    `policy`: that of the principal, None without one. `used` is told what each text uses, where
+    the judge says it.
     """
 
     def __init__(
@@ -78,12 +80,15 @@ class Transactions:
         judge: Judge,
         call: Call,
         policy: ActivePolicy | None = None,
+        *,
+        used: Callable[[UsedNames], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._judge = judge
         self._call = call
         self._policy = policy
         self._begin = (READ_ONLY, *session_steps(policy))
+        self._used = used
 
     def _limits(self, connection: Connection) -> tuple[float, float]:
         """Seconds for statement_timeout and lock_timeout: the strictest of the role's and the
@@ -165,12 +170,17 @@ class Transactions:
         if verdict is None:
             return self._run_unknown(connection, reading, strict=expects_same_state)
         ways = [self._confirmed] if expects_same_state else []
-        if verdict.scope.dependencies is not None:
+        if verdict.scope.dependencies is not None and self._policy is None:
             ways.append(self._confirmed_by_dependencies)
         for way in ways:
             steps = way(connection, reading, verdict)
-            outcome = self._last(connection, reading, steps, verdict)
+            try:
+                outcome = self._last(connection, reading, steps, verdict)
+            except PgmcpError:
+                self._note(verdict)  # it may have run, and ended with the call
+                raise
             if not _altered(steps, outcome):
+                self._note(verdict)
                 if outcome.failure is None:
                     self._require_allowed(reading, verdict)
                 return steps, outcome
@@ -178,6 +188,11 @@ class Transactions:
             if verdict.scope.dependencies is not None:
                 self._judge.note_commits()
         return self._run_unknown(connection, reading, strict=expects_same_state)
+
+    def _note(self, verdict: Verdict) -> None:
+        """Tell what a text uses on which there is this verdict."""
+        if verdict.used is not None:
+            self._used(verdict.used)
 
     def knows_allowed(self, reading: CallerRead) -> bool:
         """Whether a text was judged before, and the policy let it pass."""
@@ -336,6 +351,7 @@ class Transactions:
                 only_planned=reading.only_planned,
                 with_facts=self._policy is not None,
             )
+            self._note(verdict)
             if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
                 key = verdict_key(self._policy, reading.key)
                 self._judge.remember(key, verdict, confirmed=False)

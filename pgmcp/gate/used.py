@@ -25,8 +25,9 @@ def facts_of(trees: Sequence[str], bodies: Mapping[int, Sequence[str]], run: Run
     if params := facts.user_types(uses):
         asked = run([Step(facts.ROW_TYPES_SQL, params, describe=True)])
         row_types = [int(oid) for (oid,) in rows_of(asked)]
-    questions = facts.questions(uses, row_types)
-    asked = run([Step(text, params, describe=True) for text, params in questions])
+    if not (uses.relations or uses.columns or uses.functions or row_types):
+        return facts.read(uses, (), (), (), frozenset(bodies))
+    asked = run(facts.questions(uses, row_types))
     relations, functions = rows_of(asked), rows_of(asked, 1)
     return facts.read(uses, row_types, relations, functions, frozenset(bodies))
 

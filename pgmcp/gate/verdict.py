@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pgmcp.calls.trail import UsedNames
 from pgmcp.errors import StatementRefusedError
 from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.dependencies import Dependencies
@@ -69,7 +70,9 @@ class Verdict:
     Nothing like that is known of functions of users and extensions, of foreign tables, or of what
     the operator vouches for: they may leave a lock of the session, for example."""
     facts: Facts | None = None
-    """What it uses, for policies; None where nobody asked, or where it is too large to be read."""
+    """What it uses; None where nobody asked, or where it is too large to be read."""
+    used: UsedNames | None = None
+    """The names of that, for the audit; None likewise."""
 
     @property
     def state(self) -> State:

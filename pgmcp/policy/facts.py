@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse, TreeUses
+from pgmcp.postgres.messages import Step
 from pgmcp.sql.names import array_literal
 from pgmcp.sql.oids import FIRST_USER_OID
 
@@ -42,46 +43,78 @@ _ARGUMENTS = "{26,19,24,2202,2203,2204,2205,2206,4089,4096,4191,1028,1003,2210}"
 
 RELATIONS_SQL = """
 WITH RECURSIVE up(relation, other) AS (
-  SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = ANY ($1::oid[])
+  SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i
+  WHERE i.inhrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
   UNION
-  SELECT up.relation, i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.other
+  SELECT up.relation, i.inhparent
+  FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) up.other
 ), down(relation, other) AS (
-  SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = ANY ($1::oid[])
+  SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits i
+  WHERE i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
   UNION
   SELECT down.relation, i.inhrelid
-  FROM down JOIN pg_catalog.pg_inherits i ON i.inhparent = down.other
+  FROM down JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) down.other
 ), named(oid, name) AS NOT MATERIALIZED (
   SELECT c.oid, pg_catalog.json_build_array(n.nspname, c.relname)
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 )
 SELECT c.oid, n.nspname, c.relname, c.relrowsecurity,
   (SELECT pg_catalog.json_agg(
      pg_catalog.json_build_array(a.attnum, a.attname, t.typcategory) ORDER BY a.attnum)
-   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-  (SELECT pg_catalog.json_agg(named.name) FROM up JOIN named ON named.oid = up.other
-   WHERE up.relation = c.oid),
-  (SELECT pg_catalog.json_agg(named.name) FROM down JOIN named ON named.oid = down.other
-   WHERE down.relation = c.oid),
-  (SELECT named.name FROM pg_catalog.pg_depend d JOIN named ON named.oid = d.refobjid
-   WHERE c.relkind = 'S' AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-   AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-   AND d.deptype IN ('a', 'i') LIMIT 1)
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = ANY ($1::oid[])"""
+   FROM pg_catalog.pg_attribute a
+   JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+   WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0
+   AND NOT a.attisdropped),
+  (SELECT pg_catalog.json_agg(named.name)
+   FROM up JOIN named ON named.oid OPERATOR(pg_catalog.=) up.other
+   WHERE up.relation OPERATOR(pg_catalog.=) c.oid),
+  (SELECT pg_catalog.json_agg(named.name)
+   FROM down JOIN named ON named.oid OPERATOR(pg_catalog.=) down.other
+   WHERE down.relation OPERATOR(pg_catalog.=) c.oid),
+  (SELECT named.name
+   FROM pg_catalog.pg_depend d JOIN named ON named.oid OPERATOR(pg_catalog.=) d.refobjid
+   WHERE c.relkind OPERATOR(pg_catalog.=) 'S'
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.objid OPERATOR(pg_catalog.=) c.oid
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.deptype OPERATOR(pg_catalog.=) ANY ('{a,i}'::pg_catalog."char"[]) LIMIT 1)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])"""
 """Relations ($1, OIDs) with their columns, those above and below them, and a sequence's table."""
 
+_NAMED_RELATIONS = Step(
+    """
+SELECT c.oid, n.nspname, c.relname, false,
+  (SELECT pg_catalog.json_agg(
+     pg_catalog.json_build_array(a.attnum, a.attname, NULL) ORDER BY a.attnum)
+   FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
+   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped),
+  NULL, NULL, NULL
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])""",
+    name="pgmcp_named_relations",
+)
+
 FUNCTIONS_SQL = f"""
-SELECT p.oid, n.nspname || '.' || p.proname
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE p.oid = ANY ($1::oid[]) AND CASE WHEN p.oid < {FIRST_USER_OID} THEN
-    p.proname <> ALL ($2::name[])
-    AND (p.proname ~ '{_BY_NAME}' OR p.proname = 'set_config'
-         OR (p.provolatile <> 'i' AND p.proargtypes::oid[] && '{_ARGUMENTS}'::oid[]))
-  ELSE NOT (p.provolatile = 'i' AND EXISTS (
+SELECT p.oid, n.nspname OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) p.proname
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE p.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+AND CASE WHEN p.oid OPERATOR(pg_catalog.<) {FIRST_USER_OID} THEN
+    p.proname OPERATOR(pg_catalog.<>) ALL ($2::pg_catalog.name[])
+    AND (p.proname OPERATOR(pg_catalog.~) '{_BY_NAME}'
+         OR p.proname OPERATOR(pg_catalog.=) 'set_config'
+         OR (p.provolatile OPERATOR(pg_catalog.<>) 'i' AND p.proargtypes::pg_catalog.oid[]
+             OPERATOR(pg_catalog.&&) '{_ARGUMENTS}'::pg_catalog.oid[]))
+  ELSE NOT (p.provolatile OPERATOR(pg_catalog.=) 'i' AND EXISTS (
     SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
-    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'))
+    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+    AND d.objid OPERATOR(pg_catalog.=) p.oid
+    AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+    AND d.deptype OPERATOR(pg_catalog.=) 'e'))
   END
 ORDER BY 2"""
 """Those of the functions $1 (OIDs) that a policy has to allow: what looks objects up by name or
@@ -89,6 +122,9 @@ OID, what neither PostgreSQL nor an extension as an immutable function brings, a
 the judge lets pass only where it is trusted. $2: harmless."""
 SET_CONFIG = "pg_catalog.set_config"
 """Could take another role on, and other settings."""
+
+_RELATIONS = Step(RELATIONS_SQL, name="pgmcp_used_relations")
+_FUNCTIONS = Step(FUNCTIONS_SQL, name="pgmcp_used_functions")
 
 ROW_TYPES_SQL = """
 SELECT DISTINCT r.typrelid
@@ -144,16 +180,27 @@ def looks_up(function: str) -> bool:
     return _LOOKS_UP.match(function) is not None and function not in _HARMLESS
 
 
-def questions(uses: TreeUses, row_types: Iterable[int]) -> list[tuple[str, tuple[str, ...]]]:
-    """The statements, with parameters, whose answers `read` takes."""
+def questions(uses: TreeUses, row_types: Iterable[int]) -> list[Step]:
+    """The questions whose answers `read` takes."""
     columns = uses.columns | uses.named
     oids = {use.relation for use in uses.relations} | {use.relation for use in columns}
     oids |= {use.view for use in uses.relations} | {use.view for use in columns}
     oids |= set(row_types)
     return [
-        (RELATIONS_SQL, (array_literal(sorted(oid for oid in oids if oid > 0)),)),
-        (FUNCTIONS_SQL, (array_literal(sorted(uses.functions - {0})), array_literal(_HARMLESS))),
+        _RELATIONS._replace(params=(array_literal(sorted(oid for oid in oids if oid > 0)),)),
+        functions_question(uses.functions - {0}),
     ]
+
+
+def functions_question(functions: Iterable[int]) -> Step:
+    """The question for those of these functions that a policy has to allow."""
+    params = (array_literal(sorted(functions)), array_literal(_HARMLESS))
+    return _FUNCTIONS._replace(params=params)
+
+
+def named_relations(oids: Iterable[int]) -> Step:
+    """The question for the names of relations and of their columns, for `read_relations`."""
+    return _NAMED_RELATIONS._replace(params=(array_literal(sorted(oids)),))
 
 
 def user_types(uses: TreeUses) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pgmcp.mcp.feature import Context, Tool
 from pgmcp.mcp.result import Result, text
 from pgmcp.render import schema as schema_text
 from pgmcp.rpc.schema import arg
-from pgmcp.sql.names import quoted
+from pgmcp.sql.names import qualified, quoted
 
 _SHOWN_PARENTS = 20
 
@@ -72,14 +72,22 @@ def described(args: Args, context: Context) -> str:
     if not listed:
         kind = "vector tables" if args.vector_tables_only else "tables"
         return "\n\n".join([*notes, f"There are no {kind} here that you may read."])
-    return "\n\n".join([*notes, _tables(database, listed, schemas, args)])
+    return "\n\n".join([*notes, _tables(context, database, listed, schemas, args)])
 
 
 def _tables(
-    database: Database, listed: Sequence[Listed], schemas: Mapping[str, int], args: Args
+    context: Context,
+    database: Database,
+    listed: Sequence[Listed],
+    schemas: Mapping[str, int],
+    args: Args,
 ) -> str:
     def read(detail: schema_text.Detail) -> Sequence[Relation]:
         relations = catalog_read.relations_of(database.fetch, listed, values=False)
+        if args.table_name:
+            context.trail.described(
+                {qualified(r.schema, r.name): [c.name for c in r.columns[:1]] for r in relations}
+            )
         if detail == "columns" and not args.include_definition:
             return relations
         return catalog_read.with_facts(
