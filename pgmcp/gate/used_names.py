@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 
 from pgmcp.calls.trail import UsedNames
-from pgmcp.gate.function_calls import Run, rows_of
+from pgmcp.gate.object_lookup import Run, rows_of
 from pgmcp.gate.objections import AnalysedStatement, Judgement
 from pgmcp.gate.state import State
 from pgmcp.gate.used import facts_of
 from pgmcp.judging import effects
-from pgmcp.judging.effects import FIRST_USER_OID
 from pgmcp.judging.selected import selected
 from pgmcp.policy import facts
 from pgmcp.policy.facts import Facts, UsedRelation
 from pgmcp.policy.names import names_in
 from pgmcp.policy.uses import WHOLE_ROW
 from pgmcp.sql.names import qualified
+from pgmcp.sql.oids import FIRST_USER_OID
 
 Columns = Mapping[int, Set[int]]
 """The columns that are used of relations: pg_attribute.attnum by OID."""
