@@ -23,6 +23,16 @@ from pgmcp.gate.judge import Judge
 from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.session_role import session_steps, verdict_key
 from pgmcp.gate.state import ALTERED, check, check_dependencies, is_check
+from pgmcp.gate.transaction_settings import (
+    LIMITED,
+    LIMITED_GENERIC,
+    NO_LOCK,
+    NO_LOCK_NOT_GENERIC,
+    PATH_AND_NO_LOCK,
+    SETTINGS,
+    WAIT_FOR_LOCKS,
+    milliseconds,
+)
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
 from pgmcp.policy.active import ActivePolicy
@@ -38,30 +48,6 @@ OWN_RESULT_BYTES = 128 * 1024 * 1024
 """The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""
 _LOCK_NOT_AVAILABLE, _NOT_ALLOWED = "55P03", "42501"
 
-# A SELECT, and so the snapshot after which no SET TRANSACTION READ WRITE is accepted.
-# cursor_tuple_fraction: plan a cursor for all of its rows, as the bare statement would be.
-# jit: no time-out ends a compilation, which takes seconds for some hundred expressions.
-_SETTINGS = (
-    "pg_catalog.set_config('statement_timeout', $1, true),"
-    " pg_catalog.set_config('lock_timeout', $2, true),"
-    " pg_catalog.set_config('cursor_tuple_fraction', '1', true),"
-    " pg_catalog.set_config('jit', 'off', true)"
-)
-_LIMITED = Step(f"SELECT {_SETTINGS}", name="pgmcp_limits")
-# Behind the check of the state nothing may wait for a lock, since what another session commits
-# meanwhile would count: a partition or an index is locked by the planner only.
-_NO_LOCK = "pg_catalog.set_config('lock_timeout', '1', true)"
-# To plan the check of dependencies anew for each call would take longer than the check.
-_LIMITED_GENERIC = Step(
-    f"SELECT {_SETTINGS}, pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)",
-    name="pgmcp_limits_generic",
-)
-_NO_LOCK_NOT_GENERIC = f"{_NO_LOCK}, pg_catalog.set_config('plan_cache_mode', NULL, true)"
-# Behind the judge's questions, which are asked with another search_path.
-_PATH_AND_NO_LOCK = Step(f"SELECT {_NO_LOCK}, {RESTORE_PATH}")
-_WAIT_FOR_LOCKS = Step(
-    "SELECT pg_catalog.set_config('lock_timeout', $1, true)", name="pgmcp_lock_timeout"
-)
 LOCK_RETRY_SECONDS = 0.05
 """The pause before a statement is tried again that would have waited for such a lock."""
 _ATTEMPTS = 10  # to judge a text in a state that stays
@@ -106,14 +92,14 @@ class Transactions:
 
     def _milliseconds(self, connection: Connection) -> tuple[str, str]:
         statement, lock = self._limits(connection)
-        return _milliseconds(statement), _milliseconds(lock)
+        return milliseconds(statement), milliseconds(lock)
 
     def opening(self, connection: Connection, *, shows_trees: bool = False) -> tuple[Step, ...]:
         """What each transaction begins with."""
         begin = self._begin
         if shows_trees:
             begin = (READ_ONLY, *session_steps(self._policy, trees_of=connection.server_major))
-        return (*begin, _LIMITED._replace(params=self._milliseconds(connection)))
+        return (*begin, LIMITED._replace(params=self._milliseconds(connection)))
 
     def examine(
         self, connection: Connection, reading: CallerRead
@@ -137,7 +123,7 @@ class Transactions:
             )
             if verdict.objection is None and self._decision(reading, verdict).denial is None:
                 # What the role may not read shows when the statement is opened, not before.
-                steps = [check(_NO_LOCK, verdict.state, after=RESTORE_PATH), reading.opened]
+                steps = [check(NO_LOCK, verdict.state, after=RESTORE_PATH), reading.opened]
                 failure = self._go_on(connection, steps).failure
                 if failure is not None and failure.server.sqlstate == _NOT_ALLOWED:
                     return steps, failure
@@ -234,17 +220,17 @@ class Transactions:
         """
         limits = self._milliseconds(connection)
         if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
-            return [*self._begin, check(_SETTINGS, verdict.state, limits)]
+            return [*self._begin, check(SETTINGS, verdict.state, limits)]
         if verdict.scope.everywhere:
-            limited = _LIMITED._replace(params=limits)
+            limited = LIMITED._replace(params=limits)
             return [*self._begin, limited, *reading.bound, reading.opened, *reading.fetched]
         if not verdict.reads_relations:  # there is no lock to wait for
-            same = check(_SETTINGS, verdict.state, limits)
+            same = check(SETTINGS, verdict.state, limits)
             return [*self._begin, *reading.bound, same, reading.opened, *reading.fetched]
         locks = [Step(reading.text, execute=False)] if verdict.rewritten else []
         locks += map(bodies.lock, verdict.bodies)
-        opening = (*self._begin, _LIMITED._replace(params=limits))
-        same = check(_NO_LOCK, verdict.state)
+        opening = (*self._begin, LIMITED._replace(params=limits))
+        same = check(NO_LOCK, verdict.state)
         return [*opening, *locks, *reading.bound, same, *self._ran(reading, limits)]
 
     def _confirmed_by_dependencies(
@@ -254,15 +240,15 @@ class Transactions:
         what else was committed does not matter."""
         limits, depends = self._milliseconds(connection), verdict.scope.dependencies
         assert depends is not None
-        opening = (*self._begin, _LIMITED_GENERIC._replace(params=limits))
-        same = check_dependencies(_NO_LOCK_NOT_GENERIC, verdict.state, depends)
+        opening = (*self._begin, LIMITED_GENERIC._replace(params=limits))
+        same = check_dependencies(NO_LOCK_NOT_GENERIC, verdict.state, depends)
         return [*opening, *reading.bound, same, *self._ran(reading, limits)]
 
     def _ran(self, reading: CallerRead, limits: tuple[str, str]) -> Sequence[Step]:
         """The steps behind the check; once everything is planned, locks may be waited for again."""
         if not reading.fetched:
             return [reading.opened]
-        wait = _WAIT_FOR_LOCKS._replace(params=limits[1:])
+        wait = WAIT_FOR_LOCKS._replace(params=limits[1:])
         return [reading.opened, wait, *reading.fetched]
 
     def _run_unknown(
@@ -314,9 +300,9 @@ class Transactions:
             for questions, before in asked
         ):
             raise StateChangedError
-        confirmed = _PATH_AND_NO_LOCK
+        confirmed = PATH_AND_NO_LOCK
         if strict:
-            confirmed = check(_NO_LOCK, verdict.state, after=RESTORE_PATH)
+            confirmed = check(NO_LOCK, verdict.state, after=RESTORE_PATH)
         steps = [confirmed, *self._ran(reading, self._milliseconds(connection))]
         outcome = self._last(connection, reading, steps, verdict)
         if strict and _altered(steps, outcome):
@@ -406,8 +392,3 @@ def _must_wait(steps: Sequence[Step], outcome: Outcome, reading: CallerRead) -> 
         and failure.server.sqlstate == _LOCK_NOT_AVAILABLE
         and steps[failure.step] is reading.opened
     )
-
-
-def _milliseconds(seconds: float) -> str:
-    """For a setting where 0 would mean without end."""
-    return str(max(1, min(2_147_483_647, int(seconds * 1000))))
