@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pgmcp.features.tools import execute_explain
-from tests.tool_calls import Calls, fresh
+from tests.tool_calls import Calls, fresh, text_of
 from tools.postgres import Server
 
 TOOL = execute_explain.TOOL
@@ -90,6 +90,18 @@ def test_json_yaml_and_xml_are_postgresqls_own(call: Calls) -> None:
     assert plan[0]["Plan"]["Node Type"] == "Result"
     assert 'Node Type: "Result"' in call(TOOL, query="select 1", format="yaml")
     assert "<Node-Type>Result</Node-Type>" in call(TOOL, query="select 1", format="xml")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "xml"])
+def test_the_plan_is_there_as_data_whatever_its_form(call: Calls, form: str) -> None:
+    query = "SELECT count(*) FROM pg_class"
+    result = call.result(TOOL, query=query, analyze=True, format=form)
+    structured = result.structured
+    (explained,) = structured["plans"]
+    assert explained["Plan"]["Node Type"] == "Aggregate"
+    assert structured["measured"] == ("Actual Rows" in explained["Plan"]) == (form != "xml")
+    shown = text_of(result)
+    assert all(f"- {finding}" in shown for finding in structured["findings"])
 
 
 def test_a_scan_that_throws_most_rows_away_stands_out(call: Calls) -> None:

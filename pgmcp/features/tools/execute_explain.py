@@ -14,7 +14,7 @@ from pgmcp.errors import ToolError
 from pgmcp.features.tools._common import DATABASE, TIMEOUT_SECONDS, database_of, heading
 from pgmcp.gate.port import Database
 from pgmcp.mcp.feature import Context, Tool
-from pgmcp.mcp.result import Result, text
+from pgmcp.mcp.result import Result, plain, text
 from pgmcp.rpc.schema import arg
 from pgmcp.sql.text import MAX_TEXT_BYTES, encode, split_explain, without_empty
 
@@ -45,6 +45,27 @@ class Args:
     timeout_seconds: int | None = arg(TIMEOUT_SECONDS, default=None, minimum=1, maximum=86_400)
 
 
+_OUTPUT = {
+    "type": "object",
+    "properties": {
+        "plans": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "The plan of each statement, as EXPLAIN (FORMAT JSON) gives it; for "
+            "the formats yaml and xml from estimates only.",
+        },
+        "findings": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What stands out.",
+        },
+        "measured": {"type": "boolean", "description": "Whether the findings were measured."},
+    },
+    "required": ["plans", "findings", "measured"],
+    "additionalProperties": False,
+}
+
+
 def run(args: Args, context: Context) -> Result:
     """The heading, the plan, and the findings, with a blank line between them."""
     encode(args.query)  # refuses what is too long or no text, before anything reads it
@@ -55,23 +76,26 @@ def run(args: Args, context: Context) -> Result:
         )
     database = database_of(context, args.database, args.timeout_seconds)
     try:
-        shown, remarks = _answer(database, args)
+        shown, plans = _explain(database, args)
+        found = [line for each in plans for line in findings(each)]
+        measured = any("Actual Loops" in each["Plan"] for each in plans)
+        structured = plain({"plans": plans, "findings": found, "measured": measured})
     except RecursionError:  # hundreds of subqueries inside one another
         raise ToolError(
             "the plan is nested too deeply to be read", "Use fewer subqueries inside one another."
         ) from None
-    return text("\n\n".join([heading(database, args.query), shown, remarks]))
+    remarks = _remarks(found, measured=measured, analyze=args.analyze)
+    return text("\n\n".join([heading(database, args.query), shown, remarks]), structured)
 
 
-def _answer(database: Database, args: Args) -> tuple[str, str]:
-    """The plan and the remarks on it."""
+def _explain(database: Database, args: Args) -> tuple[str, list[plan.PlanNode]]:
+    """The plan as it is shown, and the plans as data."""
     if args.format in ("yaml", "xml"):
         shown = _explained(database, args, args.format.upper(), analyze=args.analyze)
-        return shown, _remarks(plan.parse(_explained(database, args, "JSON", analyze=False)), args)
+        return shown, plan.parse(_explained(database, args, "JSON", analyze=False))
     source = _explained(database, args, "JSON", analyze=args.analyze)
-    explained = plan.parse(source)
-    drawn = source if args.format == "json" else "\n\n".join(map(plan.draw, explained))
-    return drawn, _remarks(explained, args)
+    plans = plan.parse(source)
+    return source if args.format == "json" else "\n\n".join(map(plan.draw, plans)), plans
 
 
 def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> str:
@@ -85,14 +109,14 @@ def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> s
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
 
 
-def _remarks(explained: list[plan.PlanNode], args: Args) -> str:
-    measured = any("Actual Loops" in each["Plan"] for each in explained)
+def _remarks(found: list[str], *, measured: bool, analyze: bool) -> str:
     basis = "measured" if measured else "from estimates"
-    lines = [line for each in explained for line in findings(each)] or ["Nothing."]
-    if not args.analyze:
-        lines.append(
-            "analyze=true would run the query and compare the estimates with what happens."
-        )
+    lines = found or ["Nothing."]
+    if not analyze:
+        lines = [
+            *lines,
+            "analyze=true would run the query and compare the estimates with what happens.",
+        ]
     return "\n".join([f"What stands out ({basis}):", *(f"- {line}" for line in lines)])
 
 
@@ -109,5 +133,6 @@ TOOL = Tool(
     ),
     args=Args,
     run=run,
+    output=_OUTPUT,
     rank=40,
 )
