@@ -77,14 +77,14 @@ def run(args: Args, context: Context) -> Result:
     database = database_of(context, args.database, args.timeout_seconds)
     try:
         shown, plans = _explain(database, args)
-        found = [line for each in plans for line in findings(each)]
+        outstanding = [line for each in plans for line in findings(each)]
         measured = any("Actual Loops" in each["Plan"] for each in plans)
-        structured = plain({"plans": plans, "findings": found, "measured": measured})
+        structured = plain({"plans": plans, "findings": outstanding, "measured": measured})
     except RecursionError:  # hundreds of subqueries inside one another
         raise ToolError(
             "the plan is nested too deeply to be read", "Use fewer subqueries inside one another."
         ) from None
-    remarks = _remarks(found, measured=measured, analyze=args.analyze)
+    remarks = _remarks(outstanding, measured=measured, analyze=args.analyze)
     return text("\n\n".join([heading(database, args.query), shown, remarks]), structured)
 
 
@@ -109,9 +109,9 @@ def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> s
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
 
 
-def _remarks(found: list[str], *, measured: bool, analyze: bool) -> str:
+def _remarks(outstanding: list[str], *, measured: bool, analyze: bool) -> str:
     basis = "measured" if measured else "from estimates"
-    lines = found or ["Nothing."]
+    lines = outstanding or ["Nothing."]
     if not analyze:
         lines = [
             *lines,
