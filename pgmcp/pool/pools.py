@@ -153,9 +153,14 @@ class Pools:
                     raise PoolClosedError(closed[1])
             pool = self._pools.get((owner, source))
             if pool is None:
-                pool = Pool(source.database, connect, self._slots, owner=owner, clock=self._clock)
-                self._pools[owner, source] = pool
-                pool.draining = source not in self.sources.values()
+                pool = self._pools[owner, source] = Pool(
+                    source.database,
+                    connect,
+                    self._slots,
+                    owner=owner,
+                    draining=source not in self.sources.values(),
+                    clock=self._clock,
+                )
             return pool
 
     def tick(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SlotUser(Protocol):
-    """A pool as the slots see it; `pool.pool.Pool` is one."""
+    """A pool as the slots see it; `pool.state.PoolState` is one."""
 
     owner: str
     database: DatabaseSettings
