@@ -32,6 +32,7 @@ from pgmcp.server.observation import Observation
 from pgmcp.server.policies import active_policies
 from pgmcp.server.service import OPERATOR, Service
 from pgmcp.server.shared import Alone, ServerCommand, Shared
+from pgmcp.server.usage import SAVE_SECONDS, UsageKeeper, is_counted
 from pgmcp.storage.watch import Watcher
 from pgmcp.transport.systemd import NOTHING, Handover
 
@@ -88,14 +89,17 @@ class App:
         )
         self._audit = self._audit_of(config)
         self._observation = Observation(config.log, self._audit)
+        self._ending = threading.Event()
+        self._watcher = Watcher()
+        self._watcher.every(SWEEP_SECONDS, self._pools.tick, "pools")
+        self._usage = UsageKeeper(config.usage_file, self._shared.usage())
+        self._saves_usage = False
+        self._keep_usage(config)
         self._service = self._service_of(
             config,
             DatabaseSet.of(self._pools, names_uses=self._audit is not None),
             active_policies(config),
         )
-        self._ending = threading.Event()
-        self._watcher = Watcher()
-        self._watcher.every(SWEEP_SECONDS, self._pools.tick, "pools")
 
     def _service_of(
         self, config: Config, databases: DatabaseSet, policies: Mapping[str, ActivePolicy]
@@ -108,6 +112,7 @@ class App:
             self._observation,
             self._model(config),
             policies,
+            self._usage.store,
         )
 
     def _audit_of(self, config: Config) -> AuditLog | None:
@@ -123,6 +128,16 @@ class App:
         from pgmcp.llm.client import ModelEndpoint
 
         return ModelEndpoint(config.llm, on_resolved=self.outbound.allow, log_words=config.log.sql)
+
+    def _keep_usage(self, config: Config) -> None:
+        """Know what was used today, and keep it from now on, where a policy counts."""
+        if not is_counted(config.policies.values()):
+            return
+        self._usage.load()
+        if not self._saves_usage:
+            self._saves_usage = True
+            if self._shared.first:  # once for all processes
+                self._watcher.every(SAVE_SECONDS, self._usage.save, "usage")
 
     def _reachable(self) -> Iterable[Host]:
         """Where this process may connect to now."""
@@ -226,6 +241,7 @@ class App:
                 prepared.unwatch()
             raise
         # Nothing can fail from here on.
+        self._keep_usage(config)
         self._pools.replace(config.databases, max_connections_total=config.max_connections_total)
         databases = DatabaseSet.of(
             self._pools, self._service.databases, names_uses=self._audit is not None
@@ -298,6 +314,11 @@ class App:
     def _close(self) -> None:
         self._ending.set()
         self._watcher.stop()
+        if self._saves_usage:
+            # In a thread: a disk that does not answer must not keep the process.
+            save = threading.Thread(target=self._usage.save, name="usage", daemon=True)
+            save.start()
+            save.join(CLOSE_SECONDS)
         self._pools.close(CLOSE_SECONDS)
         if self._audit is not None:
             self._audit.stop()

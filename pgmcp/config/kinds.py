@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgmcp.config import addresses, durations, hours, masks, patterns, session_settings
+from pgmcp.config import addresses, durations, hours, masks, patterns, session_settings, sizes
 from pgmcp.config.masks import MaskRules
 from pgmcp.config.patterns import ReadRules
 from pgmcp.config.values import Secret
@@ -102,6 +102,14 @@ def _yaml_duration(value: object) -> float:
     if value > durations.LONGEST_SECONDS:  # before float(), which a huge integer would overflow
         raise ValueError("a duration may be 24 days at most")
     return durations.bounded(float(value))
+
+
+def _yaml_size(value: object) -> int:
+    if isinstance(value, str):
+        return sizes.parse(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("it is not a size")
+    return sizes.bounded(value)
 
 
 def _yaml_ports(value: object) -> tuple[int, ...]:
@@ -203,6 +211,13 @@ DURATION = Kind(
     'Write a duration such as "500ms", "30s", "5m" or "1h30m", or a number of seconds.',
     _yaml_duration,
     durations.parse,
+)
+SIZE = Kind(
+    "size",
+    "SIZE",
+    'Write a size such as "50MB" (1000s) or "50MiB" (1024s), or a number of bytes.',
+    _yaml_size,
+    sizes.parse,
 )
 PORTS = Kind(
     "port",

@@ -22,6 +22,7 @@ from pgmcp.config.metrics import Metrics
 from pgmcp.config.policies import Policy
 
 _MASK_KEY_FILE = "pgedge-postgres-mcp-mask.key"
+_USAGE_FILE = "pgedge-postgres-mcp-usage.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,14 @@ class Config:
         "The key of masks that hash, 64 hexadecimal digits; made when a policy needs it and there "
         "is none.",
         default_note=f"`{_MASK_KEY_FILE}` beside the program",
+    )
+    usage_file: Path = key(
+        _USAGE_FILE,
+        PATH,
+        "What tokens and users have used today, where their policies count it: rows, bytes "
+        "and calls.",
+        default_note=f"`{_USAGE_FILE}` beside the program",
+        restart=True,
     )
     policies: Mapping[str, Policy] = field(default_factory=dict)
     llm: Llm | None = section(Llm, optional=True)

@@ -21,6 +21,7 @@ from pgmcp.config.kinds import (
     READ_RULES,
     ROLE,
     SETTINGS,
+    SIZE,
     whole,
 )
 from pgmcp.config.layers import Inputs, Settings, fill, resolve
@@ -30,16 +31,40 @@ from pgmcp.config.session_settings import SessionSettings
 from pgmcp.errors import ConfigError
 
 PREFIX = "policies"
+MOST = 10**15
+"""The largest number that a limit may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyLimits:
-    """The most that a call under a policy may take; None: no more than without."""
+    """The most that a call, or all calls of a token or user, may take under a policy; None: no
+    more than without."""
 
     rows_per_call: int | None = key(None, whole(1, 1_000_000), "The most rows that a call returns.")
+    rows_per_day: int | None = key(
+        None,
+        whole(1, MOST),
+        "The most rows that a token, or a user in all sessions, is sent in a day (UTC).",
+    )
+    bytes_per_day: int | None = key(
+        None, SIZE, "The most bytes of results that it is sent in a day (UTC)."
+    )
+    calls_per_minute: int | None = key(
+        None, whole(1, 60_000), "The most calls that reach a database within a minute."
+    )
     statement_timeout_seconds: float | None = key(
         None, DURATION, "How long a statement may run.", name="statement_timeout"
     )
+
+    @property
+    def counted(self) -> bool:
+        """Whether calls have to be counted."""
+        return self.daily or self.calls_per_minute is not None
+
+    @property
+    def daily(self) -> bool:
+        """Whether there is a budget for a day."""
+        return self.rows_per_day is not None or self.bytes_per_day is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

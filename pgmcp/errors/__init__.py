@@ -44,6 +44,7 @@ from pgmcp.errors.root import (
 )
 from pgmcp.errors.tool import (
     ArgumentError,
+    BudgetError,
     CallEndedError,
     ConnectionLostError,
     DatabaseRefusedError,
@@ -66,6 +67,7 @@ __all__ = [
     "ArgumentError",
     "AuditError",
     "AuthError",
+    "BudgetError",
     "CallEndedError",
     "ConfigError",
     "ConnectionLostError",

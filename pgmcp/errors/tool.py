@@ -107,6 +107,12 @@ class PolicyRefusedError(DatabaseRefusedError):
         self.server = server
 
 
+class BudgetError(ToolError):
+    """A call that would take more than the policy of its credential allows in a day or minute."""
+
+    gate = "budget"
+
+
 class ModelError(ToolError):
     """The configured language model could not be asked, or gave no SQL.
 

@@ -33,6 +33,7 @@ from pgmcp.gate.transaction import OWN_RESULT_BYTES, Transactions
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
 from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.budget import CallBudget
 from pgmcp.policy.facts import Facts
 from pgmcp.policy.refusals import DeniedError, refusal
 from pgmcp.pool.pool import Pool
@@ -60,6 +61,7 @@ class ReadOnlyDatabase:
     `trail` is told of each statement of a caller before it is sent, and of the rows that came back:
     not of pgmcp's own look-ups, nor of any parameter. `policy`: what the principal may read, None
     where nothing restricts it. `most_rows`: that a statement returns, None as many as it wants.
+    `budget`: what the call may take, None where nothing is counted.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class ReadOnlyDatabase:
         trail: Trail,
         policy: ActivePolicy | None = None,
         most_rows: int | None = None,
+        budget: CallBudget | None = None,
     ) -> None:
         self._settings = settings
         self._most_rows = most_rows
+        self._budget = budget
         self._pool = pool
         self._judge = judge
         self._transactions = Transactions(settings, judge, call, policy, used=trail.used)
@@ -112,8 +116,10 @@ class ReadOnlyDatabase:
         *,
         max_rows: int,
         offset: int = 0,
+        sent: bool = True,
     ) -> Rows:
-        """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on."""
+        """Run a caller's SELECT, VALUES, TABLE or WITH, and return `max_rows` from `offset` on;
+        `sent` False: for a look at them, which no budget counts."""
         self._trail.ran(text)
         if self._policy is not None:
             max_rows = self._policy.rows(max_rows)
@@ -133,7 +139,10 @@ class ReadOnlyDatabase:
         fetched = (move, fetch) if offset else (fetch,)
         rows = self._read(gated(withheld.text, params, fetched, withheld.shift), text)
         more = len(rows.rows) > max_rows
-        return self._noted(Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes))
+        rows = Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes)
+        if sent and self._budget is not None:
+            rows = self._budget.charge(rows)
+        return self._noted(rows)
 
     def show(self, text: str) -> Rows:
         """Run a caller's SHOW: the grammar has no other statement that begins with this word."""
@@ -144,7 +153,7 @@ class ReadOnlyDatabase:
         rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes, counted=True))
         if self._most_rows is not None and len(rows.rows) > self._most_rows:
             rows = Rows(rows.columns, rows.rows[: self._most_rows], True, rows.cut_bytes)
-        return self._noted(rows)
+        return self._noted_text(rows)
 
     def explain(self, options: str, text: str, params: Params = ()) -> Rows:
         """EXPLAIN (`options`) a statement that the gate accepts, which ANALYZE among them runs;
@@ -161,7 +170,7 @@ class ReadOnlyDatabase:
                     "EXPLAIN without ANALYZE shows the plan of a write, and runs nothing."
                 )
             raise
-        return self._noted(rows)
+        return self._noted_text(rows)
 
     def examine(self, text: str) -> Facts | None:
         """What a caller's statement would use, of which nothing runs; None for SHOW.
@@ -210,6 +219,10 @@ class ReadOnlyDatabase:
     def tables(self) -> CatalogueTables:
         """The same tables by name, each described when it is looked at; kept until they change."""
         return self._catalogues.get(self.fetch)
+
+    def _noted_text(self, rows: Rows) -> Rows:
+        """As `_noted`, of what is not cut: a plan or a setting."""
+        return self._noted(rows if self._budget is None else self._budget.charge_text(rows))
 
     def _noted(self, rows: Rows) -> Rows:
         self._trail.answered(len(rows.rows))

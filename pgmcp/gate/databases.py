@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pgmcp.gate.database import ReadOnlyDatabase
     from pgmcp.gate.judge import Judge
     from pgmcp.policy.active import ActivePolicy
+    from pgmcp.policy.budget import CallBudget
     from pgmcp.postgres.driver import Connection
 
 
@@ -96,12 +97,14 @@ class DatabaseSet:
         trail: Trail | None = None,
         policy: ActivePolicy | None = None,
         most_rows: int | None = None,
+        budget: CallBudget | None = None,
     ) -> ReadOnlyDatabase:
         """The database `name` for one call of `owner`; no connection is made yet.
 
         `trail` is told what the caller had run; None where nobody reads it. `policy`: what the
         caller may read, None for all that the role may; `most_rows`: that a statement returns, None
-        as many as it wants. ToolError when there is no such database.
+        as many as it wants; `budget`: what the call may take, None for all. ToolError when there is
+        no such database.
         """
         from pgmcp.gate.database import ReadOnlyDatabase
 
@@ -119,6 +122,7 @@ class DatabaseSet:
             trail or Trail(),
             policy,
             most_rows,
+            budget,
         )
 
 

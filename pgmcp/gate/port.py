@@ -35,8 +35,11 @@ class Database(Protocol):
         *,
         max_rows: int,
         offset: int = 0,
+        sent: bool = True,
     ) -> Rows:
-        """Run a caller's SELECT, VALUES, TABLE or WITH: everything else is refused."""
+        """Run a caller's SELECT, VALUES, TABLE or WITH: everything else is refused.
+
+        `sent` False: its rows are looked at and not sent, and no budget counts them."""
 
     def show(self, text: str) -> Rows:
         """Run a caller's SHOW."""

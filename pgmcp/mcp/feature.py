@@ -201,6 +201,13 @@ class Model(Protocol):
         """One SQL statement for a question; ToolError when there is none to be had."""
 
 
+class NotedBudget(Protocol):
+    """What the caller may take of the databases."""
+
+    def note(self) -> str:
+        """What is left, when that is little; "" otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a feature may use while it serves one request, and the trail that the request leaves.
@@ -216,3 +223,4 @@ class Context:
     trail: Trail = field(default_factory=Trail)
     model: Model | None = None
     client: Client = field(default_factory=Client)
+    budget: NotedBudget | None = None

@@ -7,7 +7,7 @@ The rule: a method maps parameters to the bare members of its result, now or lat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pgmcp.calls.stream import Stream
@@ -94,6 +94,9 @@ def _call_tool(server: Server, params: RequestParams, context: Context) -> Serve
             raise InvalidParamsError("Invalid params", failure.message) from None
         raise ToolExecutionError(failure.message) from None
     if isinstance(outcome, Result):
+        note = "" if context.budget is None else context.budget.note()
+        if note:
+            outcome = replace(outcome, content=(*outcome.content, Text(note)))
         return _tool_result(outcome, era)
     if isinstance(outcome, Stream):
         return Later(outcome, lambda result: _tool_result(result, era))

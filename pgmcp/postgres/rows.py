@@ -26,12 +26,14 @@ class Rows:
 
     `more`: the row maximum was reached and rows are left.
     `cut_bytes`: not None when reading stopped at this many bytes instead.
+    `withheld`: why rows that were read are left out at the end, "" when none are.
     """
 
     columns: tuple[ResultColumn, ...]
     rows: list[tuple[Value, ...]]
     more: bool = False
     cut_bytes: int | None = None
+    withheld: str = ""
 
 
 Fetch = Callable[[str, Params], Rows]

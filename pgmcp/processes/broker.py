@@ -1,5 +1,5 @@
 """What worker processes have in common, kept by their parent: sessions, counts of failed attempts,
-numbers, and questions to all of them.
+usage of budgets, numbers, and questions to all of them.
 
 The rule: it decides and does no I/O. A message of a worker comes in, and messages for workers come
 out. What ends a session is answered only once every worker knows it.
@@ -17,6 +17,7 @@ from pgmcp.auth.limiter import LimitStore
 from pgmcp.metrics import combine
 from pgmcp.processes.messages import WorkerMessage
 from pgmcp.stores.memory import MemoryLimitStore
+from pgmcp.stores.usage import MemoryUsageStore
 
 Outgoing = list[tuple[int, WorkerMessage]]
 """Messages for workers, each with the worker's number."""
@@ -50,6 +51,7 @@ class Broker:
         self._sessions: dict[str, list[Any]] = {}
         self._version = 0
         self._limits: dict[str, LimitStore] = {}
+        self._usage = MemoryUsageStore(clock=clock)
         self._rounds: dict[int, _Round] = {}
         self._last_round = 0
         self._counted: dict[int, list[Any]] = {}
@@ -74,6 +76,7 @@ class Broker:
     def leave(self, worker: int) -> Outgoing:
         """A worker is gone: nobody waits for it, and what it counted stays."""
         self._workers.discard(worker)
+        self._usage.not_saved(worker)
         if worker in self._counted:
             lasting = [self._counted_by_ended, combine.lasting(self._counted.pop(worker))]
             self._counted_by_ended = combine.pack(combine.combined(lasting))
@@ -110,6 +113,8 @@ class Broker:
             self._counted[worker] = args[0]
             finish = partial(self._count, worker, number)
             return self._begin(self._workers - {worker}, finish, "numbers")
+        if what == "usage":
+            return [(worker, ["answer", number, self._count_usage(worker, *args)])]
         return [(worker, ["answer", number, self._answers[what](*args)])]
 
     # -- sessions ----------------------------------------------------------------------------------
@@ -147,6 +152,18 @@ class Broker:
             "forget latest": store.forget_latest,
             "mark": store.mark,
             "keys": store.__len__,
+        }
+        return calls[method](*args)
+
+    def _count_usage(self, worker: int, method: str, *args: Any) -> Any:
+        store = self._usage
+        calls: dict[str, Callable[..., Any]] = {
+            "begin": store.begin,
+            "take": store.take,
+            "unsaved": lambda: store.unsaved(worker),
+            "saved": lambda day, totals: store.saved(day, totals, worker),
+            "not saved": lambda: store.not_saved(worker),
+            "unknown": store.unknown,
         }
         return calls[method](*args)
 

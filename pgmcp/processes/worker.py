@@ -1,6 +1,6 @@
 """What a worker process shares with the others, over its line to their parent.
 
-The rule: a call with an API token asks the parent nothing.
+The rule: a call with an API token asks the parent nothing, unless its policy counts calls or rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pgmcp.metrics import combine
 from pgmcp.metrics.metrics import MetricFamily
 from pgmcp.processes.link import Link
 from pgmcp.server.shared import Families, Stores
-from pgmcp.stores.asking import AskingLimitStore, AskingSessionStore
+from pgmcp.stores.asking import AskingLimitStore, AskingSessionStore, AskingUsageStore
 from pgmcp.transport.systemd import Notifier
 
 _TURN_SECONDS = 3.0
@@ -59,6 +59,10 @@ class AmongWorkers:
     def states(self) -> tuple[bytes, LimitStore]:
         """The key of all workers, and marks which the parent keeps."""
         return self._state_key, AskingLimitStore(self._link.ask, "states")
+
+    def usage(self) -> AskingUsageStore:
+        """What was used of budgets; the parent counts."""
+        return AskingUsageStore(self._link.ask)
 
     def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
         """The numbers of all workers and of their parent."""

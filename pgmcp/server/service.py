@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pgmcp
 from pgmcp.auth.principal import Principal, local, policy_in_force
 from pgmcp.auth.times import utc_now
+from pgmcp.auth.usage import UsageStore
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
 from pgmcp.config.builtins import Features
@@ -28,6 +29,7 @@ from pgmcp.mcp.feature import Context, FeatureSet, Model, Resource, ResourceTemp
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.request_state import RequestStates
 from pgmcp.policy.active import ActivePolicy
+from pgmcp.policy.budget import CallBudget
 from pgmcp.rpc.jsonrpc import Message
 from pgmcp.server.observation import ObservedLogins
 from pgmcp.server.policies import PrincipalPolicies
@@ -131,6 +133,7 @@ class Reach:
     call: Call
     trail: Trail
     policy: ActivePolicy | None = None
+    budget: CallBudget | None = None
 
     def names(self) -> tuple[str, ...]:
         """Their names, the default first."""
@@ -153,6 +156,8 @@ class Reach:
             reason = self.policy.closed(self.trail.address, utc_now())
             if reason is not None:
                 raise DatabaseRefusedError(reason, "The operator decides this in your policy.")
+        if self.budget is not None:
+            self.budget.begin()
         self.trail.database = name or names[0]
         narrowing = self.principal.narrowing
         return self.databases.database(
@@ -162,6 +167,7 @@ class Reach:
             self.trail,
             self.policy,
             None if narrowing is None else narrowing.rows,
+            self.budget,
         )
 
 
@@ -175,6 +181,7 @@ class Service:
     dispatcher: Answering
     model: Model | None
     policies: PrincipalPolicies
+    usage: UsageStore
 
     @classmethod
     def of(
@@ -186,10 +193,11 @@ class Service:
         observer: Observer,
         model: Model | None,
         policies: Mapping[str, ActivePolicy],
+        usage: UsageStore,
     ) -> Service:
         """The service of a configuration, with what is offered, the states of its questions, its
-        databases, the language model, None without one, and its policies in force; `observer` is
-        told of each call."""
+        databases, the language model, None without one, its policies in force, and what was used of
+        their budgets; `observer` is told of each call."""
 
         def dispatcher(features: Registry) -> Answering:
             return Dispatcher(
@@ -209,7 +217,7 @@ class Service:
             frozenset(features.tools),
         )
         in_force = PrincipalPolicies(policies)
-        return cls(config, databases, features, answering, model, in_force)
+        return cls(config, databases, features, answering, model, in_force, usage)
 
     @property
     def everybody(self) -> Principal:
@@ -246,7 +254,11 @@ class Service:
     ) -> Context:
         """The context of a call that came from `client` at `address`."""
         trail = Trail(call.request_id, principal, address)
-        reach = Reach(self.databases, principal, call, trail, self.policies.of(principal))
+        policy, budget = self.policies.of(principal), None
+        if policy is not None and policy.policy.limits.counted:
+            budget = CallBudget(self.usage, principal.owner, policy.policy.limits)
+        reach = Reach(self.databases, principal, call, trail, policy, budget)
         observed = None if accounts is None else ObservedLogins(accounts, trail)
         resources = self.registry.resources
-        return Context(principal, call, reach, observed, resources, trail, self.model, client)
+        model = self.model
+        return Context(principal, call, reach, observed, resources, trail, model, client, budget)

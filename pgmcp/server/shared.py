@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pgmcp.auth.passwords import PasswordChecks
     from pgmcp.auth.sessions import SessionStore
     from pgmcp.metrics.metrics import MetricFamily
+    from pgmcp.server.usage import KeptUsage
 
 ServerCommand = Literal["stop", "reload"]
 """What a running server is told."""
@@ -45,6 +46,9 @@ class Shared(Protocol):
     def states(self) -> tuple[bytes, LimitStore]:
         """The key that signs what clients bring back to any of the processes, and the marks of
         what was brought back."""
+
+    def usage(self) -> KeptUsage:
+        """What tokens and users have used of their budgets."""
 
     def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
         """The numbers of all processes, given those of this one."""
@@ -81,6 +85,12 @@ class Alone:
         from pgmcp.stores.memory import MemoryLimitStore
 
         return secrets.token_bytes(STATE_KEY_BYTES), MemoryLimitStore()
+
+    def usage(self) -> KeptUsage:
+        """What was used, in the memory of this process."""
+        from pgmcp.stores.usage import MemoryUsageStore
+
+        return MemoryUsageStore()
 
     def families(self, own: Iterable[MetricFamily]) -> Iterable[MetricFamily]:
         """Its own numbers."""

@@ -177,20 +177,18 @@ class Watcher:
         return self._add(name, lambda: tuple(map(Signature.of, paths)), reload, area)
 
     def every(self, seconds: float, task: Callable[[], object], name: str) -> None:
-        """Call `task` every so many seconds, in a thread of its own.
+        """Call `task` every so many seconds, in a thread of its own, from `start` or now on.
 
         A failure that nobody expected goes to the log of the area `name`.
         """
         self._tasks.append((name, seconds, task))
+        if self._threads:
+            self._start_task(name, seconds, task)
 
     def start(self) -> None:
         """Begin."""
         for name, seconds, task in [("files", POLL_SECONDS, self._look), *self._tasks]:
-            thread = threading.Thread(
-                target=self._run, args=(seconds, task, name), name=f"watch-{name}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+            self._start_task(name, seconds, task)
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """End, after the tasks that are running, or after the timeout."""
@@ -198,6 +196,13 @@ class Watcher:
         deadline = self._clock() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock()))
+
+    def _start_task(self, name: str, seconds: float, task: Callable[[], object]) -> None:
+        thread = threading.Thread(
+            target=self._run, args=(seconds, task, name), name=f"watch-{name}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
 
     def _run(self, seconds: float, task: Callable[[], object], name: str) -> None:
         while not self._stopping.wait(seconds):

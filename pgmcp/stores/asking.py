@@ -1,4 +1,4 @@
-"""The stores of a worker process, which ask their parent: sessions and counted attempts.
+"""The stores of a worker process, which ask their parent: sessions, counted attempts and usage.
 
 The rule: a session that this process knows is looked up without a question, and forgotten before
 anybody is told that it has ended.
@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from pgmcp.auth.sessions import EndedSessions, Session
+from pgmcp.auth.usage import Used
+from pgmcp.stores.usage import UsageChanges, UsageCounts
 
 Ask = Callable[..., Any]
 """Asks the parent; OverloadedError when it does not answer."""
@@ -119,6 +121,38 @@ class AskingLimitStore:
     def _floats(self, method: str, *args: Any) -> Sequence[float]:
         ages: list[float] = self._ask("limit", self._name, method, *args)
         return ages
+
+
+class AskingUsageStore:
+    """`server.usage.KeptUsage` of which the parent has the counts."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def begin(self, owner: str, rows: int | None, bytes_: int | None, calls: int | None) -> Used:
+        """Count a call, unless a limit is reached; what was used before it."""
+        return Used(*self._ask("usage", "begin", owner, rows, bytes_, calls))
+
+    def take(self, owner: str, count: int, size: int, rows: int | None, bytes_: int | None) -> Used:
+        """Count rows and bytes, each up to its limit; what was used before."""
+        return Used(*self._ask("usage", "take", owner, count, size, rows, bytes_))
+
+    def unsaved(self) -> tuple[int, UsageChanges]:
+        """The day, and what the file does not have."""
+        day, changes = self._ask("usage", "unsaved")
+        return day, changes
+
+    def saved(self, day: int, totals: Mapping[str, UsageCounts]) -> None:
+        """Take over what the file says of this day."""
+        self._ask("usage", "saved", day, dict(totals))
+
+    def not_saved(self) -> None:
+        """What `unsaved` returned is still to be saved."""
+        self._ask("usage", "not saved")
+
+    def unknown(self) -> None:
+        """What was used today cannot be told."""
+        self._ask("usage", "unknown")
 
 
 def _pack(session: Session) -> list[Any]:

@@ -64,6 +64,8 @@ def row_note(rows: Rows, offset: int = 0) -> str:
     if not rows.columns:
         number += " without columns"
     after = offset + count
+    if rows.withheld:
+        return f"{number}, cut: {rows.withheld}"
     if rows.cut_bytes is not None and count == 0:
         return (
             f"0 rows: the next row alone is larger than {rows.cut_bytes:,} bytes. "

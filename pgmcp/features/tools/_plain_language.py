@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from pgmcp.errors import ModelError, StatementError, StatementRefusedError, ToolError
+from pgmcp.errors import BudgetError, ModelError, StatementError, StatementRefusedError, ToolError
 from pgmcp.gate.port import Database
 from pgmcp.language import facade
 from pgmcp.language.facade import Lexicon, Probe, Refusal
@@ -69,7 +69,7 @@ def translate(text: str, database: Database, context: Context) -> Translation:
     def read_values(sql: str) -> tuple[str, ...]:
         # As a caller's statement and not as one of ours: the column may be a view's.
         try:
-            rows = database.query(sql, max_rows=facade.MAX_VALUES)
+            rows = database.query(sql, max_rows=facade.MAX_VALUES, sent=False)
         except StatementRefusedError:  # by a policy: a masked column's values tell nothing
             return ()
         if rows.more or rows.cut_bytes is not None:
@@ -100,7 +100,7 @@ def explain_empty(written: Translation, rows: Rows, database: Database) -> str:
     statement = written.probe.statement
     try:
         near = database.query(statement.text, statement.params, max_rows=facade.MAX_PROBE_ROWS)
-    except (StatementError, StatementRefusedError):
+    except (BudgetError, StatementError, StatementRefusedError):
         return ""  # the answer stands without it
     values = [
         (int(number), value.decode(errors="replace"))
