@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 
 from pgmcp.calls.call import Call
+from pgmcp.cli.database_findings import database_findings
+from pgmcp.cli.finding import Finding
 from pgmcp.cli.policy_answers import PolicyAnswers
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.patterns import ReadRules, parse
@@ -37,6 +39,7 @@ from pgmcp.postgres.rows import Rows
 from pgmcp.sql.text import CURSOR
 from tests.databases import connect, open_databases, settings_for
 from tests.tool_calls import Calls
+from tools.binaries import Binaries
 from tools.postgres import Server
 
 SCHEMA = """
@@ -322,12 +325,75 @@ def test_a_check_of_a_policy_asks_under_its_role(world: World) -> None:
     assert 'role "no such role" does not exist' in said["missing"].reasons[0]
 
 
+def check(world: World, **policies: Policy) -> list[Finding]:
+    """What -check says of policies, beside what it says of the database's user."""
+    without = list(map(str, database_findings(world.settings)))[1:]  # the first has times
+    findings = database_findings(world.settings, policies=policies)
+    return [each for each in list(findings)[1:] if str(each) not in without]
+
+
+def test_check_says_what_a_policys_role_could_do_and_reads(world: World) -> None:
+    a = Policy(role=world.role("a"), settings=(("app.x", "1"),))
+    elsewhere = Policy(role="no such role", databases=("another",))
+    can_read, reads = check(world, a=a, again=a, elsewhere=elsewhere, none=Policy())
+    assert (can_read.status, can_read.subject) == ("ok", "main: a")
+    assert can_read.message == f"{world.role('a')} can only read"
+    assert "not" in reads.message
+    assert "only_b" in reads.message
+    world.server.psql(f"GRANT INSERT ON notes TO {world.role('a')}", world.name)
+    try:
+        (writes, *_) = check(world, a=a)
+    finally:
+        world.server.psql(f"REVOKE INSERT ON notes FROM {world.role('a')}", world.name)
+    assert (writes.status, writes.message) == (
+        "warning",
+        f"{world.role('a')}: may write to tables (public.notes)",
+    )
+
+
+def test_check_names_what_is_missing_for_a_role(world: World) -> None:
+    (outside,) = check(world, outside=Policy(role=world.role("outside")))
+    assert (outside.status, "may not SET ROLE" in outside.message) == ("error", True)
+    world.server.psql(outside.next_step)
+    assert "error" not in [
+        each.status for each in check(world, x=Policy(role=world.role("outside")))
+    ]
+    world.server.psql(f"REVOKE {world.role('outside')} FROM {world.settings.user}")
+    made = world.role("made")
+    (missing,) = check(world, missing=Policy(role=made))
+    assert (missing.status, missing.message) == ("error", f"there is no role {made}")
+    world.server.psql(missing.next_step)
+    try:
+        assert "error" not in [each.status for each in check(world, x=Policy(role=made))]
+    finally:
+        world.server.psql(f"DROP ROLE {made}")
+
+
+def test_check_names_what_is_missing_for_a_setting(world: World) -> None:
+    login = world.settings.user
+    world.server.psql(f"ALTER ROLE {login} SET session_preload_libraries = auto_explain")
+    try:
+        settings = (("app.x", "1"), ("auto_explain.log_analyze", "on"))
+        (denied,) = check(world, x=Policy(role=world.role("a"), settings=settings))
+        assert (denied.status, "auto_explain.log_analyze" in denied.message) == ("error", True)
+        world.server.psql(denied.next_step)
+        assert "error" not in [each.status for each in check(world, x=Policy(settings=settings))]
+        wrong = (("auto_explain.log_format", "no format"),)
+        world.server.psql(f"GRANT SET ON PARAMETER auto_explain.log_format TO {login}")
+        (invalid,) = check(world, x=Policy(settings=wrong))
+        assert (invalid.status, invalid.next_step) == ("error", "Correct the policy's settings.")
+    finally:
+        parameters = "auto_explain.log_analyze, auto_explain.log_format"
+        world.server.psql(f"REVOKE SET ON PARAMETER {parameters} FROM {login}")
+        world.server.psql(f"ALTER ROLE {login} RESET session_preload_libraries")
+
+
 # -- any sequence ----------------------------------------------------------------------------------
 
 STEPS = 800
-"""Of each of two threads, on each version of PostgreSQL."""
+"""Of each of two threads, on the newest PostgreSQL; a fifth of that on others."""
 _KINDS = (
-    *("query",) * 40,
+    *("query",) * 60,
     *("plan", "bare", "show", "own", "view", "error", "denied", "parameter"),
     *("cut", "time-out", "cancel", "terminate", "missing"),
 )
@@ -356,7 +422,7 @@ class Walk:
         assert texts(rows)[0][:3] == self.world.seen[who]
 
     def _query(self, who: str) -> None:
-        text = f"{WHO}, {self.random.randrange(40)}"
+        text = f"{WHO}, {self.random.randrange(5)}"
         self._expect(who, self.world.database(who).query(text, max_rows=5))
 
     def _bare(self, who: str) -> None:
@@ -416,11 +482,14 @@ class Walk:
         self.world.database(self.random.choice(("missing", "outside"))).query(WHO, max_rows=1)
 
 
-def test_no_sequence_of_calls_runs_a_statement_under_anothers_role(world: World) -> None:
+def test_no_sequence_of_calls_runs_a_statement_under_anothers_role(
+    world: World, newest: Binaries
+) -> None:
     walks = [Walk(world, seed) for seed in range(2)]
+    steps = STEPS if world.server.version == newest.version else STEPS // 5
 
     def go(walk: Walk) -> None:
-        for _ in range(STEPS):
+        for _ in range(steps):
             walk.step()
 
     try:
@@ -430,8 +499,8 @@ def test_no_sequence_of_calls_runs_a_statement_under_anothers_role(world: World)
         for walk in walks:
             walk.killer.close()
     ran = sum((walk.ran for walk in walks), Counter[str]())
-    assert ran["query"] > STEPS
+    assert ran["query"] > steps
     for kind in ("error", "denied", "time-out", "cancel", "missing"):
-        assert ran[f"{kind} failed"] >= 5, ran
+        assert ran[f"{kind} failed"] > 0, ran
     for kind in ("plan", "bare", "show", "own", "view", "parameter", "cut", "terminate"):
-        assert ran[kind] >= 5, ran
+        assert ran[kind] > 0, ran

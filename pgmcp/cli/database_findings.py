@@ -6,19 +6,21 @@ The rule: each finding comes from PostgreSQL's own answer, asked as a call would
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pgmcp.calls.call import Call
 from pgmcp.cli.finding import Finding, error, ok, warning
+from pgmcp.cli.role_findings import policy_findings, user_findings
 from pgmcp.config.databases import DatabaseSettings
+from pgmcp.config.policies import Policy
 from pgmcp.errors import ToolError
 from pgmcp.gate import inspection
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database
 from pgmcp.gate.roles import powers as role
-from pgmcp.gate.roles import reader_role
-from pgmcp.gate.roles.reader_role import Tables
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.rows import texts
 
@@ -46,12 +48,19 @@ def database_findings(
     clock: Callable[[], float] = time.monotonic,
     *,
     grace_seconds: float = 10.0,
+    policies: Mapping[str, Policy] = MappingProxyType({}),
 ) -> Generator[Finding, None, None]:
     """Whether it answers, how quickly, what runs there for longer than its time and
-    `grace_seconds`, and what its role could do beyond reading."""
+    `grace_seconds`, and what its role, and those of the policies, could do beyond reading."""
     pools = Pools([database], require_safe_role)
+    databases = DatabaseSet.of(pools)
+
+    def under(policy: Policy | None) -> Database:
+        active = None if policy is None else ActivePolicy(policy)
+        return databases.database(_OWNER, database.name, Call(_SECONDS), policy=active)
+
     try:
-        reader = DatabaseSet.of(pools).database(_OWNER, database.name, Call(_SECONDS))
+        reader = under(None)
         started = clock()
         server = reader.fetch(_SERVER_SQL).rows[0]
         connected = clock() - started
@@ -68,8 +77,9 @@ def database_findings(
             f"{(clock() - started) * 1000:.1f} ms",
         )
         yield from _stuck_findings(database, reader, grace_seconds)
-        yield from _role_findings(database, reader)
+        yield from user_findings(database, reader)
         yield from _log_findings(database, reader)
+        yield from policy_findings(database, policies, reader, under)
         for unjudged in _UNJUDGED:
             yield from unjudged.findings(database, reader)
         yield from _extension_findings(database, reader)
@@ -95,58 +105,6 @@ def _stuck_findings(
             "Its connection is counted until it ends. Try pg_terminate_backend, and a restart of "
             "PostgreSQL if that does not end it.",
         )
-
-
-def _role_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:
-    powers = role.read_powers(reader.fetch, database.trusted_functions)
-    tables = reader_role.read_tables(reader.fetch)
-    writes = [power for power in powers if power.writes]
-    if not writes:
-        yield ok(f"{database.name}: role", f"{database.user} can only read")
-    for number, power in enumerate(writes, 1):
-        last = number == len(writes)
-        yield warning(
-            f"{database.name}: role",
-            f"{database.user}: {power.name} ({power.detail})",
-            "Only a role that cannot write is a wall. This makes one; then configure it as the"
-            " user of this database:\n"
-            + reader_role.reader_role_sql(reader.fetch, database.database, tables)
-            if last
-            else "",
-        )
-    for power in powers:
-        if not power.writes:
-            yield warning(
-                f"{database.name}: role",
-                f"{database.user}: {power.name} ({power.detail})",
-                "pgmcp refuses to read them. Better grant SELECT on the tables that are meant.",
-            )
-    yield _table_finding(database, tables)
-
-
-def _table_finding(database: DatabaseSettings, tables: Sequence[Tables]) -> Finding:
-    """How much of the database the role may read, and what not."""
-    count = sum(each.count for each in tables)
-    readable = sum(each.readable for each in tables)
-    subject = f"{database.name}: tables"
-    if not count:
-        return ok(subject, "there are no tables yet")
-    if readable == count:
-        return ok(subject, f"reads all {count} tables")
-    names = [name for each in tables for name in each.unreadable][: reader_role.MOST_NAMES]
-    unnamed = count - readable - len(names)
-    message = (
-        f"reads {readable} of {count} tables; not {', '.join(names)}"
-        f"{f' and {unnamed} more' if unnamed else ''}"
-    )
-    if readable:
-        return ok(subject, message)
-    return warning(
-        subject,
-        message,
-        "An administrator lets it read them with:\n"
-        + "\n".join(reader_role.grants_sql(database.user, tables)),
-    )
 
 
 def _log_findings(database: DatabaseSettings, reader: Database) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
         yield subject_findings(config.http, now)
     yield observing_findings(config)
     for database in config.databases:
-        yield database_findings(database)
+        yield database_findings(database, policies=config.policies)
 
 
 def configuration_findings(config: Config) -> Iterator[Finding]:
