@@ -24,6 +24,11 @@ POLICIES: dict[str, Any] = {
     "rows": {"read": ["*.*"], "limits": {"rows_per_day": 20}},
     "bytes": {"read": ["*.*"], "limits": {"bytes_per_day": "1kB", "rows_per_day": 1000}},
     "calls": {"read": ["*.*"], "limits": {"calls_per_minute": 2}},
+    "listed": {
+        "read": ["*.*"],
+        "limits": {"rows_per_day": 20_000, "bytes_per_day": "5MB", "calls_per_minute": 60},
+    },
+    "free": {"read": ["*.*"]},
     "alice": {"read": ["*.*"], "limits": {"rows_per_day": 20}},
 }
 SERIES = "SELECT generate_series(1, %d)"
@@ -113,6 +118,35 @@ def test_sessions_of_a_user_share_one_budget(served: Served) -> None:
     sessions = [session_of(log_in(served.program, *ALICE)) for _ in range(2)]
     served.ask(sessions[0], SERIES % 20)
     assert "has used its 20 rows" in served.ask(sessions[1], "SELECT 1")[0]
+
+
+def test_usage_is_listed_for_each_credential_that_counts(served: Served) -> None:
+    served.ask("listed", SERIES % 7)
+    removed = "token:token-9:0123456789abcdef"
+    until(lambda: any(used["rows"] == 7 for used in served.used().values()))
+    day = json.loads(served.usage.read_text())["day"]
+    used = {**served.used(), removed: {"rows": 3, "bytes": 6, "calls": 1}}
+    served.usage.write_text(json.dumps({"day": day, "used": used}))
+    before = served.usage.stat()
+    listed = run_program(served.server.config, "-list-usage")
+    assert listed.returncode == 0, listed.stderr
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    assert ["Credential", "Policy", "Rows", "Bytes", "Calls"] in lines
+    rest = ["listed", "7", "of", "20,000", "14", "of", "5,000,000", "1", "(60", "a", "minute)"]
+    assert [line[3:] for line in lines if line[2:3] == ["(listed)"]] == [rest]
+    assert [line[2:] for line in lines if line[:2] == ["token", "token-9,"]] == [
+        ["removed", "-", "3", "6", "1"]
+    ]
+    assert [line[:3] for line in lines if "alice" in line[1:2]] == [["user", "alice", "alice"]]
+    assert "(free)" not in listed.stdout
+    assert served.usage.stat().st_ino == before.st_ino
+    served.usage.with_name("other.yaml").write_text(
+        json.dumps(json.loads(served.server.config.read_text()) | {"usage_file": "broken.json"})
+    )
+    served.usage.with_name("broken.json").write_text("{")
+    broken = run_program(served.usage.with_name("other.yaml"), "-list-usage")
+    assert broken.returncode == 1
+    assert "not a file of usage" in broken.stderr
 
 
 def test_bytes_are_counted_of_plans_too(served: Served) -> None:

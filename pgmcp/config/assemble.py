@@ -55,6 +55,7 @@ _SECTIONS: Mapping[str, tuple[str, _Build]] = {
         policies.PREFIX,
         lambda _settings, values, inputs: policies.build(values.get(policies.PREFIX), inputs),
     ),
+    "usage_file": ("usage_file", lambda settings, _values, _inputs: settings["usage_file"].value),
 }
 """What a verb may name: the beginning of the paths of its keys, and what makes its value."""
 
