@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pgmcp.auth.narrowing import Narrowing
 from pgmcp.auth.tokens import MAX_SECRET_CHARACTERS, digest
@@ -33,7 +33,6 @@ _NONCE_BYTES = 16
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
 _TAG = re.compile(r"[A-Za-z0-9_-]{43}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
-_MAX_ROWS = 1_000_000_000
 
 
 class AttenuationError(ValueError):
@@ -88,13 +87,14 @@ def claim_of(secret: str, key: AttenuationKey) -> Claim | None:
 
 def narrowing_of(conditions: Sequence[str]) -> Narrowing | None:
     """What the conditions of a genuine claim say together; None where one cannot be read."""
-    together = Narrowing()
-    for condition in conditions:
-        read = _condition(condition)
-        if read is None:
+    said: dict[str, list[Any]] = {}
+    for text in conditions:
+        condition = _condition(text)
+        if condition is None:
             return None
-        together = together & read
-    return together
+        field_name, value = condition
+        said.setdefault(field_name, []).append(value)
+    return Narrowing.of_all(said)
 
 
 def attenuated(secret: str, narrowing: Narrowing) -> str:
@@ -182,42 +182,41 @@ def _seconds(moment: datetime | None) -> tuple[str] | None:
     return None if moment is None else (str(int(moment.timestamp())),)
 
 
-def _condition(text: str) -> Narrowing | None:
-    """What one condition says, None where it cannot be read."""
+def _condition(text: str) -> tuple[str, Any] | None:
+    """The field of `Narrowing` that a condition is about, and its value; None where it cannot be
+    read."""
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        standard = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)
+        data = binascii.a2b_base64(standard, strict_mode=True)
         kind, *values = data.decode().split("\n")
         if not values or not all(values) or kind not in _READ:
             return None
-        return _READ[kind](tuple(values))
+        field_name, read = _READ[kind]
+        return field_name, read(values)
     except (binascii.Error, ValueError, OverflowError, OSError):
         return None
 
 
-def _number(values: tuple[str, ...]) -> int:
+def _number(values: list[str]) -> int:
     (text,) = values
     if not _NUMBER.fullmatch(text):
         raise ValueError("not a number")
     return int(text)
 
 
-def _rows(values: tuple[str, ...]) -> Narrowing:
-    return Narrowing(rows=min(_number(values), _MAX_ROWS))
+def _time(values: list[str]) -> datetime:
+    return datetime.fromtimestamp(_number(values), UTC)
 
 
-def _until(values: tuple[str, ...]) -> Narrowing:
-    return Narrowing(expires_at=datetime.fromtimestamp(_number(values), UTC))
+def _networks(values: list[str]) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(value)) for value in values)
 
 
-def _networks(values: tuple[str, ...]) -> Narrowing:
-    return Narrowing(networks=(tuple(str(ipaddress.ip_network(value)) for value in values),))
-
-
-_READ: Mapping[str, Callable[[tuple[str, ...]], Narrowing]] = {
-    "database": lambda names: Narrowing(databases=names),
-    "policy": lambda names: Narrowing(policies=names),
-    "tool": lambda names: Narrowing(tools=names),
-    "rows": _rows,
-    "until": _until,
-    "network": _networks,
+_READ: Mapping[str, tuple[str, Callable[[list[str]], Any]]] = {
+    "database": ("databases", tuple),
+    "policy": ("policies", tuple),
+    "tool": ("tools", tuple),
+    "rows": ("rows", _number),
+    "until": ("expires_at", _time),
+    "network": ("networks", _networks),
 }

@@ -5,9 +5,11 @@ The rule: conditions add up. What holds is what all of them allow. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import chain
+from typing import Any
 
 from pgmcp.auth.times import rfc3339
 from pgmcp.net.addresses import is_in
@@ -31,16 +33,11 @@ class Narrowing:
     expires_at: datetime | None = None
     networks: tuple[tuple[str, ...], ...] = ()
 
-    def __and__(self, other: Narrowing) -> Narrowing:
-        """These conditions and those."""
-        return Narrowing(
-            _common(self.databases, other.databases),
-            tuple(dict.fromkeys(self.policies + other.policies)),
-            _common(self.tools, other.tools),
-            min((n for n in (self.rows, other.rows) if n is not None), default=None),
-            min((t for t in (self.expires_at, other.expires_at) if t is not None), default=None),
-            self.networks + other.networks,
-        )
+    @classmethod
+    def of_all(cls, conditions: Mapping[str, Sequence[Any]]) -> Narrowing:
+        """What conditions say together; by field, each with its values. Those of `networks` are
+        single lists."""
+        return cls(**{name: _TOGETHER[name](values) for name, values in conditions.items()})
 
     def expired(self, now: datetime) -> bool:
         """Whether its time is over."""
@@ -62,10 +59,19 @@ class Narrowing:
         return " ".join(f"{name}={_text(value)}" for name, value in self.described().items())
 
 
-def _common(these: AnyOf, those: AnyOf) -> AnyOf:
-    if these is None or those is None:
-        return those if these is None else these
-    return tuple(name for name in these if name in those)
+def _in_all(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    first, *others = lists
+    return tuple(name for name in first if all(name in names for names in others))
+
+
+_TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
+    "databases": _in_all,
+    "policies": lambda lists: tuple(dict.fromkeys(chain(*lists))),
+    "tools": _in_all,
+    "rows": min,
+    "expires_at": min,
+    "networks": tuple,
+}
 
 
 def _text(value: object) -> str:

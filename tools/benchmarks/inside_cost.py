@@ -1,4 +1,5 @@
-"""What two pieces of pure work cost: rendering rows, and understanding a question.
+"""What three pieces of pure work cost: rendering rows, understanding a question, and verifying a
+narrowed token.
 
 The rule: in this process and without a database, beside the same amount of plain work done in
 turns, so that the ratio says what pgmcp adds.
@@ -8,8 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 
+from pgmcp.auth.attenuation import (
+    AttenuationKey,
+    attenuated,
+    claim_of,
+    narrowing_of,
+    new_attenuable_secret,
+)
+from pgmcp.auth.narrowing import Narrowing
+from pgmcp.auth.tokens import digest, new_secret
 from pgmcp.catalog.catalogue import Catalogue, Column, Relation
 from pgmcp.language import facade
 from pgmcp.postgres.rows import ResultColumn, Rows, Value
@@ -38,6 +48,28 @@ def measure() -> Iterator[tuple[str, float, float]]:
             lambda: [_QUESTION.split() for _ in range(1000)],
         ),
     )
+    yield "a token with 5 conditions, beside an ordinary one", *_best(*_tokens())
+
+
+def _tokens() -> tuple[Callable[[], object], Callable[[], object]]:
+    """Verifying a narrowed token that is seen for the first time, and hashing an ordinary one: what
+    both cost besides is a look-up of the hash."""
+    key, plain = AttenuationKey.of(b"k" * 32), new_secret()
+    conditions = Narrowing(
+        databases=("shop",),
+        policies=("support",),
+        tools=("query_database", "count_rows"),
+        rows=500,
+        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    secret = attenuated(new_attenuable_secret(key), conditions)
+
+    def verified() -> None:
+        claim = claim_of(secret, key)
+        if claim is None or not claim.genuine or narrowing_of(claim.conditions) != conditions:
+            raise ValueError("the token is not what was measured")
+
+    return verified, lambda: digest(plain)
 
 
 def _thousand_tables() -> Catalogue:

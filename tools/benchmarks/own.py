@@ -140,7 +140,7 @@ def gate(bench: Bench) -> Iterator[Figure]:
 
 
 def inside(_: Bench) -> Iterator[Figure]:
-    """What two pieces of pure work cost, beside the same amount of plain work."""
+    """What three pieces of pure work cost, beside the same amount of plain work."""
     for kind, work, yardstick in inside_cost.measure():
         yield Figure("pgmcp", "inside", f"{kind}, best µs", work)
         yield Figure("yardstick", "inside", f"{kind}, best µs", yardstick)
