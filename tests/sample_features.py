@@ -38,6 +38,7 @@ from pgmcp.rpc.schema import arg
 from pgmcp.stores.memory import MemoryLimitStore
 
 VERSION = "1.2.3"
+SERVER_INFO = {"name": "pgedge-postgres-mcp", "title": "pgmcp", "version": VERSION}
 ANNOUNCED: dict[str, Any] = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}}
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pgmcp.calls.call import Call
 from pgmcp.mcp.added import ADDED_BY_CLIENTS
 from pgmcp.mcp.dispatch import Answer, Dispatcher
 from pgmcp.mcp.feature import FeatureSet
+from pgmcp.mcp.icon import ICONS
 from pgmcp.mcp.registry import Registry
 from pgmcp.rpc import jsonrpc
 from pgmcp.rpc.jsonrpc import Notification, Request, Response
@@ -25,8 +27,8 @@ from tests.sample_features import (
     MODERN,
     PNG,
     SERVED,
+    SERVER_INFO,
     TOOLS,
-    VERSION,
     context_for,
     new_states,
     no_nulls,
@@ -50,12 +52,18 @@ def test_results_have_the_shape_of_the_specification(method: str, version: str) 
 def test_initialize_agrees_on_the_version_asked_for(version: str) -> None:
     result = LEGACY.result("initialize", {"protocolVersion": version})
     assert result["protocolVersion"] == version
-    assert result["serverInfo"] == {
-        "name": "pgedge-postgres-mcp",
-        "title": "pgmcp",
-        "version": VERSION,
-    }
+    assert result["serverInfo"] == SERVER_INFO | {"icons": ICONS}
     assert result["capabilities"] == ANNOUNCED
+
+
+def test_the_icon_is_a_small_png_that_needs_no_network() -> None:
+    (icon,) = ICONS
+    kind, _, data = icon["src"].partition(",")
+    assert (kind, icon["mimeType"]) == ("data:image/png;base64", "image/png")
+    png = base64.b64decode(data, validate=True)
+    assert len(png) < 2000 and png.startswith(b"\x89PNG\r\n")
+    width, height = struct.unpack(">II", png[16:24])
+    assert icon["sizes"] == [f"{width}x{height}"]
 
 
 @pytest.mark.parametrize("version", ["2026-07-28", "1999-01-01", ""])

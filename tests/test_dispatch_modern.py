@@ -10,7 +10,17 @@ import pytest
 from mcp_types.methods import CACHEABLE_METHODS, validate_server_result
 
 from pgmcp.mcp.era import ALL_VERSIONS
-from tests.sample_features import ANNOUNCED, LEGACY, META, MODERN, SERVED, VERSION, Client, no_nulls
+from pgmcp.mcp.icon import ICONS
+from tests.sample_features import (
+    ANNOUNCED,
+    LEGACY,
+    META,
+    MODERN,
+    SERVED,
+    SERVER_INFO,
+    Client,
+    no_nulls,
+)
 
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
@@ -36,11 +46,8 @@ def test_results_have_the_shape_of_the_specification(method: str) -> None:
     validate_server_result(method, "2026-07-28", result)
     assert no_nulls(result)
     assert result["resultType"] == "complete"
-    assert result["_meta"]["io.modelcontextprotocol/serverInfo"] == {
-        "name": "pgedge-postgres-mcp",
-        "title": "pgmcp",
-        "version": VERSION,
-    }
+    icons = {"icons": ICONS} if method == "server/discover" else {}
+    assert result["_meta"]["io.modelcontextprotocol/serverInfo"] == SERVER_INFO | icons
     cacheable = method in CACHEABLE_METHODS
     assert ("ttlMs" in result) is ("cacheScope" in result) is cacheable
     if cacheable:

@@ -34,6 +34,6 @@ def _initialize(server: Server, params: RequestParams) -> Members:
         # Never a version of the modern era: clients of the handshake abort when they see one.
         "protocolVersion": asked if asked in VERSIONS else VERSIONS[0],
         "capabilities": server.capabilities(),
-        "serverInfo": server.info(),
+        "serverInfo": server.introduction(),
         "instructions": server.instructions(),
     }

@@ -48,7 +48,8 @@ def serve(
         _check_headers(request, method, headers)
     _check_version(meta_of(request.params)[VERSION_KEY])
     if request.method == "server/discover":
-        return _complete(server, _discovery(server), _DISCOVER_TTL_MS)
+        discovery = _complete(server, _discovery(server), _DISCOVER_TTL_MS)
+        return discovery | {"_meta": {_SERVER_INFO: server.introduction()}}
     if method is None:
         raise MethodNotFoundError(f"method not found: {request.method[:100]}")
     try:

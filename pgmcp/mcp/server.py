@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pgmcp.mcp.icon import ICONS
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.request_state import RequestStates
 
@@ -48,8 +49,12 @@ class Server:
     states: RequestStates
 
     def info(self) -> dict[str, Any]:
-        """Its `Implementation` object."""
+        """Its `Implementation` object, as it goes out with each result."""
         return {"name": NAME, "title": TITLE, "version": self.version}
+
+    def introduction(self) -> dict[str, Any]:
+        """Its `Implementation` object with the icon, for who asks what this server is."""
+        return self.info() | {"icons": ICONS}
 
     def capabilities(self) -> dict[str, Any]:
         """Its `ServerCapabilities`. The lists never change, so nothing is said of changes."""
