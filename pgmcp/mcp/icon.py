@@ -3,6 +3,8 @@ network."""
 
 from __future__ import annotations
 
+from typing import Any
+
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgBAMAAACBVGfHAAAAMFBMVEUzZ5EzZ5EzZ5EzZ5EzZ5EzZ5EzZ5EzZ5Ez"
     "Z5EzZ5EzZ5EzZ5EzZ5EzZ5EzZ5EzZ5GLEbCcAAAAEHRSTlMAESIzRFVmd4iZqrvM3e7/dpUBFQAAALpJREFUeNpj"
@@ -11,4 +13,6 @@ _PNG = (
     "YNiPaksDB5otEzhRbflfAFSHbEuGAXMbflv+3t57/z9Oz2EEIUYgY0YDRkSRCACd3MAvJ9MsQwAAAABJRU5ErkJg"
     "gg=="
 )
-ICONS = [{"src": f"data:image/png;base64,{_PNG}", "mimeType": "image/png", "sizes": ["32x32"]}]
+ICONS: list[dict[str, Any]] = [
+    {"src": f"data:image/png;base64,{_PNG}", "mimeType": "image/png", "sizes": ["32x32"]}
+]
