@@ -292,6 +292,8 @@ def test_closing_cancels_what_runs_and_turns_away_who_waits(
 
     threads = [in_thread(sleep), in_thread(sleep)]
     assert eventually(lambda: "1 leased, 0 connecting, 1 waiting" in repr(pool))
+    running = f"select count(*) from pg_stat_activity where datname = '{database}' and wait_event"
+    assert eventually(lambda: postgres.psql(f"{running} = 'PgSleep'") == "1")
     pool.close("the token was removed")
     pool.wait_ended(time.monotonic() + 5)
     for thread in threads:

@@ -14,7 +14,10 @@ from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.net.wire import WireClosedError, WireInterruptedError, WireTimeoutError
 from pgmcp.postgres.address import ServerAddress, TlsSettings, UnreachableError, open_wire, reach
-from pgmcp.postgres.driver import NO_ENCODING, STARTUP_ERRORS, Connection
+from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.startup import STARTUP_ERRORS, start_session
+
+NO_ENCODING = "SQL_ASCII"
 
 
 def open_connection(
@@ -43,7 +46,7 @@ def open_connection(
         try:
             with call.on_cancel(wire.interrupt):
                 reach(wire, server, tls, encrypted)
-                connection = Connection(wire, server, tls, database, password, clock, encoding)
+                started = start_session(wire, database.user, database.database, password, encoding)
         except (WireTimeoutError, WireInterruptedError):
             call.check()
             raise UnreachableError(f"timed out after {seconds:g} s", lasting=own) from None
@@ -52,7 +55,8 @@ def open_connection(
         except STARTUP_ERRORS as error:
             raise UnreachableError(f"not an answer of PostgreSQL's: {error}") from error
         on_failure.pop_all()
-    if encoding == "UTF8" and connection.parameter_statuses.get("server_encoding") == NO_ENCODING:
+    connection = Connection(wire, server, tls, started, clock)
+    if encoding == "UTF8" and started.parameters.get("server_encoding") == NO_ENCODING:
         # What it stores may be anything, and PostgreSQL fails when it is asked for UTF-8 of it.
         connection.close()
         return open_connection(
