@@ -58,7 +58,7 @@ def measure(postgres: Server, seconds: float) -> Iterator[tuple[str, float, floa
 
     def without(text: str) -> None:
         call = Call(60.0)
-        connection.settle(call)
+        connection.ensure_clean(call)
         step = Step(text, max_rows=101, describe=True)
         connection.run([*_WITHOUT, step], call, limit_bytes=2**20)
 
