@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -120,13 +121,17 @@ def test_hidden_names_are_replaced_by_others_of_the_same_length_and_put_back() -
 
 def test_a_name_that_is_open_elsewhere_is_not_hidden() -> None:
     policy = Policy(read=rules("public.*", "not public.users.name", "not public.secret"))
-    rows = [
-        ("public", "users", "name"),
-        ("public", "orders", "name"),
-        ("public", "secret", None),
-        ("vault", "keys", None),
+    relations = [
+        UsedRelation("public", "users", {1: "name", 2: "id"}),
+        UsedRelation("public", "orders", {1: "name"}),
+        UsedRelation("public", "secret", {}),
+        UsedRelation("vault", "keys", {}),
+        UsedRelation("public", "heirs", {1: "pin"}, ancestors=(("public", "base"),)),
     ]
-    assert hidden(policy, rows) == {"secret", "keys"}
+    words = frozenset({"name", "id", "pin"})
+    schemas = ["public", "vault", "pg_catalog"]
+    policy = replace(policy, read=ReadRules((*policy.read.patterns, parse("not public.base.pin"))))
+    assert hidden(policy, relations, schemas, words) == {"secret", "keys", "vault", "pin"}
 
 
 # -- the section -----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """What a policy denies is answered as if it were not there.
 
-The rule: each text is sent to three databases: with the hidden things, with other secrets in them,
-and without them. Under the policy all three give the same answer, byte for byte.
+The rule: each call is made on three databases: with the hidden things, with other secrets in them,
+and without them. Under the policy all three give the same answer, byte for byte. The corpus of
+statements is in `test_policy_leaks`.
 """
 
 from __future__ import annotations
@@ -83,91 +84,6 @@ def answer(databases: DatabaseSet, text: str, policy: ActivePolicy | None = POLI
     except ToolError as error:
         return error.for_client()
     return f"{[column.name for column in rows.columns]} {rows.rows}"
-
-
-ATTEMPTS = [
-    "SELECT * FROM salaries",
-    "SELECT amount FROM public.salaries",
-    'SELECT amount FROM "salaries" s',
-    "SELECT Amount FROM SALARIES",
-    "SELECT nothing FROM salaries",
-    "SELECT 1 FROM salaries WHERE nothing = 1",
-    "SELECT count(*) FROM salaries",
-    "SELECT 1 FROM users JOIN salaries USING (id)",
-    "SELECT 1 FROM users NATURAL JOIN salaries",
-    "SELECT name FROM users WHERE id IN (SELECT user_id FROM salaries WHERE amount > 60)",
-    "SELECT name FROM users WHERE EXISTS (SELECT FROM salaries)",
-    "WITH s AS (SELECT * FROM salaries) SELECT 1",
-    "WITH s AS (SELECT * FROM salaries) SELECT * FROM s",
-    "SELECT (SELECT max(amount) FROM salaries)",
-    "TABLE salaries",
-    "SELECT s FROM salaries s",
-    "SELECT row_to_json(s) FROM salaries s",
-    "SELECT 1 / (amount - 100) FROM salaries",
-    "SELECT amount::int FROM salaries ORDER BY amount LIMIT 1",
-    "SELECT amount + 'x' FROM salaries",
-    "SELECT lower(amount) FROM salaries",
-    "SELECT NULL::salaries",
-    "SELECT NULL::salaries[]",
-    "SELECT * FROM json_populate_record(NULL::salaries, '{}')",
-    "SELECT ctid, tableoid FROM salaries",
-    "SELECT 1 FROM ONLY salaries",
-    "SELECT 1 FROM salaries TABLESAMPLE SYSTEM (100)",
-    "SELECT salaries.amount FROM users",
-    "SELECT x FROM t",
-    "SELECT t FROM t",
-    "SELECT 1 FROM t, nothing",
-    "SELECT secret FROM vault.keys",
-    "SELECT 1 FROM vault.keys",
-    "SELECT 1 FROM vault.nothing",
-    "SELECT password_hash FROM users",
-    "SELECT id, password_hash FROM users",
-    "SELECT u.password_hash FROM users u",
-    'SELECT "password_hash" FROM users',
-    "SELECT users.password_hash FROM users",
-    "SELECT id FROM users WHERE password_hash LIKE 's%'",
-    "SELECT id FROM users ORDER BY password_hash",
-    "SELECT id FROM users GROUP BY id, password_hash",
-    "SELECT length(password_hash) FROM users",
-    "SELECT password_hash + 1 FROM users",
-    "SELECT password_hash, nothing FROM users",
-    "SELECT nothing, password_hash FROM users",
-    "SELECT nothing FROM users",
-    "SELECT passwordhash FROM users",
-    "SELECT password_has FROM users",
-    "SELECT s.password_hash FROM (SELECT * FROM users) s",
-    "SELECT id FROM (SELECT id, password_hash FROM users) s",
-    "SELECT max(password_hash) FROM users",
-    "SELECT (u).password_hash FROM users u",
-    "SELECT (SELECT password_hash FROM users LIMIT 1)",
-    "SELECT 1 FROM users a JOIN users b USING (password_hash)",
-    "SELECT coalesce(password_hash, 'x') FROM users",
-    "SELECT CASE WHEN password_hash > 'm' THEN 1 ELSE 2 END FROM users",
-    "SELECT relname FROM pg_class WHERE relname = 'salaries'",
-    "SELECT * FROM pg_stats",
-    "SELECT * FROM information_schema.columns",
-    "SELECT * FROM pg_catalog.pg_attribute",
-    "SELECT 'salaries'::regclass",
-    "SELECT 'nothing'::regclass",
-    "SELECT CAST('salaries' AS regclass)::oid",
-    "SELECT 'salaries'::\"regclass\"",
-    "SELECT to_regclass('salaries')",
-    "SELECT pg_relation_size('salaries')",
-    "SELECT pg_relation_size('nothing')",
-    "SELECT has_table_privilege('salaries', 'SELECT')",
-    "SELECT pg_get_serial_sequence('salaries', 'id')",
-    "SELECT tableoid::regclass FROM users",
-    "SELECT query_to_xml('select * from salaries', true, true, '')",
-    "SELECT nextval('salaries_seq')",
-    "SELECT count(*) FROM nothing",
-]
-
-
-@pytest.mark.parametrize("text", ATTEMPTS)
-def test_the_answer_is_the_same_with_and_without_what_is_hidden(worlds: Worlds, text: str) -> None:
-    there, others, absent = (answer(databases, text) for databases in worlds)
-    assert there == others
-    assert there == absent
 
 
 HARMLESS: Sequence[str] = [

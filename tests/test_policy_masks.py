@@ -103,72 +103,16 @@ def test_a_masked_column_is_shown_by_its_mask_wherever_it_is_put_out(
         assert answer(databases, text) == rows
 
 
-MISUSED = [
-    "SELECT id FROM users WHERE email LIKE 'ann%'",
-    "SELECT id FROM users WHERE pin = 1234",
-    "SELECT id FROM users WHERE pin IS NULL",
-    "SELECT id FROM users ORDER BY pin",
-    "SELECT pin FROM users ORDER BY 1",
-    "SELECT DISTINCT pin FROM users",
-    "SELECT pin, count(*) FROM users GROUP BY pin",
-    "SELECT max(pin) FROM users",
-    "SELECT count(pin) FROM users",
-    "SELECT pin + 0 FROM users",
-    "SELECT pin::text FROM users",
-    "SELECT email || '' FROM users",
-    'SELECT email COLLATE "C" FROM users',
-    "SELECT coalesce(email, 'x') FROM users",
-    "SELECT CASE WHEN pin > 5 THEN 1 END FROM users",
-    "SELECT CASE WHEN true THEN pin END FROM users",
-    "SELECT 1 / (pin - 9) FROM users",
-    "SELECT u FROM users u",
-    "SELECT row_to_json(u) FROM users u",
-    "SELECT to_jsonb(u) ->> 'pin' FROM users u",
-    "SELECT json_agg(pin) FROM users",
-    "SELECT ARRAY(SELECT pin FROM users)",
-    "SELECT ARRAY[pin] FROM users",
-    "SELECT ROW(pin) FROM users",
-    "SELECT id FROM users WHERE id IN (SELECT pin FROM users)",
-    "SELECT 9 IN (SELECT pin FROM users)",
-    "SELECT pin FROM users UNION SELECT 1",
-    "SELECT pin FROM users INTERSECT ALL SELECT 9",
-    "SELECT u.id FROM users u JOIN parent p ON p.id = u.pin",
-    "SELECT 1 FROM users a JOIN users b USING (pin)",
-    "SELECT 1 FROM users a NATURAL JOIN users b",
-    "SELECT first_value(pin) OVER () FROM users",
-    "SELECT rank() OVER (ORDER BY pin) FROM users",
-    "SELECT x FROM users, LATERAL (SELECT pin + 1 AS x) l",
-    "SELECT x FROM users, LATERAL generate_series(1, pin) x",
-    "SELECT id FROM users LIMIT (SELECT pin FROM users LIMIT 1)",
-    "SELECT id FROM contacts WHERE address > 'a'",
-    "SELECT upper(address) FROM contacts",
-    "SELECT c FROM contacts c",
-    "SELECT id FROM (SELECT id, 1 / (pin - 9) AS x FROM users OFFSET 0) q",
-    "WITH q AS MATERIALIZED (SELECT id, 1 / (pin - 9) AS x FROM users) SELECT id FROM q",
-    "WITH q AS (SELECT pin FROM users) SELECT 1 FROM q WHERE pin = 9",
-    "SELECT unnest(string_to_array(card, '1')) FROM users",
-    "SELECT id FROM (SELECT id, unnest(string_to_array(card, '1')) FROM users) q",
-    "SELECT EXISTS (SELECT FROM users WHERE pin = 9)",
-    "SELECT NULLIF(pin, 9) FROM users",
-    "SELECT greatest(pin, 9) FROM users",
-    "SELECT pin IS DISTINCT FROM 9 FROM users",
-    "SELECT length(card) FROM users",
-    "SELECT extract(month FROM born) FROM users",
-    "SELECT to_tsvector('english', email) FROM users",
-    "SELECT grouping(pin) FROM users GROUP BY ROLLUP (pin)",
-    "SELECT string_agg(email, ',') FROM users",
-    "SELECT id FROM parent WHERE email > 'a'",
-    "SELECT id FROM child WHERE email > 'a'",
-]
-
-
-@pytest.mark.parametrize("text", MISUSED)
-def test_any_other_use_is_refused_and_names_the_column(
-    worlds: Sequence[DatabaseSet], text: str
-) -> None:
-    first, second = (answer(databases, text) for databases in worlds)
-    assert first == second
-    assert "is masked" in str(first)
+def test_a_refusal_of_another_use_names_the_column(worlds: Sequence[DatabaseSet]) -> None:
+    """The corpus of other uses is in `test_policy_leaks`."""
+    for text in (
+        "SELECT id FROM users WHERE pin = 1234",
+        "SELECT id FROM contacts WHERE address > 'a'",
+        "SELECT id FROM child WHERE email > 'a'",
+        "SELECT extract(month FROM born) FROM users",
+        "SELECT pin + 0 FROM users",
+    ):
+        assert "is masked" in str(answer(worlds[0], text))
 
 
 def test_the_place_where_a_result_is_cut_tells_nothing_of_masked_values(postgres: Server) -> None:
@@ -216,5 +160,6 @@ def test_tools_show_masks_and_refuse_conditions(worlds: Sequence[DatabaseSet]) -
         count_rows.TOOL, table="users", filter=[{"column": "pin", "op": "=", "value": "1234"}]
     )
     assert "public.users.pin is masked" in refused
-    explained = call(query_database.TOOL, query="EXPLAIN SELECT email FROM users")
-    assert "Seq Scan" in explained
+    plan = call.failure(query_database.TOOL, query="EXPLAIN SELECT email FROM users")
+    assert "masked columns" in plan
+    assert "Seq Scan" in call(query_database.TOOL, query="EXPLAIN SELECT id FROM users")

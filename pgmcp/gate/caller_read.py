@@ -47,6 +47,18 @@ def gated(text: str, params: Params, fetched: tuple[Step, ...], shift: int = 0) 
     return CallerRead(text, (bound,), opened, fetched)
 
 
+def read_rows(text: str, params: Params, max_rows: int, offset: int, shift: int = 0) -> CallerRead:
+    """As `gated`, read from the row `offset` on."""
+    prefix = len(sql.GATE) + shift
+    fetch = Step(
+        "", prefix=prefix, max_rows=max_rows, describe=True, portal=sql.CURSOR, parse=False
+    )
+    if not offset:
+        return gated(text, params, (fetch,), shift)
+    move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=prefix)
+    return gated(text, params, (move, fetch), shift)
+
+
 def explained(options: str, text: str, params: Params, shift: int = 0) -> CallerRead:
     """EXPLAIN (`options`) a text that has to be a single read by itself."""
     head = f"EXPLAIN ({options or 'FORMAT TEXT'})\n"

@@ -24,7 +24,7 @@ from pgmcp.errors import (
     StatementRefusedError,
     ToolError,
 )
-from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned
+from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned, read_rows
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.restriction import Restriction
 from pgmcp.gate.server_errors import ServerErrors
@@ -32,10 +32,11 @@ from pgmcp.gate.session_role import verdict_key
 from pgmcp.gate.transaction import OWN_RESULT_BYTES, Transactions
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
+from pgmcp.judging.statistics import WithheldText
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.budget import CallBudget
 from pgmcp.policy.facts import Facts
-from pgmcp.policy.refusals import DeniedError, refusal
+from pgmcp.policy.refusals import DeniedError, refusal, verbose_plan
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Params, Rows
@@ -52,6 +53,7 @@ RESTED_SECONDS = 1.0
 
 _OUT_OF_TIME_SECONDS = 0.05
 """With less left of a call, it was its deadline that ended the statement."""
+_VERBOSE = "verbose"
 _ANALYZE = "analy"  # a part of each spelling of the option that runs the statement
 
 
@@ -86,7 +88,7 @@ class ReadOnlyDatabase:
         self._restriction: Restriction | None = None
         self._visible: VisibleCatalogue | None = None
         if policy is not None:
-            self._restriction = Restriction(policy.policy, self._fetch, self._parsed)
+            self._restriction = Restriction(policy.policy, self._fetch)
             self._visible = VisibleCatalogue(policy.policy, self._fetch)
         self._catalogues = catalogues
         self._call = call
@@ -125,19 +127,9 @@ class ReadOnlyDatabase:
             max_rows = self._policy.rows(max_rows)
         if self._most_rows is not None:
             max_rows = min(max_rows, self._most_rows)
-        withheld = self._withheld(text)
-        prefix = len(sql.GATE) + withheld.shift
-        move = Step(f"MOVE FORWARD {offset:d} FROM {sql.CURSOR}", prefix=prefix)
-        fetch = Step(
-            "",
-            prefix=prefix,
-            max_rows=max_rows + 1,
-            describe=True,
-            portal=sql.CURSOR,
-            parse=False,
+        rows = self._read(
+            lambda part: read_rows(part.text, params, max_rows + 1, offset, part.shift), text
         )
-        fetched = (move, fetch) if offset else (fetch,)
-        rows = self._read(gated(withheld.text, params, fetched, withheld.shift), text)
         more = len(rows.rows) > max_rows
         rows = Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes)
         if sent and self._budget is not None:
@@ -159,11 +151,12 @@ class ReadOnlyDatabase:
         """EXPLAIN (`options`) a statement that the gate accepts, which ANALYZE among them runs;
         without it, an INSERT, UPDATE, DELETE or MERGE as well."""
         self._trail.ran(text)
-        withheld = self._withheld(text)
         runs = _ANALYZE in options.lower()
+        if self._policy is not None and _VERBOSE in options.lower():
+            raise verbose_plan()
         reading = planned if not runs and sql.may_write(text) else explained
         try:
-            rows = self._read(reading(options, withheld.text, params, withheld.shift), text)
+            rows = self._read(lambda part: reading(options, part.text, params, part.shift), text)
         except StatementRefusedError as refused:
             if runs and refused.gate == "grammar" and sql.may_write(text):
                 refused.hint = (
@@ -230,11 +223,11 @@ class ReadOnlyDatabase:
 
     # -- one transaction ---------------------------------------------------------------------------
 
-    def _withheld(self, text: str) -> statistics.WithheldText:
+    def _withheld(self, text: str) -> WithheldText:
         """The text with what other callers run withheld from the statistics views that it names."""
         judge = self._judge
         if not judge.withholds or not statistics.may_name_view(text):
-            return statistics.WithheldText(text)
+            return WithheldText(text)
         withheld = statistics.withhold(text, judge.views or ())
         if judge.views is None or judge.known(verdict_key(self._policy, withheld.text)) is None:
             # They change when their extension is updated.
@@ -245,28 +238,42 @@ class ReadOnlyDatabase:
             withheld = statistics.withhold(text, judge.views)
         return withheld
 
-    def _read(self, reading: CallerRead, sent: str) -> Rows:
+    def _read(self, reading_of: Callable[[WithheldText], CallerRead], sent: str) -> Rows:
         """Run a caller's text, once it is judged; the last step brings the rows. `sent`: the text
-        as the caller sent it."""
+        as the caller sent it; `reading_of`: the way that a text goes."""
+        reading = reading_of(self._withheld(sent))
         sql.encode(reading.text)
         if self._restriction is None:
-            return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))
-        return self._read_restricted(self._restriction, reading, sent)
-
-    def _read_restricted(self, restriction: Restriction, reading: CallerRead, sent: str) -> Rows:
-        """As `_read`, under a policy."""
+            return self._run_read(reading, sent)
+        restriction = self._restriction
         if not self._transactions.knows_allowed(reading):
             restriction.require_readable(sent)
         try:
-            return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))
+            return self._run_read(reading, sent)
         except DeniedError as denied:
-            raise restriction.answer(sent, refusal(denied.denial), denied.denial) from None
-        except (StatementError, StatementRefusedError) as error:
-            raise restriction.answer(sent, error) from None
+            error, denial = refusal(denied.denial), denied.denial
+        except (StatementError, StatementRefusedError) as refused:
+            error, denial = refused, None
+        bare = reading.only_planned
+        instead = restriction.answer(sent, error, denial, lambda text: self._parsed(text, bare))
+        if isinstance(instead, ToolError):
+            raise instead
+        reading = reading_of(self._withheld(instead.text))
+        try:
+            return instead.rows(self._run_read(reading, instead.text), plan=not reading.fetched)
+        except DeniedError as denied:
+            error = refusal(denied.denial)
+        except (StatementError, StatementRefusedError) as refused:
+            error = refused
+        raise restriction.answer_instead(sent, error, instead)
 
-    def _parsed(self, text: str) -> ToolError | None:
-        """What PostgreSQL says against a caller's text when it parses it; nothing of it runs."""
-        gate = "" if sql.may_write(text) else sql.GATE
+    def _run_read(self, reading: CallerRead, sent: str) -> Rows:
+        return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))
+
+    def _parsed(self, text: str, bare: bool) -> ToolError | None:
+        """What PostgreSQL says against a caller's text when it parses it; nothing of it runs.
+        `bare`: it may be a write."""
+        gate = "" if bare else sql.GATE
         steps, outcome = self._run(
             (Step(gate + text, prefix=len(gate), execute=False),), OWN_RESULT_BYTES
         )

@@ -8,28 +8,31 @@ of a refusal, the answer is looked for in the same way, so that the way tells no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pgmcp.config.policies import Policy
 from pgmcp.errors import StatementError, ToolError
 from pgmcp.policy import absence, refusals
+from pgmcp.policy.absence import Disguise
 from pgmcp.policy.decision import Denial, DenialReason
+from pgmcp.policy.facts import RELATIONS_SQL, UsedRelation, read_relations
 from pgmcp.policy.names import Names, names_in
 from pgmcp.postgres.rows import Fetch, texts
 from pgmcp.sql.names import array_literal
 
 _ABOUT_NAMES = "42"  # SQLSTATE class: syntax error or access rule violation
+# Classes of what PostgreSQL says before a statement runs: a literal that its column's type does not
+# take, a feature that its tables do not have.
+_BEFORE_RUNNING = frozenset({_ABOUT_NAMES, "22", "0A"})
 
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """`fetch` runs a statement of pgmcp's own; `parse` has PostgreSQL parse a caller's text, and
-    returns what it says against it, None when nothing."""
+    """`fetch` runs a statement of pgmcp's own."""
 
     policy: Policy
     fetch: Fetch
-    parse: Callable[[str], ToolError | None]
 
     def require_readable(self, text: str) -> None:
         """ToolError for a text whose names cannot be told from it, whatever there is."""
@@ -39,42 +42,62 @@ class Restriction:
         if (name := names.looking_up(self.policy.functions)) is not None:
             raise refusals.refusal(Denial(DenialReason.LOOK_UP, name))
 
-    def answer(self, text: str, error: ToolError, denial: Denial | None = None) -> ToolError:
-        """What to say of a text that may not run. `error`: what would be said without a policy;
-        `denial`: what the policy has against it."""
+    def answer(
+        self,
+        text: str,
+        error: ToolError,
+        denial: Denial | None,
+        parse: Callable[[str], ToolError | None],
+    ) -> ToolError | Disguise:
+        """What to say of a text that may not run, or the text to run instead of it: the same one
+        where nothing that is hidden is there.
+
+        `error`: what would be said without a policy; `denial`: what the policy has against it;
+        `parse` has PostgreSQL parse a text, and returns what it says against it, None when nothing.
+        """
         names = names_in(text)
-        known = (array_literal(sorted(names.words)),)
-        rows = self._texts(absence.NAMES_SQL, known)
-        hidden = absence.hidden(self.policy, [(s, t, c or None) for s, t, c in rows])
+        relations, schemas = self._named(names)
+        hidden = absence.hidden(self.policy, relations, schemas, names.words)
         if denial is not None:
             hidden |= denial.tables | denial.columns
-        if hidden:
-            disguise = absence.disguise(text, names, hidden & names.words)
-            said = self.parse(disguise.text)
+        if replaced := hidden & names.words:
+            disguise = absence.disguise(text, names, replaced)
+            said = parse(disguise.text)
             if said is not None:
-                error = _put_back(said, disguise)
-        return self._told(error, names, known)
+                error = disguise.error(said)
+            elif denial is not None or _is_before_running(error):
+                return disguise
+        return _told(error, names, relations)
 
-    def _told(self, error: ToolError, names: Names, known: tuple[str]) -> ToolError:
-        """The error without what tells of names that the caller has not named."""
-        if not isinstance(error, StatementError) or error.server.sqlstate[:2] != _ABOUT_NAMES:
-            return error
-        columns = {column for (column,) in self._texts(absence.COLUMNS_SQL, known)}
-        unnamed = columns - names.words
-        message = error.server.message
-        if unnamed & set(re.findall(r"\w+", message)) or any(
-            name in message for name in unnamed if not name.isidentifier()
-        ):
-            return refusals.unnamed_columns()
-        return StatementError(replace(error.server, detail="", hint=""))
+    def answer_instead(self, text: str, error: ToolError, disguise: Disguise) -> ToolError:
+        """What to say of a text that `disguise` was run for, with this error."""
+        names = names_in(text)
+        return _told(disguise.error(error), names, self._named(names)[0])
+
+    def _named(self, names: Names) -> tuple[list[UsedRelation], list[str]]:
+        """The relations and the schemas that have one of these names."""
+        known = self._texts(absence.NAMES_SQL, (array_literal(sorted(names.words)),))
+        oids = array_literal(oid for oid, _ in known if oid)
+        relations = read_relations(self._texts(RELATIONS_SQL, (oids,)))
+        return list(relations.values()), [schema for _, schema in known if schema]
 
     def _texts(self, sql: str, params: tuple[str]) -> list[tuple[str, ...]]:
         return texts(self.fetch(sql, params).rows)
 
 
-def _put_back(said: ToolError, disguise: absence.Disguise) -> ToolError:
-    """An error about a disguised text as one about the caller's."""
-    if isinstance(said, StatementError):
-        message = disguise.put_back(said.server.message)
-        return StatementError(replace(said.server, message=message))
-    return said
+def _told(error: ToolError, names: Names, relations: Iterable[UsedRelation]) -> ToolError:
+    """The error without what tells of columns of these relations that the caller has not named."""
+    if not isinstance(error, StatementError) or error.server.sqlstate[:2] != _ABOUT_NAMES:
+        return error
+    columns = frozenset(name for each in relations for name in each.columns.values())
+    unnamed = columns - names.words
+    message = error.server.message
+    if unnamed & set(re.findall(r"\w+", message)) or any(
+        name in message for name in unnamed if not name.isidentifier()
+    ):
+        return refusals.unnamed_columns()
+    return StatementError(replace(error.server, detail="", hint=""))
+
+
+def _is_before_running(error: ToolError) -> bool:
+    return not isinstance(error, StatementError) or error.server.sqlstate[:2] in _BEFORE_RUNNING

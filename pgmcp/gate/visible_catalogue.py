@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from pgmcp.catalog import facts, statements
 from pgmcp.config.masks import Mask
+from pgmcp.config.patterns import Access
 from pgmcp.config.policies import Policy
 from pgmcp.policy.decision import mask_of, may_read, may_use
 from pgmcp.policy.facts import RELATIONS_SQL, UsedRelation, read_relations
@@ -32,6 +33,7 @@ JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace"""
 _ALL = "2147483647"
 _HARMLESS_PROPERTIES = frozenset({b"partition key", b"row security"})
 _HARMLESS_TYPES = frozenset({b"domain", b"range", b"enum"})
+_ESTIMATE, _PARENT, _COLUMNS = 4, 6, 8  # places in a row of a list of relations
 _GENERATED, _COMMENT = 7, 8  # places in a row of statements.COLUMNS
 _KEY_KINDS = frozenset({b"p", b"u", b"f"})  # those that are told by their columns alone
 
@@ -70,14 +72,37 @@ class VisibleCatalogue:
             rows = texts(self.fetch(RELATIONS_SQL, (array_literal(missing),)).rows)
             self._relations |= read_relations(rows)
 
-    def sees_column(self, oid: Value, column: Value) -> bool:
-        """Whether a column of an expected relation may be read."""
-        relation = self.relation(oid)
-        return may_use(self.policy, relation) and may_read(self.policy, relation, _text(column))
+    def sees_column(self, oid: Value, column: Value, *, children: bool = False) -> bool:
+        """Whether a column of an expected relation may be read; `children`: with theirs."""
+        relation, name = self.relation(oid), _text(column)
+        return may_use(self.policy, relation, children=children) and may_read(
+            self.policy, relation, name, children=children
+        )
 
-    def mask(self, oid: Value, column: Value) -> Mask | None:
+    def mask(self, oid: Value, column: Value, *, children: bool = False) -> Mask | None:
         """How a column of an expected relation is shown."""
-        return mask_of(self.policy, self.relation(oid), _text(column))
+        return mask_of(self.policy, self.relation(oid), _text(column), children=children)
+
+    def shows_values(self, oid: Value, column: Value) -> bool:
+        """Whether statistics of a column may be shown: a parent's are of its children too."""
+        return (
+            self.sees_column(oid, column, children=True)
+            and self.mask(oid, column, children=True) is None
+        )
+
+    def sees_parents(self, schema: Value, name: Value) -> bool:
+        """Whether the relations that a relation is a child of may be used."""
+        rules = self.policy.read
+        above = self._ancestors((_text(schema), _text(name)))
+        return all(rules.table(*parent) is Access.ALLOWED for parent in above)
+
+    def hides_child(self, schema: Value, name: Value) -> bool:
+        """Whether a relation has a child that may not be used, whose rows an estimate counts."""
+        own = (_text(schema), _text(name))
+        return any(
+            self.policy.read.table(*child) is Access.DENIED and own in self._ancestors(child)
+            for child in self._above()
+        )
 
     def sees_all(self, oid: Value) -> bool:
         """Whether an expected relation has no column that may not be read."""
@@ -86,17 +111,22 @@ class VisibleCatalogue:
             may_read(self.policy, relation, column) for column in relation.columns.values()
         )
 
-    def _ancestors(self, name: Name) -> Iterator[Name]:
+    def _above(self) -> Mapping[Name, Sequence[Name]]:
+        """The parents of each relation that has some."""
         if self._parents is None:
             parents: dict[Name, list[Name]] = {}
             for schema, child, parent_schema, parent in texts(self.fetch(_INHERITED_SQL, ()).rows):
                 parents.setdefault((schema, child), []).append((parent_schema, parent))
             self._parents = parents
-        pending = list(self._parents.get(name, ()))
+        return self._parents
+
+    def _ancestors(self, name: Name) -> Iterator[Name]:
+        parents = self._above()
+        pending = list(parents.get(name, ()))
         while pending:
             above = pending.pop()
             yield above
-            pending += self._parents.get(above, ())
+            pending += parents.get(above, ())
 
 
 _Narrow = Callable[[VisibleCatalogue, str, tuple[str | None, ...]], Rows]
@@ -107,8 +137,22 @@ def _kept(rows: Rows, keep: Callable[[tuple[Value, ...]], bool]) -> Rows:
 
 
 def _listed(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
-    """Rows with an OID, a schema and a name in front."""
-    return _kept(catalogue.fetch(text, params), lambda row: catalogue.sees(row[1], row[2]))
+    """Rows that begin with an OID, a schema and a name. What is counted of a relation tells nothing
+    of what it hides."""
+    rows = _kept(catalogue.fetch(text, params), lambda row: catalogue.sees(row[1], row[2]))
+    return Rows(rows.columns, [_counted(catalogue, row) for row in rows.rows])
+
+
+def _counted(catalogue: VisibleCatalogue, row: tuple[Value, ...]) -> tuple[Value, ...]:
+    """With one column more than it has, as if one were dropped, so that none is known to be whole;
+    without an estimate that counts the rows of a hidden child, and without a hidden parent."""
+    shown = list(row)
+    shown[_COLUMNS] = b"%d" % (int(row[_COLUMNS] or b"0") + 1)
+    if catalogue.hides_child(row[1], row[2]):
+        shown[_ESTIMATE] = None
+    if row[_PARENT] is not None and not catalogue.sees_parents(row[1], row[2]):
+        shown[_PARENT] = None
+    return tuple(shown)
 
 
 def _shown(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
@@ -223,9 +267,7 @@ _NARROWED: Mapping[str, _Narrow] = {
     statements.KEYS: _of_relations(_sees_key),
     statements.REFERENCES: _references,
     statements.COMMON_VALUES: _of_relations(
-        lambda catalogue, row: (
-            catalogue.sees_column(row[0], row[1]) and catalogue.mask(row[0], row[1]) is None
-        )
+        lambda catalogue, row: catalogue.shows_values(row[0], row[1])
     ),
     facts.PROPERTIES: _of_relations(
         lambda catalogue, row: row[1] in _HARMLESS_PROPERTIES and catalogue.sees_all(row[0])

@@ -2,7 +2,8 @@
 
 PostgreSQL finds the hidden tables and columns that a text names, and so says something else of it
 than it would without them. Here their names are replaced by names of the same length that nothing
-has; what PostgreSQL says of that text is the answer, once the names are put back.
+has; what PostgreSQL says of that text is the answer, once the names are put back. Where that text
+may run (a hidden column stood in front of another of its name), what it brings is the answer.
 
 The rule: it depends on the text, on what may be read, and on which names are hidden, and on nothing
 else. Pure.
@@ -12,44 +13,56 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pgmcp.config.patterns import Access
+from pgmcp.config.patterns import is_system
 from pgmcp.config.policies import Policy
+from pgmcp.errors import StatementError, ToolError
+from pgmcp.policy.decision import may_read, may_use
+from pgmcp.policy.facts import UsedRelation
 from pgmcp.policy.names import Names
+from pgmcp.postgres.rows import Rows, Value
 
 _SHORT = 8
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _RARE_LETTERS = "".join(map(chr, range(0x450, 0x460)))  # two bytes each in UTF-8
 
 NAMES_SQL = """
-SELECT n.nspname, c.relname, a.attname
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-  AND NOT a.attisdropped AND a.attname = ANY ($1::name[])
-WHERE c.relname = ANY ($1::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')"""
-"""Relations that have one of these names, each with its columns of these names; schema, relation,
-and column or NULL."""
-
-COLUMNS_SQL = """
-SELECT DISTINCT a.attname FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relname = ANY ($1::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
-"""The columns of all relations that have one of these names."""
+SELECT c.oid, NULL FROM pg_catalog.pg_class c
+WHERE c.relname = ANY ($1::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+UNION ALL
+SELECT NULL, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($1::name[])"""
+"""Relations, by their OIDs, and schemas that have one of these names."""
 
 
-def hidden(policy: Policy, rows: Iterable[tuple[str, str, str | None]]) -> frozenset[str]:
-    """The names among the answer to NAMES_SQL that stand for nothing but what is denied."""
+def hidden(
+    policy: Policy,
+    relations: Iterable[UsedRelation],
+    schemas: Iterable[str],
+    words: frozenset[str],
+) -> frozenset[str]:
+    """Those of the words that stand for nothing but what is denied, of these relations and
+    schemas, which they name."""
     denied: set[str] = set()
     open_names: set[str] = set()
-    for schema, relation, column in rows:
-        usable = policy.read.table(schema, relation) is Access.ALLOWED
-        (open_names if usable else denied).add(relation)
-        if usable and column is not None:
-            readable = policy.read.column(schema, relation, column) is Access.ALLOWED
+    for schema in schemas:
+        known = is_system(schema) or _may_name(policy, schema)
+        (open_names if known else denied).add(schema)
+    for relation in relations:
+        usable = may_use(policy, relation)
+        (open_names if usable else denied).add(relation.name)
+        for column in words & frozenset(relation.columns.values()) if usable else ():
+            readable = may_read(policy, relation, column)
             (open_names if readable else denied).add(column)
     return frozenset(denied - open_names)
+
+
+def _may_name(policy: Policy, schema: str) -> bool:
+    """Whether there is something in a schema for the policy."""
+    tables = any(
+        pattern.schema in (None, schema) and not pattern.denies for pattern in policy.read.patterns
+    )
+    return tables or any(name.rpartition(".")[0] == schema for name in policy.functions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +78,33 @@ class Disguise:
             message = message.replace(other, name)
         return message
 
+    def error(self, said: ToolError) -> ToolError:
+        """An error about this text as one about the caller's."""
+        if isinstance(said, StatementError):
+            message = self.put_back(said.server.message)
+            return StatementError(replace(said.server, message=message))
+        return said
+
+    def rows(self, rows: Rows, *, plan: bool) -> Rows:
+        """What this text brought as what the caller's brings; `plan`: it is a plan as text."""
+        columns = tuple(replace(each, name=self.put_back(each.name)) for each in rows.columns)
+        shown = [tuple(map(self._line, row)) for row in rows.rows] if plan else rows.rows
+        return replace(rows, columns=columns, rows=shown)
+
+    def _line(self, value: Value) -> Value:
+        return value and self.put_back(value.decode(errors="surrogateescape")).encode(
+            errors="surrogateescape"
+        )
+
 
 def disguise(text: str, names: Names, replaced: Iterable[str]) -> Disguise:
     """The text with these of its names replaced by others of the same length."""
     pieces: list[tuple[int, int, str]] = []
-    originals = {}
+    originals: dict[str, str] = {}
     for name in replaced:
+        others: dict[int, str] = {}  # the same for each place, so that they still mean one thing
         for start, end in names.places.get(name, ()):
-            other = _other(end - start, text)
+            other = others.setdefault(end - start, _other(end - start, text))
             originals[other] = name if end - start == len(name) else text[start:end]
             pieces.append((start, end, other))
     parts, at = [], 0

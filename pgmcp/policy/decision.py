@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from pgmcp.config.masks import Mask, MaskRules
 from pgmcp.config.patterns import Access
@@ -215,8 +216,17 @@ def _denials(
         if oid not in facts.bodies
         and (name not in policy.functions or (name == SET_CONFIG and policy.sets_session))
     ]
-    if explains and any(facts.relations[use.relation].row_security for use in uses.relations):
-        yield [Denial(DenialReason.PLAN, "row security")]
+    if explains:
+        yield list(_shown_by_plan(policy, facts))
+
+
+def _shown_by_plan(policy: Policy, facts: Facts) -> Iterator[Denial]:
+    """For what a plan would tell: how many rows row security hides, and how wide the values of
+    masked columns are."""
+    if any(facts.relations[use.relation].row_security for use in facts.uses.relations):
+        yield Denial(DenialReason.PLAN, "on tables with row security")
+    if any(_masked(policy, facts, use) for use in facts.uses.columns):
+        yield Denial(DenialReason.PLAN, "that shows masked columns")
 
 
 def _full_name(relation: UsedRelation) -> str:
@@ -225,13 +235,21 @@ def _full_name(relation: UsedRelation) -> str:
 
 def _misused(policy: Policy, facts: Facts) -> Iterator[Denial]:
     """For masked columns that are used for more than to be put out."""
-    for use in facts.uses.columns if policy.mask.rules else ():
-        relation = facts.relations.get(use.relation)
-        if use.output or relation is None:
-            continue
-        for column in _used(relation, use):
-            if mask_of(policy, relation, column, children=use.children) is not None:
-                yield Denial(DenialReason.MASK, f"{_full_name(relation)}.{quoted(column)}")
+    for use in facts.uses.columns:
+        if not use.output:
+            yield from map(partial(Denial, DenialReason.MASK), _masked(policy, facts, use))
+
+
+def _masked(policy: Policy, facts: Facts, use: ColumnUse) -> list[str]:
+    """The full names of the columns that are used and masked."""
+    relation = facts.relations.get(use.relation)
+    if relation is None or not policy.mask.rules:
+        return []
+    return [
+        f"{_full_name(relation)}.{quoted(column)}"
+        for column in _used(relation, use)
+        if mask_of(policy, relation, column, children=use.children) is not None
+    ]
 
 
 def _used(relation: UsedRelation, use: ColumnUse) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pgmcp.judging.columns import expanded_view
 from pgmcp.judging.nodes import Node
 
-SELECT = 1  # CmdType (nodes/nodes.h)
+SELECT, INSERT = 1, 3  # CmdType (nodes/nodes.h)
 JOIN, CTE, GROUP = 2, 6, 9  # RTEKind
 EXISTS, SCALAR = 0, 4  # SubLinkType
 _UNION = 1  # SetOperation

@@ -58,7 +58,7 @@ _TEXTS = {
         "Name it as a result column by itself.",
     ),
     DenialReason.PLAN: (
-        "{policy} does not let you see the plan of a statement on tables with row security",
+        "{policy} does not let you see the plan of a statement {name}",
         "Run the statement itself, without EXPLAIN.",
     ),
 }
@@ -66,6 +66,16 @@ _TEXTS = {
 
 def _not_there(sqlstate: str, message: str) -> StatementError:
     return StatementError(ServerMessage("ERROR", sqlstate, message))
+
+
+def verbose_plan() -> StatementRefusedError:
+    """For EXPLAIN VERBOSE, which names all columns of the tables that a statement reads."""
+    refused = StatementRefusedError(
+        f"{_BY_POLICY} does not allow EXPLAIN with VERBOSE",
+        "Leave it out: EXPLAIN shows the plan, without the columns of each step.",
+    )
+    refused.gate = "policy"
+    return refused
 
 
 def unreadable_names() -> StatementRefusedError:

@@ -18,6 +18,7 @@ from pgmcp.judging.nodes import Node
 from pgmcp.policy.query_tree import (
     EXISTS,
     GROUP,
+    INSERT,
     JOIN,
     SCALAR,
     SELECT,
@@ -181,6 +182,8 @@ class _Walk:
         entry = self._queries.entry(query, query.number("resultRelation"))
         if entry is None or not (relation := entry_relation(entry) or entry_view(entry)):
             return
+        if node.number("commandType") == INSERT:  # its plan tells how wide all columns are
+            self.columns.add(ColumnUse(relation, WHOLE_ROW, output=True))
         for name in ("targetList", "onConflictSet"):
             for target in node.children(name):
                 self.named.add(ColumnUse(relation, target.number("resno")))

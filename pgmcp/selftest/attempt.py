@@ -3,7 +3,8 @@
 A family begins with a line `# its name: what it tries`. Each further line is an attempt: SQL for
 query_database, or another tool's name and its arguments as JSON. `reads:` before it says that an
 answer is no failure, as long as nothing has changed afterwards. `<table>`, `<column>`, `<sequence>`
-and `<witness>` (a backend's process id) stand for what the database has.
+and `<witness>` (a backend's process id) stand for what the database has; so do the places that
+attempts on a policy have.
 
 The rule: pure; text in, values out.
 """
@@ -17,7 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 _TOOL = re.compile(r"([a-z]+_[a-z_]+) (\{.*\})")
-_PLACE = re.compile(r"<(table|column|sequence|witness)>")
+_PLACE = re.compile(
+    "<(table|column|sequence|witness"  # see `witness`
+    "|name|secret|secret_name|value|plain_value|renamed"  # see `leaks`
+    "|number|text|other|other_number)>"  # see `ordinary`
+)
 _READS = "reads:"
 
 

@@ -17,6 +17,7 @@ from pgmcp.errors import ArgumentError, AuthError, RpcError, ToolError
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
 from pgmcp.gate.port import Database as Database
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.policy.active import ActivePolicy
 from pgmcp.pool.pools import Pools
 from pgmcp.postgres.connector import Connector
 from pgmcp.rpc.schema import build
@@ -94,6 +95,7 @@ class OneDatabase:
     databases: DatabaseSet
     name: str
     call: Call
+    policy: ActivePolicy | None = None
 
     def names(self) -> tuple[str, ...]:
         """Its name."""
@@ -105,7 +107,7 @@ class OneDatabase:
             raise ToolError(
                 f"there is no database {name!r} that you may use", f"Use {self.name!r}."
             )
-        return self.databases.database(OWNER, self.name, self.call)
+        return self.databases.database(OWNER, self.name, self.call, policy=self.policy)
 
 
 @dataclass(slots=True)
