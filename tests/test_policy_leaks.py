@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 from pgmcp.auth.principal import local
-from pgmcp.features import resources, tools
+from pgmcp.features import tools
+from pgmcp.features.all import ALL
 from pgmcp.mcp.feature import Context
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.selftest.policy_trials import (
@@ -47,8 +48,7 @@ HIDDEN = {
 
 
 def context(databases: OneDatabase) -> Context:
-    known = {resource.uri: resource for resource in resources.ALL}
-    return Context(local(databases.names()), databases.call, databases, resources=known)
+    return Context(local(databases.names()), databases.call, databases, resources=ALL.index)
 
 
 @dataclass(frozen=True)

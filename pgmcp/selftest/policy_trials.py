@@ -137,7 +137,7 @@ def readable_tables(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TrialAnswer:
     """What a caller reads, and the error that it is, if it is one."""
 
     text: str
@@ -178,19 +178,19 @@ class PolicyBench:
 
     def answer(
         self, tool: str, arguments: Mapping[str, object], policy: ActivePolicy | None
-    ) -> Answer:
+    ) -> TrialAnswer:
         """What a caller is told under this policy."""
         databases = OneDatabase(self._databases, self._name, Call(CALL_SECONDS), policy)
         called = self._tools[tool]
         try:
             outcome = called.run(build(called.args, arguments), self._make_context(databases))
         except ToolError as error:
-            return Answer(self._without_place(error.for_client()), error)
+            return TrialAnswer(self._without_place(error.for_client()), error)
         except (RpcError, AuthError) as error:
-            return Answer(error.message, error)
+            return TrialAnswer(error.message, error)
         parts = outcome.content if isinstance(outcome, Result) else ()
         shown = [part.text for part in parts if isinstance(part, Text)]
-        return Answer(self._without_place("\n".join(shown)))
+        return TrialAnswer(self._without_place("\n".join(shown)))
 
     def _without_place(self, text: str) -> str:
         return text.replace(self._label, "the database")
@@ -225,13 +225,13 @@ class PolicyBench:
         return Ending(trial.shown, AttemptResult.THROUGH, _layer(said), said.text)
 
 
-def _tells(trial: Trial, attempt: Attempt, said: Answer) -> bool:
+def _tells(trial: Trial, attempt: Attempt, said: TrialAnswer) -> bool:
     """Whether an answer holds a value that the attempt does not hold itself."""
     value = trial.places["plain_value"]
     return len(value) >= _SHORTEST_VALUE and value not in attempt.text and value in said.text
 
 
-def _same(trial: Trial, column: ProtectedColumn, said: Answer, absent: Answer) -> bool:
+def _same(trial: Trial, column: ProtectedColumn, said: TrialAnswer, absent: TrialAnswer) -> bool:
     """Whether this is said of names that nothing has too; what tools suggest instead follows from
     the name."""
     texts = [said.text, column.put_back(absent.text)]
@@ -240,7 +240,7 @@ def _same(trial: Trial, column: ProtectedColumn, said: Answer, absent: Answer) -
     return texts[0] == texts[1]
 
 
-def _layer(answer: Answer) -> str:
+def _layer(answer: TrialAnswer) -> str:
     if isinstance(answer.error, StatementRefusedError):
         return answer.error.gate
     return "" if answer.error is None else "error"
