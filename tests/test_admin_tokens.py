@@ -277,3 +277,74 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         b"ERROR: the result cannot be written: no space left on device\n"
         b"What the command did is done.\n",
     )
+
+
+# -- narrowing -------------------------------------------------------------------------------------
+
+
+def attenuable(folder: Path) -> str:
+    details: dict[str, str | bool] = {"token-note": "n", "token-expiry": "never"}
+    details["attenuable"] = True
+    made = run(configuration(folder), "add-token", details)
+    assert "Attenuable: yes (key-" in made.out
+    return made.out.split("Token: ")[1].split()[0]
+
+
+def narrow(folder: Path, token: str, typed: str = "", **flags: str) -> Outcome:
+    options = {"attenuate": token, **{f"token-{name}": value for name, value in flags.items()}}
+    return run(configuration(folder), "attenuate", options, typed)
+
+
+def test_a_token_is_narrowed_without_any_file_and_read_from_standard_input(tmp_path: Path) -> None:
+    token = attenuable(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    given = narrow(elsewhere, token, rows="5", tool="count_rows, query_database", expiry="90s")
+    read = narrow(
+        elsewhere, "-", f"{token}\n", rows="5", tool="count_rows,query_database", expiry="90s"
+    )
+    assert given == read
+    assert (given.status, given.err) == (0, "")
+    assert given.out.splitlines()[:-1] == [
+        "Tools: count_rows, query_database",
+        "Rows: 5",
+        "Expires at: 2024-10-30T10:17:00Z",
+    ]
+    child = given.out.split()[-1]
+    again = narrow(elsewhere, child, database="a,b", policy="p", network="10.0.0.5,192.0.2.0/24")
+    assert again.out.splitlines()[:-1] == [
+        "Databases: a, b",
+        "Policies: p",
+        "Networks: 10.0.0.5/32, 192.0.2.0/24",
+    ]
+    assert again.out.split()[-1].startswith(child.rpartition(".")[0])
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ({}, "nothing to narrow the token by"),
+        ({"rows": "0"}, "not a number of rows: 0"),
+        ({"rows": "many"}, "not a number of rows: many"),
+        ({"rows": "1" * 5000}, "not a number of rows"),
+        ({"tool": ""}, "empty name"),
+        ({"policy": "a,,b"}, "empty name"),
+        ({"database": "a\nb"}, "empty name"),
+        ({"expiry": "never"}, "not a lifetime: never"),
+        ({"expiry": "0s"}, "not a lifetime: 0s"),
+        ({"expiry": "9" * 9 + "y"}, "beyond the calendar"),
+        ({"network": "10.0.0.1/8"}, "not an address or a network: 10.0.0.1/8"),
+        ({"tool": "x" * 2000}, "1024 characters at most"),
+        ({"rows": "5"}, "no token that was made with -attenuable"),
+    ],
+)
+def test_what_cannot_be_narrowed_is_said_and_no_token_is(
+    tmp_path: Path, flags: dict[str, str], problem: str
+) -> None:
+    token = attenuable(tmp_path)
+    given = token.removeprefix("pgmcp") if problem.startswith("no token") else token
+    done = narrow(tmp_path, given, **flags)
+    assert (done.status, done.out) == (1, "")
+    assert problem in done.err
+    assert given not in done.err

@@ -17,7 +17,7 @@ import trustme
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding, error, ok, render
 from pgmcp.cli.http_findings import address_findings, certificate_findings, subject_findings
-from pgmcp.cli.server_findings import file_findings, unseen_findings
+from pgmcp.cli.server_findings import attenuation_findings, file_findings, unseen_findings
 from pgmcp.config.load import load
 from pgmcp.config.model import Config
 from pgmcp.config.tls import Tls
@@ -241,6 +241,30 @@ def test_a_subject_that_acts_as_no_token_is_told(tmp_path: Path) -> None:
     assert "CN=3 acts as token-3" in found[1].message
     config.http.auth.token_file.write_text("]")
     assert list(subject_findings(config.http, NOW)) == []  # said of the file
+
+
+def test_the_key_of_attenuable_tokens_is_looked_at_where_there_are_some(tmp_path: Path) -> None:
+    config = admin_commands.configuration(tmp_path)
+    auth = config.http.auth
+    details: dict[str, str | bool] = {"token-note": "n", "token-expiry": "never"}
+    assert list(attenuation_findings(auth)) == []
+    admin_commands.run(config, "add-token", details)
+    assert list(attenuation_findings(auth)) == []
+    admin_commands.run(config, "add-token", details | {"attenuable": True})
+    assert statuses(list(attenuation_findings(auth))) == ["ok"]
+    auth.attenuation_key_file.chmod(0o640)
+    assert statuses(list(attenuation_findings(auth))) == ["ok", "warning"]
+    auth.attenuation_key_file.chmod(0o602)
+    assert statuses(list(attenuation_findings(auth))) == ["error"]
+    auth.attenuation_key_file.chmod(0o600)
+    auth.attenuation_key_file.write_text("00" * 32)
+    (other,) = attenuation_findings(auth)
+    assert (other.status, "another key made 1" in other.message) == ("error", True)
+    auth.attenuation_key_file.unlink()
+    (missing,) = attenuation_findings(auth)
+    assert (missing.status, "no key" in missing.message) == ("error", True)
+    auth.token_file.write_text("]")
+    assert list(attenuation_findings(auth)) == []  # said of the file
 
 
 def test_what_was_not_looked_at_is_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from pgmcp.auth.attenuation import AttenuationKey
 from pgmcp.cli.database_findings import database_findings
 from pgmcp.cli.finding import Finding, error, exposure, ok, warning
 from pgmcp.cli.http_findings import (
@@ -19,10 +20,12 @@ from pgmcp.cli.http_findings import (
     subject_findings,
 )
 from pgmcp.cli.observing_findings import observing_findings
+from pgmcp.config.auth import Auth
 from pgmcp.config.model import Config
 from pgmcp.errors import COMMAND, FileError
 from pgmcp.storage.files import read
 from pgmcp.storage.protection import refuse_if_others_can_write
+from pgmcp.storage.secret_key import read_key
 from pgmcp.stores.token_file import parse_tokens
 from pgmcp.stores.user_file import parse_users
 
@@ -44,6 +47,7 @@ def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
     if config.http.enabled and config.http.auth.enabled:
         auth = config.http.auth
         yield file_findings("token file", auth.token_file, _tokens(now), "-add-token")
+        yield attenuation_findings(auth)
         yield file_findings("user file", auth.user_file, _users, "-add-user", required=False)
     if config.http.enabled and config.http.tls.enabled:
         yield certificate_findings(config.http.tls, now)
@@ -101,6 +105,32 @@ def file_findings(
         yield from exposure(what, path, can="read")
     except FileError as failure:
         yield error(what, failure.message, failure.hint or "Mend the file.")
+
+
+def attenuation_findings(auth: Auth) -> Iterator[Finding]:
+    """Whether the tokens that their holders can narrow have the key that made them; nothing where
+    there are none."""
+    what, path = "attenuation key", auth.attenuation_key_file
+    try:
+        tokens = parse_tokens(read(auth.token_file) or b"", str(auth.token_file)).tokens
+    except FileError:  # said of the file itself
+        return
+    attenuable = [token.attenuable for token in tokens if token.attenuable is not None]
+    if not attenuable:
+        return
+    mend = "Put the key back, or remove these tokens and make others."
+    try:
+        refuse_if_others_can_write(path)
+        key = AttenuationKey.of(read_key(path, mend))
+    except FileError as failure:
+        yield error(what, failure.message, failure.hint or mend)
+        return
+    refused = sum(other != key.id for other in attenuable)
+    if refused:
+        yield error(what, f"{path}: another key made {refused} attenuable tokens", mend)
+    else:
+        yield ok(what, f"{path}: of {len(attenuable)} attenuable tokens")
+    yield from exposure(what, path)
 
 
 def _tokens(now: datetime) -> Callable[[bytes, str], str]:
