@@ -192,6 +192,18 @@ LEAVING = [
 ]
 
 
+def test_who_is_refused_set_config_is_not_told_that_it_can_be_allowed(world: World) -> None:
+    policy = active(role=world.role("a"), functions=("pg_catalog.set_config",))
+    settings = dataclasses.replace(world.settings, trusted_functions=("pg_catalog.set_config",))
+    databases = open_databases([settings])
+    try:
+        with pytest.raises(ToolError) as refused:
+            Calls(databases, world.name, policy).get().query(LEAVING[0], max_rows=1)
+        assert refused.value.hint == "Leave it out of the statement."
+    finally:
+        databases.pools.close(5)
+
+
 @pytest.mark.parametrize("trusted", [False, True], ids=["as always", "trusted"])
 def test_no_statement_leaves_the_role_or_changes_a_setting(world: World, trusted: bool) -> None:
     policy, databases = world.policies["a"], world.databases

@@ -32,6 +32,7 @@ class DenialReason(Enum):
     ALL_COLUMNS = "all columns"
     VIEW = "a view"
     FUNCTION = "a function"
+    SETTING = "a setting"
     LOOK_UP = "a look-up"
     PLAN = "a plan"
     MASK = "a masked column"
@@ -210,12 +211,10 @@ def _denials(
     inside = [use.view for use in denied] + [use.view for use in computed]
     yield list(_inside(policy, facts, [view for view in inside if view]))
     yield [Denial(DenialReason.LOOK_UP, name) for name in facts.look_ups]
-    yield [
-        Denial(DenialReason.FUNCTION, name)
-        for oid, name in facts.functions.items()
-        if oid not in facts.bodies
-        and (name not in policy.functions or (name == SET_CONFIG and policy.sets_session))
-    ]
+    called = [name for oid, name in facts.functions.items() if oid not in facts.bodies]
+    if policy.sets_session and SET_CONFIG in called:
+        yield [Denial(DenialReason.SETTING, SET_CONFIG)]
+    yield [Denial(DenialReason.FUNCTION, name) for name in called if name not in policy.functions]
     if explains:
         yield list(_shown_by_plan(policy, facts))
 

@@ -49,6 +49,10 @@ _TEXTS = {
         "{policy} does not let you call {name}",
         'The operator can allow it, in the policy: functions: ["{name}"]',
     ),
+    DenialReason.SETTING: (
+        "{name} could change the role or the settings that {policy} sets",
+        "Leave it out of the statement.",
+    ),
     DenialReason.LOOK_UP: (
         "{name} looks objects up by name, which {policy} does not allow",
         "Name the tables and columns in the statement itself.",
