@@ -194,6 +194,8 @@ def test_the_shares_of_workers_add_up_to_what_is_allowed(tmp_path: Path) -> None
         most = [share.databases[place].pool_max_conns for share in shares]
         assert sorted(most) == [1, 2, 2]
         assert [share.databases[place].pool_min_conns for share in shares] == most
+    together = [sum(each.pool_max_conns for each in share.databases) for share in shares]
+    assert sorted(together) == [3, 3, 4]
     assert (
         dataclasses.replace(
             shares[0],

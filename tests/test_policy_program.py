@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.operated import Operated, operated, text_of, tool
 from tests.program import Program, add_token, run_program, settings_of, write_config
-from tests.serving import Reply, post, rpc
+from tests.serving import Reply, post, rpc, until
 from tools.postgres import Server, free_port
 
 SCHEMA = """
@@ -99,6 +100,24 @@ def test_a_reload_changes_what_may_be_read_and_a_bad_one_changes_nothing(
     server.settings(policies=POLICIES | {"default": {"read": ["public.salaries"]}})
     server.reload()
     assert "does not exist" in text_of(ask(server, "open", query("SELECT name FROM users")))
+
+
+def test_a_call_ends_under_the_policy_that_it_began_under(
+    server: Operated, postgres: Server
+) -> None:
+    answers: list[str] = []
+    sleeping = query("SELECT name, pg_sleep(2) FROM users")
+    asking = threading.Thread(
+        target=lambda: answers.append(text_of(ask(server, "support", sleeping)))
+    )
+    asking.start()
+    running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    until(lambda: postgres.psql(running) == "1")
+    server.settings(policies=POLICIES | {"support": {"read": ["public.salaries"]}})
+    server.reload()
+    assert "does not exist" in text_of(ask(server, "support", query("SELECT name FROM users")))
+    asking.join(20)
+    assert "Ann" in answers[0]
 
 
 def test_hours_networks_and_limits_hold(server: Operated) -> None:

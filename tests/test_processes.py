@@ -244,6 +244,20 @@ def test_both_take_over_a_configuration_and_let_calls_end_when_stopped(
             assert log.count(text) == 1, log
 
 
+def test_a_second_signal_stops_at_once(tmp_path: Path, postgres: Server, database: str) -> None:
+    place = settings_of(postgres, database)
+    with ExitStack() as stack, running(tmp_path, place, flags=WORKERS) as program:
+        workers = children(program.process)
+        for line in one_to_each(program, stack):
+            line.send(tool("query_database", program.token, query=SLEEP % 60))
+        until(lambda: postgres.psql(ASLEEP % database) == "2")
+        program.process.terminate()
+        until(lambda: "Stopping" in program.log.read_text())
+        program.process.terminate()
+        assert program.process.wait(20) == 128 + signal.SIGTERM
+        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with running(tmp_path, flags=WORKERS) as program:
         workers = children(program.process)

@@ -16,7 +16,10 @@ _HINT = "Each process needs a connection of its own: lower http.workers, or rais
 
 
 def share_of(config: Config, number: int, count: int) -> Config:
-    """The configuration of worker `number` of `count`, of which the first is 0."""
+    """The configuration of worker `number` of `count`, of which the first is 0.
+
+    What does not divide falls to other workers with each database.
+    """
     databases = tuple(
         _of_database(database, (number + place) % count, count)
         for place, database in enumerate(config.databases)
@@ -48,11 +51,11 @@ def check_workers(settings: Settings, databases: Sequence[DatabaseSettings]) -> 
 
 
 def _of_database(database: DatabaseSettings, number: int, count: int) -> DatabaseSettings:
-    most = _part(database.pool_max_conns, number, count)
+    """The share in one database. No part of the smaller number is above that of the larger."""
     return replace(
         database,
-        pool_max_conns=most,
-        pool_min_conns=min(most, _part(database.pool_min_conns, number, count)),
+        pool_max_conns=_part(database.pool_max_conns, number, count),
+        pool_min_conns=_part(database.pool_min_conns, number, count),
     )
 
 
