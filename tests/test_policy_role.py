@@ -24,7 +24,12 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.config.patterns import ReadRules, parse
 from pgmcp.config.policies import Policy, PolicyLimits
 from pgmcp.config.values import Secret
-from pgmcp.errors import DatabaseUnavailableError, PolicyRefusedError, ToolError
+from pgmcp.errors import (
+    DatabaseUnavailableError,
+    PolicyRefusedError,
+    StatementRefusedError,
+    ToolError,
+)
 from pgmcp.features.resources import system_info
 from pgmcp.features.tools import count_rows, get_schema_info
 from pgmcp.gate.caller_read import gated
@@ -65,6 +70,7 @@ GRANT USAGE ON SCHEMA {a} TO {a}; GRANT USAGE ON SCHEMA {b} TO {b};
 GRANT SELECT ON ALL TABLES IN SCHEMA {a} TO {a}; GRANT SELECT ON ALL TABLES IN SCHEMA {b} TO {b};
 GRANT SELECT ON notes, invoices, totals TO {login}, {a}, {b};
 GRANT SELECT ON only_b TO {b};
+ANALYZE;
 """
 WHO = "select current_user, current_setting('app.tenant_id', true), (select owner from notes)"
 # They read no table, so that there is less to confirm.
@@ -164,6 +170,8 @@ def test_what_is_asked_for_a_caller_is_asked_under_the_role(world: World) -> Non
     for who in ("a", "b"):
         calls = Calls(world.databases, world.name, world.policies[who])
         listed[who] = calls(get_schema_info.TOOL)
+        assert "public\tnotes\ttable\t1\t" in listed[who]
+        assert "public\tinvoices\ttable\t\t" in listed[who]  # three, of which they see fewer
         assert "\n1\n" in f"\n{calls(count_rows.TOOL, table='notes')}\n"
         assert f'"role": "{world.role(who)}"' in system_info.read(calls.context)
         names = {name for _, name in calls.get().tables().list.listed}
@@ -301,6 +309,27 @@ def test_trees_stay_out_of_the_servers_log_under_a_role_that_may_not_do_that(wor
     with pytest.raises(ToolError):
         world.database("a").query("select owner, 1 / 0 from notes", max_rows=1)
     assert b"division by zero" in world.server.log.read_bytes()[before:]
+
+
+def test_a_function_that_others_could_replace_is_refused_for_what_the_sessions_role_could_do(
+    world: World,
+) -> None:
+    """In the place of the function, one could go back to that role."""
+    login, outside = world.settings.user, world.role("outside")
+    named = active(role=world.role("a"), functions=("public.replaceable",))
+    database = world.databases.database("owner", "main", Call(30), policy=named)
+    world.server.psql(
+        "CREATE FUNCTION replaceable() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+        f"ALTER FUNCTION replaceable OWNER TO {outside}",
+        world.name,
+    )
+    try:
+        database.query("select replaceable()", max_rows=1)
+        world.server.psql(f"ALTER ROLE {login} CREATEDB")
+        with pytest.raises(StatementRefusedError, match="could replace it"):
+            database.query("select replaceable()", max_rows=1)
+    finally:
+        world.server.psql(f"ALTER ROLE {login} NOCREATEDB; DROP FUNCTION replaceable", world.name)
 
 
 def test_a_role_that_can_write_is_not_served_where_safe_roles_are_required(world: World) -> None:

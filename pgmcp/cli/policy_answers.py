@@ -57,7 +57,7 @@ class PolicyAnswers:
         try:
             facts = database.examine(statement)
         except PolicyRefusedError as error:
-            return PolicyAnswer("refuse", (error.server.message, *error.hint.split("\n")))
+            return PolicyAnswer("refuse", (error.server.message, "-check shows what is missing."))
         except ToolError as error:
             return PolicyAnswer("refuse", tuple(error.for_client().split("\n")))
         if policy is None or facts is None:

@@ -30,6 +30,7 @@ JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
 JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace"""
+_ROW_SECURITY_SQL = "SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relrowsecurity"
 _ALL = "2147483647"
 _HARMLESS_PROPERTIES = frozenset({b"partition key", b"row security"})
 _HARMLESS_TYPES = frozenset({b"domain", b"range", b"enum"})
@@ -46,6 +47,7 @@ class VisibleCatalogue:
     fetch: Fetch
     _relations: dict[int, UsedRelation] = field(default_factory=dict)
     _parents: Mapping[Name, Sequence[Name]] | None = None
+    _secured: frozenset[Value] | None = None
 
     def read(self, text: str, params: tuple[str | None, ...] = ()) -> Rows:
         """As `fetch`, less what the policy hides."""
@@ -111,6 +113,12 @@ class VisibleCatalogue:
             may_read(self.policy, relation, column) for column in relation.columns.values()
         )
 
+    def is_secured(self, oid: Value) -> bool:
+        """Whether a relation has row security."""
+        if self._secured is None:
+            self._secured = frozenset(oid for (oid,) in self.fetch(_ROW_SECURITY_SQL, ()).rows)
+        return oid in self._secured
+
     def _above(self) -> Mapping[Name, Sequence[Name]]:
         """The parents of each relation that has some."""
         if self._parents is None:
@@ -145,10 +153,11 @@ def _listed(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ..
 
 def _counted(catalogue: VisibleCatalogue, row: tuple[Value, ...]) -> tuple[Value, ...]:
     """With one column more than it has, as if one were dropped, so that none is known to be whole;
-    without an estimate that counts the rows of a hidden child, and without a hidden parent."""
+    without an estimate that counts the rows of a hidden child, or that row security may hide, and
+    without a hidden parent."""
     shown = list(row)
     shown[_COLUMNS] = b"%d" % (int(row[_COLUMNS] or b"0") + 1)
-    if catalogue.hides_child(row[1], row[2]):
+    if catalogue.hides_child(row[1], row[2]) or catalogue.is_secured(row[0]):
         shown[_ESTIMATE] = None
     if row[_PARENT] is not None and not catalogue.sees_parents(row[1], row[2]):
         shown[_PARENT] = None
