@@ -270,6 +270,8 @@ def test_values_of_a_newer_configuration_are_taken_over_but_for_a_few(tmp_path: 
         "http.address",
         "http.auth.token_file",
         "http.auth.user_file",
+        "http.auth.attenuation_key_file",
+        "usage_file",
     }
     assert config.http.enabled == running.http.enabled
     assert config.http.address == running.http.address
