@@ -281,6 +281,23 @@ def test_conditions_take_away_what_they_say(world: World) -> None:
     assert abilities(world, child, ADDRESS, NOW + timedelta(days=1)) == set()
 
 
+@pytest.mark.parametrize(
+    ("narrowing", "databases"),
+    [
+        (Narrowing(databases=("late", "main")), ("main",)),
+        (Narrowing(databases=("shop", "late")), ()),
+        (Narrowing(policies=("small",)), ("main",)),
+        (Narrowing(policies=("small", "shop")), ()),
+    ],
+)
+def test_a_database_is_used_only_where_each_condition_allows_it(
+    world: World, narrowing: Narrowing, databases: tuple[str, ...]
+) -> None:
+    secret, _ = world.add()
+    assert world.ask(secret).databases == ("main",)
+    assert world.ask(attenuated(secret, narrowing)).databases == databases
+
+
 def test_a_policy_that_is_not_there_or_has_another_role_gives_nothing(world: World) -> None:
     secret, _ = world.add(policy="support")
     with pytest.raises(UnauthorizedError):
@@ -340,6 +357,22 @@ def test_a_token_that_was_not_made_attenuable_has_no_children(world: World) -> N
     )
     world.ask(secret)
     assert world.refuses(attenuated(secret, ROWS))
+
+
+def test_forged_shortened_and_spliced_tokens_are_refused_as_unknown_ones(world: World) -> None:
+    secret, _ = world.add()
+    child = attenuated(attenuated(secret, ROWS), Narrowing(tools=("count_rows",)))
+    kind, nonce, rows, tool, tag = child.split(".")
+    for parts in (
+        (nonce, rows, tool, tag[::-1]),
+        (nonce, rows, tag),
+        (nonce, tool, tag),
+        (nonce, tag),
+        (nonce, tool, rows, tag),
+        (nonce, rows, secret.split(".")[-1]),
+    ):
+        assert world.refuses(".".join((kind, *parts)))
+    world.ask(child)
 
 
 def test_a_child_ends_by_its_own_time_and_by_its_network(world: World) -> None:
