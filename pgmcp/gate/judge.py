@@ -16,21 +16,26 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
+from pgmcp.calls.trail import UsedNames
 from pgmcp.config.databases import Statistics
-from pgmcp.errors import StatementRefusedError
 from pgmcp.gate import dependencies, lookups, trees
+from pgmcp.gate.examination import Examined, not_shown
 from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.objections import AnalysedStatement, Judgement, Objections
-from pgmcp.gate.state import READ_INVALIDATIONS, SHOW_STATE, State, all_invalidations_sent, state_of
+from pgmcp.gate.state import State, all_invalidations_sent
 from pgmcp.gate.used import facts_of
 from pgmcp.gate.used_names import NamesReader, names_of
-from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict, refusal
-from pgmcp.judging import effects, expansion
+from pgmcp.gate.verdict import Contents, Scope, StateChangedError, Verdict
+from pgmcp.judging import effects
 from pgmcp.judging.effects import Objection
 from pgmcp.judging.statistics import StatisticsView
-from pgmcp.postgres.messages import Outcome, Reply, Step
+from pgmcp.policy.facts import Facts
+from pgmcp.postgres.messages import Outcome, Step
 from pgmcp.sql import text as sql
+
+T = TypeVar("T")
 
 MAX_REMEMBERED = 4096
 _UNSTEADY_CALLS = 32
@@ -42,7 +47,6 @@ _CONTENTS = Step(
     f"SELECT {lookups.ODD_RELATIONS}, EXISTS (SELECT FROM pg_catalog.pg_policy),"
     " EXISTS (SELECT FROM pg_catalog.pg_foreign_table)"
 )
-_BEFORE, _AFTER = 3, len(trees.HIDE)  # the steps of an examination around those which bind
 _VIEW = re.compile(r":relkind\s+v\b")
 _TOO_LARGE = "it has too many parts to be judged; send a shorter one"
 
@@ -55,6 +59,30 @@ class _Finding:
     judgement: Judgement
     again: bool = False
     has_dependencies: bool = True
+
+
+class _Latest(Generic[T]):
+    """What was put in last, MAX_REMEMBERED at most, under texts of any length; for any number of
+    threads."""
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[bytes, T] = OrderedDict()
+        self._items_lock = threading.Lock()
+
+    def get(self, text: str) -> T | None:
+        """What is kept under a text."""
+        return self._items.get(_digest(text))  # a look-up in a dict is atomic
+
+    def put(self, text: str, item: T) -> None:
+        """Keep it, and drop the oldest if there are too many."""
+        with self._items_lock:
+            self._items[_digest(text)] = item
+            while len(self._items) > MAX_REMEMBERED:
+                self._items.popitem(last=False)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 class Judge:
@@ -79,9 +107,8 @@ class Judge:
         self._objections = Objections(trusted, statistics_shown)
         self._trusts_builtins = any(name.startswith("pg_catalog.") for name in trusted)
         self._contents: Contents | None = None
-        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
-        self._verdicts_lock = threading.Lock()
-        self._findings: OrderedDict[bytes, _Finding] = OrderedDict()
+        self._verdicts: _Latest[Verdict] = _Latest()
+        self._findings: _Latest[_Finding] = _Latest()
         self._unsteady = 0
 
     def note_commits(self) -> None:
@@ -100,7 +127,7 @@ class Judge:
 
     def known(self, text: str) -> Verdict | None:
         """What was found of `text`, and in which state; None when it was not judged yet."""
-        return self._verdicts.get(_key(text))  # a look-up in a dict is atomic
+        return self._verdicts.get(text)
 
     def remember(self, text: str, verdict: Verdict, *, confirmed: bool) -> None:
         """Keep a verdict: a refusal, one whose state was confirmed after the judging, or one that
@@ -109,10 +136,61 @@ class Judge:
             self._contents = verdict.scope.contents
         if not (verdict.scope.lasting or verdict.scope.everywhere):
             return
-        with self._verdicts_lock:
-            self._verdicts[_key(text)] = verdict
-            while len(self._verdicts) > MAX_REMEMBERED:
-                self._verdicts.popitem(last=False)
+        self._verdicts.put(text, verdict)
+
+    def judge(
+        self, examined: Examined, run: Run, *, strict: bool, with_facts: bool = False
+    ) -> Verdict:
+        """The verdict on a statement; `run` asks the catalogue in the transaction that it was
+        examined in. StatementRefusedError where nothing can be said of it.
+
+        `strict`: the state will be confirmed, so that what was seen in it before holds.
+        `with_facts`: what it uses is wanted, for a policy.
+        StateChangedError where what was shown need not be what was bound.
+        """
+        if not (strict or examined.same_relations):
+            raise StateChangedError
+        state, contents = examined.state, self._contents
+        if contents is None or contents.state != state or not strict:
+            # The locks are held: from now on nobody can give a table that is read a policy.
+            contents = _read_contents(state, run)
+        lasting = all_invalidations_sent(state.snapshot, examined.locks)
+        scope = Scope(contents, examined.exact, lasting)
+        if not _is_readable(examined.trees):
+            return Verdict(scope, Objection(_TOO_LARGE))
+        statement = AnalysedStatement.of(examined)
+        if _has_parts_to_put_in(statement, contents):
+            statement = _with_parts_put_in(statement, run)
+            if not _is_readable(statement.trees):
+                return Verdict(scope, Objection(_TOO_LARGE))
+        return self._verdict(statement, scope, run, with_facts=with_facts)
+
+    def _verdict(
+        self, statement: AnalysedStatement, scope: Scope, run: Run, *, with_facts: bool
+    ) -> Verdict:
+        """The verdict on a statement whose trees are there."""
+        contents, objects = scope.contents, statement.objects
+        behind_relations = contents.odd_relations or statement.only_planned
+        finding = self._find(statement, run, behind_relations=behind_relations)
+        judgement = finding.judgement
+        names_any = objects.relations or objects.functions or objects.operators
+        everywhere = not names_any and sql.names_nothing(statement.text)
+        leaves_nothing = not judgement.bodies and self._leaves_nothing(objects, judgement, contents)
+        # Those rows do not say what is behind a view, nor all that a policy asks of.
+        may_depend = leaves_nothing and not (statement.rewritten or with_facts or everywhere)
+        if may_depend and _is_plain(statement, judgement, contents):
+            scope = self._with_dependencies(scope, finding, objects.relations, run)
+        facts = facts_of(statement.trees, judgement.body_trees, run) if with_facts else None
+        return Verdict(
+            replace(scope, everywhere=everywhere),
+            judgement.objection,
+            judgement.bodies,
+            reads_relations=bool(objects.relations or judgement.bodies),
+            rewritten=statement.rewritten,
+            leaves_nothing=leaves_nothing,
+            facts=facts,
+            used=self._used_names(statement, judgement, facts, contents.state, run),
+        )
 
     def _find(self, statement: AnalysedStatement, run: Run, *, behind_relations: bool) -> _Finding:
         """As `Objections.find`. What was found of the same trees without asking the catalogue
@@ -125,17 +203,14 @@ class Judge:
             return run(steps)
 
         flags = f"{statement.server_major} {behind_relations} {statement.only_planned}"
-        key = _key("\0".join([flags, statement.text, *statement.trees]))
+        key = "\0".join([flags, statement.text, *statement.trees])
         finding = self._findings.get(key)
         if finding is not None:
             finding.again = True
             return finding
         finding = _Finding(self._objections.find(statement, ask, behind_relations=behind_relations))
         if not asked:
-            with self._verdicts_lock:
-                self._findings[key] = finding
-                while len(self._findings) > MAX_REMEMBERED:
-                    self._findings.popitem(last=False)
+            self._findings.put(key, finding)
         return finding
 
     def _with_dependencies(
@@ -163,104 +238,20 @@ class Judge:
         odd = behind and (objects.relations or objects.of_users().types)
         return finding.runs_builtins_only and not (self._trusts_builtins or odd)
 
-    def examination(self, text: str, bound: Sequence[Step], server_major: int) -> tuple[Step, ...]:
-        """The steps, inside a transaction, whose replies `judge` wants: nothing of it runs.
-
-        `bound` parse the caller's text; the last of them binds what will run. StatementRefusedError
-        for a text that PostgreSQL could not even analyse at a bearable cost.
-        """
-        if (too_much := expansion.objection(text)) is not None:
-            raise refusal(Objection(too_much))
-        # The order matters: what is parsed is no older than the state, and locked when looked at.
-        show = trees.show(server_major)
-        return (SHOW_STATE, READ_INVALIDATIONS, show, *bound, *trees.HIDE)
-
-    def judge(
-        self,
-        text: str,
-        server_major: int,
-        replies: Sequence[Reply],
-        run: Run,
-        *,
-        strict: bool,
-        only_planned: bool = False,
-        with_facts: bool = False,
-    ) -> Verdict:
-        """The verdict on a statement; StatementRefusedError where nothing can be said of it.
-
-        `replies` are those of `examination`; `run` asks the catalogue in the same transaction.
-        `strict`: the state will be confirmed, so that what was seen in it before holds.
-        `only_planned`: the first step that binds parses the bare text, which may be a write.
-        `with_facts`: what it uses is wanted, for a policy.
-        StateChangedError where what was shown need not be what was bound.
-        """
-        state, locks = state_of(replies[0].rows[0])
-        bound = [trees.bound(reply) for reply in replies[_BEFORE:-_AFTER]]
-        if only_planned:
-            bound[0] = [_planned(replies[_BEFORE], bound[-1], server_major, strict=strict)]
-        analysed = [tree for several in bound for tree in several]
-        if not state.snapshot or not analysed:
-            raise _not_shown()
-        contents = self._contents
-        if contents is None or contents.state != state or not strict:
-            # The locks are held: from now on nobody can give a table that is read a policy.
-            contents = _read_contents(state, run)
-        scope = Scope(
-            contents, exact=bool(bound[-1]), lasting=all_invalidations_sent(state.snapshot, locks)
-        )
-        if not _readable(analysed):
-            return Verdict(scope, Objection(_TOO_LARGE))
-        objects = effects.objects_in("".join(analysed))
-        statement = AnalysedStatement(text, analysed, objects, server_major, only_planned)
-        rewritten = _is_rewritten(statement, contents)
-        if rewritten:
-            statement = _rewritten(statement, run)
-            if not _readable(statement.trees):
-                return Verdict(scope, Objection(_TOO_LARGE))
-        return self._verdict(statement, scope, run, rewritten=rewritten, with_facts=with_facts)
-
-    def _verdict(
+    def _used_names(
         self,
         statement: AnalysedStatement,
-        scope: Scope,
+        judgement: Judgement,
+        facts: Facts | None,
+        state: State,
         run: Run,
-        *,
-        rewritten: bool,
-        with_facts: bool,
-    ) -> Verdict:
-        """The verdict on a statement whose trees are there."""
-        contents, objects = scope.contents, statement.objects
-        behind_relations = contents.odd_relations or statement.only_planned
-        finding = self._find(statement, run, behind_relations=behind_relations)
-        judgement = finding.judgement
-        names_any = objects.relations or objects.functions or objects.operators
-        everywhere = not names_any and sql.names_nothing(statement.text)
-        leaves_nothing = not judgement.bodies and self._leaves_nothing(objects, judgement, contents)
-        # Those rows do not say what is behind a view, nor all that a policy asks of.
-        may_depend = leaves_nothing and not (rewritten or with_facts or everywhere)
-        if may_depend and _is_plain(statement, judgement, contents):
-            scope = self._with_dependencies(scope, finding, objects.relations, run)
-        facts, used = None, None
-        if with_facts:
-            facts = facts_of(statement.trees, judgement.body_trees, run)
-        if self._names is not None:
-            used = (
-                names_of(facts, statement, judgement)
-                if facts is not None
-                else self._names.names(
-                    statement, judgement, scope.contents.state, run, rewritten=rewritten
-                )
-            )
-        return Verdict(
-            replace(scope, everywhere=everywhere),
-            judgement.objection,
-            judgement.bodies,
-            reads_relations=bool(objects.relations or judgement.bodies),
-            rewritten=rewritten,
-            leaves_nothing=leaves_nothing,
-            facts=facts,
-            used=used,
-        )
+    ) -> UsedNames | None:
+        """The names of what a statement uses, where they are wanted; `facts` if they are known."""
+        if self._names is None:
+            return None
+        if facts is not None:
+            return names_of(facts, statement, judgement)
+        return self._names.names(statement, judgement, state, run)
 
 
 def _read_contents(state: State, run: Run) -> Contents:
@@ -277,11 +268,11 @@ def _is_plain(statement: AnalysedStatement, judgement: Judgement, contents: Cont
     return judgement.objection is None and not (by_users or statement.only_planned)
 
 
-def _readable(analysed: Sequence[str]) -> bool:
-    return max(map(len, analysed)) <= MAX_TREE_BYTES
+def _is_readable(trees_shown: Sequence[str]) -> bool:
+    return max(map(len, trees_shown)) <= MAX_TREE_BYTES
 
 
-def _is_rewritten(statement: AnalysedStatement, contents: Contents) -> bool:
+def _has_parts_to_put_in(statement: AnalysedStatement, contents: Contents) -> bool:
     """Whether PostgreSQL puts views or policies in when it runs the statement; what is only planned
     has them already."""
     if not statement.objects.relations or statement.only_planned:
@@ -289,7 +280,7 @@ def _is_rewritten(statement: AnalysedStatement, contents: Contents) -> bool:
     return contents.policies or any(map(_VIEW.search, statement.trees))
 
 
-def _rewritten(statement: AnalysedStatement, run: Run) -> AnalysedStatement:
+def _with_parts_put_in(statement: AnalysedStatement, run: Run) -> AnalysedStatement:
     """The statement with views and policies put in; its objects are all that it names before and
     after. StateChangedError where that need not be the same statement any more."""
     outcome = run(trees.rewriting(statement.text, statement.server_major))
@@ -297,36 +288,11 @@ def _rewritten(statement: AnalysedStatement, run: Run) -> AnalysedStatement:
         raise StateChangedError
     tree = trees.rewritten(outcome.replies[1])
     if not tree:
-        raise _not_shown()
-    if not _readable([tree]):
-        return replace(statement, trees=[tree])
+        raise not_shown()
+    statement = replace(statement, trees=[tree], rewritten=True)
+    if not _is_readable([tree]):
+        return statement
     below = effects.objects_in(tree)
     if not statement.objects.relations <= below.relations:
         raise StateChangedError  # another table by the same name, between two parses
-    return replace(statement, trees=[tree], objects=statement.objects | below)
-
-
-def _planned(bare: Reply, explained: Sequence[str], server_major: int, *, strict: bool) -> str:
-    """The tree of a text that is only planned, from the reply to the bare text."""
-    tree = trees.rewritten(bare)
-    if not trees.can_be_planned("".join([tree, *explained]), server_major):
-        raise StatementRefusedError(
-            "EXPLAIN shows the plan of a SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE or"
-            " MERGE here, and of nothing else.",
-            "Nothing was run. A rule of the table may have put something else in its place.",
-        )
-    again = effects.objects_in("".join(explained)).relations
-    if not strict and not again <= effects.objects_in(tree).relations:
-        raise StateChangedError  # another table by the same name, between two parses
-    return tree
-
-
-def _not_shown() -> StatementRefusedError:
-    return StatementRefusedError(
-        "PostgreSQL did not show what this statement would do, so it was not run.",
-        "Try again, or send a simpler statement.",
-    )
-
-
-def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return replace(statement, objects=statement.objects | below)

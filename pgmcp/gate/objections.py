@@ -13,6 +13,7 @@ from pgmcp.config.databases import Statistics
 from pgmcp.gate import credentials, lookups
 from pgmcp.gate.bodies import SqlBody
 from pgmcp.gate.credentials import Credential
+from pgmcp.gate.examination import Examined
 from pgmcp.gate.function_calls import Calls, Part
 from pgmcp.gate.object_lookup import Run, rows_of
 from pgmcp.judging import effects, growth, statistics
@@ -35,8 +36,8 @@ class AnalysedStatement:
     """A statement as PostgreSQL analysed it.
 
     `trees`: several where it was analysed several times, with the views and policies put in where
-    it has any; `objects`: all that it names. `only_planned`: it may be a write, of which nothing
-    runs but what the planner calls.
+    it has any, which `rewritten` says; `objects`: all that it names, before that and after.
+    `only_planned`: it may be a write, of which nothing runs but what the planner calls.
     """
 
     text: str
@@ -44,6 +45,18 @@ class AnalysedStatement:
     objects: Objects
     server_major: int
     only_planned: bool = False
+    rewritten: bool = False
+
+    @classmethod
+    def of(cls, examined: Examined) -> AnalysedStatement:
+        """The statement as it was shown."""
+        return cls(
+            examined.text,
+            examined.trees,
+            effects.objects_in("".join(examined.trees)),
+            examined.server_major,
+            examined.only_planned,
+        )
 
 
 @dataclass(frozen=True, slots=True)

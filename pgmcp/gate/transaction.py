@@ -19,6 +19,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import PgmcpError, StatementRefusedError
 from pgmcp.gate import bodies
 from pgmcp.gate.caller_read import CallerRead
+from pgmcp.gate.examination import Examination
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.session_role import session_steps, verdict_key
@@ -106,19 +107,16 @@ class Transactions:
     ) -> tuple[Sequence[Step], Failure | Verdict]:
         """What PostgreSQL says against a text, of which nothing runs, or else what the judge says
         of it, and the steps that were sent. StatementRefusedError, and StateChangedError."""
-        examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
-        steps = [*self.opening(connection, shows_trees=True), *examination]
+        examination = Examination.of(reading, connection.server_major)
+        steps = [*self.opening(connection, shows_trees=True), *examination.steps]
         try:
             outcome = self._go_on(connection, steps)
             if outcome.failure is not None:
                 return steps, outcome.failure
             verdict = self._judge.judge(
-                reading.text,
-                connection.server_major,
-                outcome.replies[-len(examination) :],
+                examination.read(outcome.replies),
                 lambda questions: self._go_on(connection, questions),
                 strict=False,
-                only_planned=reading.only_planned,
                 with_facts=True,
             )
             if verdict.objection is None and self._decision(reading, verdict).denial is None:
@@ -286,14 +284,13 @@ class Transactions:
             asked.append((questions, outcome))
             return outcome
 
-        examination = self._judge.examination(reading.text, reading.bound, connection.server_major)
-        steps = [*self.opening(connection, shows_trees=True), *examination]
+        examination = Examination.of(reading, connection.server_major)
+        steps = [*self.opening(connection, shows_trees=True), *examination.steps]
         outcome = self._go_on(connection, steps)
         if outcome.failure is not None:
             connection.finish(self._call)
             return steps, outcome
-        replies = outcome.replies[-len(examination) :]
-        verdict = self._judged(connection, reading, replies, ask, strict=strict)
+        verdict = self._judged(connection, examination, outcome.replies, ask, strict=strict)
         strict = strict or not verdict.scope.exact
         if not strict and any(
             self._go_on(connection, questions).replies != before.replies
@@ -319,7 +316,7 @@ class Transactions:
     def _judged(
         self,
         connection: Connection,
-        reading: CallerRead,
+        examination: Examination,
         replies: Sequence[Reply],
         ask: Run,
         *,
@@ -327,14 +324,12 @@ class Transactions:
     ) -> Verdict:
         """The verdict that lets the text run. StatementRefusedError for any other, which is
         remembered, and ends the transaction."""
+        reading = examination.reading
         try:
             verdict = self._judge.judge(
-                reading.text,
-                connection.server_major,
-                replies,
+                examination.read(replies),
                 ask,
                 strict=strict,
-                only_planned=reading.only_planned,
                 with_facts=self._policy is not None,
             )
             self._note(verdict)

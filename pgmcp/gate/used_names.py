@@ -39,17 +39,11 @@ class NamesReader:
         self._harmless: frozenset[int] = frozenset()
 
     def names(
-        self,
-        statement: AnalysedStatement,
-        judgement: Judgement,
-        state: State,
-        run: Run,
-        *,
-        rewritten: bool,
+        self, statement: AnalysedStatement, judgement: Judgement, state: State, run: Run
     ) -> UsedNames:
         """The names of what a statement uses that was analysed in this state."""
         objects = statement.objects
-        plain = not (rewritten or statement.only_planned or judgement.body_trees)
+        plain = not (statement.rewritten or statement.only_planned or judgement.body_trees)
         if plain and not objects.of_users().types:
             columns = _selected(statement, judgement)
             if columns is not None:
