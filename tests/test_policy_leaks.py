@@ -6,6 +6,7 @@ same answer from them, byte for byte; without the policy it would have told them
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,16 @@ from dataclasses import dataclass
 import pytest
 
 from pgmcp.auth.principal import local
+from pgmcp.cli.console import Console
+from pgmcp.cli.policy_attempts import attempt_policy
+from pgmcp.config import patterns
+from pgmcp.config.patterns import ReadRules
+from pgmcp.config.policies import Policy
 from pgmcp.features import tools
 from pgmcp.features.all import ALL
 from pgmcp.mcp.feature import Context
 from pgmcp.policy.active import ActivePolicy
+from pgmcp.selftest.attempt import Attempt, parse
 from pgmcp.selftest.policy_trials import (
     PolicyBench,
     Trial,
@@ -150,7 +157,7 @@ def psql(server: Server, database: str, statements: Sequence[str]) -> list[str]:
 
 
 def test_ordinary_reads_are_answered_as_without_the_policy(opened: Worlds) -> None:
-    trials = list(ordinary_trials(opened.first.tables()))
+    trials = list(ordinary_trials(opened.first.tables(8)))
     trials = trials[:: 3 if opened.newest else 9]
     endings = [opened.first.ordinary_ending(trial) for trial in trials]
     wrong = [
@@ -161,3 +168,32 @@ def test_ordinary_reads_are_answered_as_without_the_policy(opened: Worlds) -> No
     assert wrong == [], "\n".join(wrong)
     assert sum(ending.result is AttemptResult.ABSENT for ending in endings) < 5
     assert not opened.newest or len(trials) > 300
+
+
+def test_what_is_answered_got_through_and_what_is_refused_of_ordinary_reads_is_noticed(
+    opened: Worlds, postgres: Server
+) -> None:
+    columns = opened.first.columns()
+    wrong = Policy(read=ReadRules((patterns.parse("*.*"), patterns.parse("not public.orders"))))
+    bench = PolicyBench(
+        settings_for(postgres, opened.names[0]), ActivePolicy(wrong), TOOLS, context
+    )
+    attempts = parse(["# any: thing\nselect <secret> from <table>"])[0].attempts
+    leaks = [bench.leak_ending(Trial(attempts[0], each.places, each)) for each in columns]
+    orders = Trial(Attempt("", "query_database", {"query": "select 1 from orders"}), {})
+    ordinary = bench.ordinary_ending(orders)
+    bench.close()
+    assert {ending.result for ending in leaks} == {AttemptResult.THROUGH}
+    assert {column.kind for column in columns} == set(Protection)
+    assert ordinary.result is AttemptResult.THROUGH
+
+
+def test_a_policy_that_keeps_nothing_back_is_said_to_do_so(postgres: Server, database: str) -> None:
+    out = io.StringIO()
+    console = Console(io.StringIO(), out, out)
+    everything = Policy(read=ReadRules((patterns.parse("*.*"),)))
+    postgres.psql("CREATE TABLE t (n int, s text)", database)
+    assert attempt_policy("open", everything, settings_for(postgres, database), console) == (0, 0)
+    assert "main under the policy open" in out.getvalue()
+    assert "It keeps nothing back" in out.getvalue()
+    assert "ordinary reads of public.t: " in out.getvalue()

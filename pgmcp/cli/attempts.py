@@ -27,7 +27,7 @@ def attempt_all(database: DatabaseSettings, console: Console) -> int:
     say(f"{database.name} ({database.label})")
     known = {tool.name: tool for tool in tools.ALL}
     endings: list[Ending] = []
-    for family, of_family in run(replace(database, pool_max_conns=1), known, _context):
+    for family, of_family in run(replace(database, pool_max_conns=1), known, tool_context):
         endings += of_family
         for line in family_lines(family, of_family):
             say(line)
@@ -36,7 +36,8 @@ def attempt_all(database: DatabaseSettings, console: Console) -> int:
     return sum(ending.result is AttemptResult.THROUGH for ending in endings)
 
 
-def _context(databases: OneDatabase) -> Context:
+def tool_context(databases: OneDatabase) -> Context:
+    """What the tools of attempts run in."""
     principal = local(databases.names())
     return Context(principal, databases.call, databases, resources=ALL.index)
 

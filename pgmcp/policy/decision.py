@@ -15,7 +15,7 @@ from pgmcp.config.masks import Mask, MaskRules
 from pgmcp.config.patterns import Access
 from pgmcp.config.policies import Policy
 from pgmcp.policy.facts import SET_CONFIG, Facts, UsedRelation
-from pgmcp.policy.masking import common, strongest
+from pgmcp.policy.masking import common, fits, strongest
 from pgmcp.policy.names import names_in
 from pgmcp.policy.sources import ResultSource
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse
@@ -36,6 +36,7 @@ class DenialReason(Enum):
     LOOK_UP = "a look-up"
     PLAN = "a plan"
     MASK = "a masked column"
+    MISFIT = "a mask that does not suit its column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,20 @@ def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: boo
             return Decision(min(denials, key=lambda denial: denial.name))
     if explains or not policy.mask.rules:
         return Decision(None)
-    return Decision(None, tuple(_mask(policy, facts, each) for each in facts.uses.results))
+    results = facts.uses.results
+    masks = tuple(_mask(policy, facts, each) for each in results)
+    misfits = [
+        _full_name_of(facts, source)
+        for sources, mask in zip(results, masks, strict=True)
+        for source in (sources if mask is not None and not fits(*mask) else ())
+    ]
+    return Decision(Denial(DenialReason.MISFIT, min(misfits))) if misfits else Decision(None, masks)
+
+
+def _full_name_of(facts: Facts, source: ResultSource) -> str:
+    oid, attribute, _ = source
+    relation = facts.relations[oid]
+    return f"{_full_name(relation)}.{quoted(relation.columns.get(attribute, ''))}"
 
 
 def _mask(

@@ -22,13 +22,21 @@ _YEAR = re.compile(r"\d{4,}")
 _STRONGEST = ("null", "text", "hash", "last4", "partial")
 """Of several masks on one result column the first of these holds."""
 
-# pg_type.typcategory: string, and date or time.
-TEXT, TIME = "S", "D"
+# pg_type.typcategory: string, date or time, number, boolean.
+TEXT, TIME, NUMBER, BOOLEAN = "S", "D", "N", "B"
 _FITS = {"partial": (TEXT, TIME), "last4": (TEXT,)}
+_ACCEPTED = {
+    NUMBER: re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?infinity", re.IGNORECASE),
+    BOOLEAN: re.compile(r"true|false|t|f|yes|no|on|off|1|0", re.IGNORECASE),
+    TIME: re.compile(r"\d.*|-?infinity", re.IGNORECASE),
+}
 
 
 def fits(mask: Mask, category: str) -> bool:
-    """Whether a mask can be applied to a type of this category (pg_type.typcategory)."""
+    """Whether a mask can be applied to a type of this category (pg_type.typcategory): a fixed text,
+    where the type looks as if it accepted it."""
+    if mask.kind == "text" and category in _ACCEPTED:
+        return _ACCEPTED[category].fullmatch(mask.text) is not None
     return category in _FITS.get(mask.kind, (category,))
 
 
@@ -67,6 +75,8 @@ def masked(
 
 
 def _function(mask: Mask, category: str, key: bytes) -> Callable[[bytes], Value]:
+    if not fits(mask, category):  # which is refused: see `decision`
+        return lambda _: None
     if mask.kind == "text":
         fixed = mask.text.encode()
         return lambda _: fixed
@@ -74,7 +84,7 @@ def _function(mask: Mask, category: str, key: bytes) -> Callable[[bytes], Value]
         return lambda value: (
             hmac.new(key, value, hashlib.sha256).hexdigest()[:_HASH_DIGITS].encode()
         )
-    if mask.kind == "null" or not fits(mask, category):
+    if mask.kind == "null":
         return lambda _: None
     if mask.kind == "last4":
         return lambda value: _last4(value.decode(errors="replace")).encode()

@@ -61,6 +61,10 @@ _TEXTS = {
         "{name} is masked: it may be shown, and not be compared, sorted, grouped or computed with",
         "Name it as a result column by itself.",
     ),
+    DenialReason.MISFIT: (
+        "{name} has a mask that does not suit its type, so that it is not shown",
+        "Leave it out. The operator finds what to correct with -check.",
+    ),
     DenialReason.PLAN: (
         "{policy} does not let you see the plan of a statement {name}",
         "Run the statement itself, without EXPLAIN.",

@@ -7,11 +7,14 @@ refused, or answered as it is for names that nothing has; a masked value must no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
-from pgmcp.config.policies import Policy
+from pgmcp.config.masks import MaskRules
+from pgmcp.config.patterns import ReadRules
+from pgmcp.config.patterns import parse as parse_pattern
+from pgmcp.config.policies import Policy, PolicyLimits
 from pgmcp.errors import AuthError, RpcError, StatementRefusedError, ToolError
 from pgmcp.gate.database import ReadOnlyDatabase
 from pgmcp.gate.databases import DatabaseSet, require_safe_role
@@ -36,7 +39,7 @@ from pgmcp.sql.names import qualified
 
 _SHORTEST_VALUE = 3
 """A value of fewer characters is in an answer by chance."""
-_MOST_RELATIONS = 8
+_MOST_RELATIONS = 3
 """Of so many relations ordinary reads are made."""
 _SQL = "query_database"
 _NOT_THERE = frozenset({Protection.TABLE, Protection.COLUMN})
@@ -106,18 +109,19 @@ def ordinary_trials(relations: Sequence[tuple[Mapping[str, str], bool]]) -> Iter
 
 
 def readable_tables(
-    policy: Policy, reader: ReadOnlyDatabase
+    policy: Policy, reader: ReadOnlyDatabase, most: int
 ) -> list[tuple[Mapping[str, str], bool]]:
     """The places of ordinary reads: tables with a number and a text that may be read as they are,
-    and whether all of their columns may. ToolError."""
+    and whether all of their columns may; at most so many of them. ToolError."""
     places: list[dict[str, str]] = []
     whole: list[bool] = []
-    for relation, is_view in relations_of(reader):
+    for listed in relations_of(reader):
+        relation = listed.relation
         columns = [
             (number, name)
             for number, name in relation.columns.items()
             if is_plain(name)
-            and protection(policy, reader, relation, name, is_view=is_view) is None
+            and protection(policy, reader, relation, name, is_view=listed.is_view) is None
         ]
         chosen = {
             place: name
@@ -125,7 +129,7 @@ def readable_tables(
             for number, name in reversed(columns)
             if relation.categories[number] == category
         }
-        if chosen.keys() == _CATEGORIES.keys() and len(places) < _MOST_RELATIONS:
+        if chosen.keys() == _CATEGORIES.keys() and listed.is_small and len(places) < most:
             table = qualified(relation.schema, relation.name)
             places.append({**chosen, "table": table, "name": relation.name})
             whole.append(len(columns) == len(relation.columns))
@@ -158,7 +162,9 @@ class PolicyBench:
         self._databases = DatabaseSet.of(self._pools)
         self._name = database.name
         self._label = database.label
-        self.policy = policy
+        # The rows may differ by themselves: they are cut by the one, and chosen by the other.
+        self.policy = replace(policy, policy=replace(policy.policy, limits=PolicyLimits()))
+        self._free = _reading_all(self.policy)
         self._tools = tools
         self._make_context = make_context
 
@@ -171,10 +177,10 @@ class PolicyBench:
         reader = self._databases.database(OWNER, self._name, Call(CALL_SECONDS))
         return list(protected_columns(self.policy.policy, reader))
 
-    def tables(self) -> list[tuple[Mapping[str, str], bool]]:
+    def tables(self, most: int = _MOST_RELATIONS) -> list[tuple[Mapping[str, str], bool]]:
         """As `readable_tables`, of the database. ToolError."""
         reader = self._databases.database(OWNER, self._name, Call(CALL_SECONDS))
-        return readable_tables(self.policy.policy, reader)
+        return readable_tables(self.policy.policy, reader, most)
 
     def answer(
         self, tool: str, arguments: Mapping[str, object], policy: ActivePolicy | None
@@ -216,13 +222,22 @@ class PolicyBench:
     def ordinary_ending(self, trial: Trial) -> Ending:
         """What becomes of an ordinary read: harmless where it is answered as without a policy."""
         tool, arguments = trial.attempt.tool, trial.arguments
-        free = self.answer(tool, arguments, None)
+        free = self.answer(tool, arguments, self._free)
         if free.error is not None:  # it names what does not fit here, which proves nothing
             return Ending(trial.shown, AttemptResult.ABSENT, "", free.text)
         said = self.answer(tool, arguments, self.policy)
         if said.text == free.text:
             return Ending(trial.shown, AttemptResult.HARMLESS, "", said.text)
         return Ending(trial.shown, AttemptResult.THROUGH, _layer(said), said.text)
+
+
+def _reading_all(active: ActivePolicy) -> ActivePolicy | None:
+    """What reads everything as the same role with the same settings, None where that needs no
+    policy."""
+    if not active.policy.sets_session:
+        return None
+    everything = ReadRules((parse_pattern("*.*"),))
+    return replace(active, policy=replace(active.policy, read=everything, mask=MaskRules()))
 
 
 def _tells(trial: Trial, attempt: Attempt, said: TrialAnswer) -> bool:

@@ -21,7 +21,7 @@ from pgmcp.sql.names import array_literal, qualified, quoted
 from pgmcp.sql.text import quote_literal
 
 _RELATIONS_SQL = """
-SELECT c.oid, c.relkind
+SELECT c.oid, c.relkind, c.relkind <> 'f' AND pg_catalog.pg_relation_size(c.oid) <= 262144
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -75,19 +75,29 @@ def absent_name(name: str) -> str:
     return ("qzjxkvqw" * 8)[: len(name)]
 
 
-def relations_of(reader: ReadOnlyDatabase) -> list[tuple[UsedRelation, bool]]:
-    """The relations that attempts can name, in the order of their names, and whether each is a
-    view."""
-    kinds = {int(oid): kind for oid, kind in texts(reader.fetch(_RELATIONS_SQL).rows)}
+@dataclass(frozen=True, slots=True)
+class TrialRelation:
+    """A relation that attempts can name. `is_small`: it is read in no time, as far as its size
+    tells."""
+
+    relation: UsedRelation
+    is_view: bool
+    is_small: bool
+
+
+def relations_of(reader: ReadOnlyDatabase) -> list[TrialRelation]:
+    """The relations that attempts can name, in the order of their names. ToolError."""
+    listed = texts(reader.fetch(_RELATIONS_SQL).rows)
+    kinds = {int(oid): (kind == _VIEW, small == "t") for oid, kind, small in listed}
     rows = reader.fetch(RELATIONS_SQL, (array_literal(sorted(kinds)),)).rows
     known = read_relations(texts(rows))
     return sorted(
         (
-            (relation, kinds[oid] == _VIEW)
+            TrialRelation(relation, *kinds[oid])
             for oid, relation in known.items()
             if is_plain(relation.schema) and is_plain(relation.name)
         ),
-        key=lambda each: (each[0].schema, each[0].name),
+        key=lambda each: (each.relation.schema, each.relation.name),
     )
 
 
@@ -98,11 +108,12 @@ def is_plain(name: str) -> bool:
 
 def protected_columns(policy: Policy, reader: ReadOnlyDatabase) -> Iterator[ProtectedColumn]:
     """Those of a database: of each relation one of each kind that it has."""
-    for relation, is_view in relations_of(reader):
+    for each in relations_of(reader):
+        relation = each.relation
         columns = sorted(filter(is_plain, relation.columns.values()), key=_by_use(relation))
         kinds: set[Protection] = set()
         for secret in columns:
-            kind = protection(policy, reader, relation, secret, is_view=is_view)
+            kind = protection(policy, reader, relation, secret, is_view=each.is_view)
             others = [column for column in reversed(columns) if column != secret]
             if kind is not None and kind not in kinds and others:
                 kinds.add(kind)
