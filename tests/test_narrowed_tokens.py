@@ -279,6 +279,9 @@ def test_conditions_take_away_what_they_say(world: World) -> None:
     part = abilities(world, child, ADDRESS, NOW)
     assert part == {"tool query_database", "in main", "row 0", "row 1", "row 2", "users.email null"}
     assert abilities(world, child, ADDRESS, NOW + timedelta(days=1)) == set()
+    counting = attenuated(secret, Narrowing(tools=("count_rows", "get_schema_info")))
+    listed = {each for each in abilities(world, counting, ADDRESS, NOW) if each[:4] == "tool"}
+    assert listed == {"tool count_rows"}
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,16 @@ class ApiTokens:
         token = self._find(hashed)
         if token is None or not hmac.compare_digest(token.hash, hashed):
             return None
-        return token if self._is_valid(token) else None
+        if token.attenuable is not None and not self._has_key(token):
+            return None
+        return None if token.expired(self._clock.now()) else token
 
     def get(self, token_id: str) -> ApiToken | None:
         """The valid token of that id, None when there is none."""
         token = self._store.get(token_id)
-        return token if token is not None and self._is_valid(token) else None
+        if token is None or not self._has_key(token):
+            return None
+        return None if token.expired(self._clock.now()) else token
 
     @property
     def attenuation_key(self) -> AttenuationKey | None:
@@ -173,15 +177,12 @@ class ApiTokens:
             self._to_remove = False
             self._remove_expired()
 
-    def _is_valid(self, token: ApiToken) -> bool:
-        """Whether a token of the store works."""
-        if token.attenuable is not None and not self._has_key(token):
-            return False
-        return not token.expired(self._clock.now())
-
     def _has_key(self, token: ApiToken) -> bool:
+        """Whether there is the key that a token was made with, where it was made with one."""
+        if token.attenuable is None:
+            return True
         key = self._keys.current
-        return token.attenuable is None or (key is not None and key.id == token.attenuable)
+        return key is not None and key.id == token.attenuable
 
     def _report_keyless(self) -> None:
         """Log how many tokens are refused for want of their key, when that changes."""

@@ -89,17 +89,20 @@ class CredentialAuthenticator:
         if secret is None:
             kind = "malformed header" if len(authorization) == 1 else "several headers"
             raise self._bad(address, kind)
-        credential = self._tokens.find(secret) or self._find_other(secret)
-        if credential is None:
-            raise self._bad(address, "unknown, expired or revoked token")
-        if isinstance(credential, NarrowedToken) and not credential.narrowing.covers(address):
-            name = credential.parent.id
-            raise self._bad(address, f"token narrowed from {name} to other networks")
+        credential = self._tokens.find(secret) or self._find_other(secret, address)
         return self._admitted(credential, address)
 
-    def _find_other(self, secret: str) -> NarrowedToken | Session | None:
+    def _find_other(self, secret: str, address: str) -> NarrowedToken | Session:
+        """The valid credential that is no token of the store; UnauthorizedError, or
+        TooManyAttemptsError."""
         narrowed = None if self._narrowed is None else self._narrowed.find(secret)
-        return narrowed or self._sessions.find(secret)
+        if narrowed is not None and not narrowed.narrowing.covers(address):
+            name = narrowed.parent.id
+            raise self._bad(address, f"token narrowed from {name} to other networks")
+        credential = narrowed or self._sessions.find(secret)
+        if credential is None:
+            raise self._bad(address, "unknown, expired or revoked token")
+        return credential
 
     def anonymous(self, method: str, params: object, address: str = "-") -> Principal:
         """ANONYMOUS for a login without an Authorization header; UnauthorizedError for all else."""
