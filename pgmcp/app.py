@@ -38,6 +38,8 @@ from pgmcp.transport.systemd import NOTHING, Handover
 
 if TYPE_CHECKING:
     from pgmcp.audit.audit import AuditLog
+    from pgmcp.config.policies import Policy
+    from pgmcp.gate.port import Database
     from pgmcp.llm.client import ModelEndpoint
     from pgmcp.server.http_front import HttpFront
 
@@ -220,7 +222,9 @@ class App:
         if needs_restart:
             # An error, so that no log.level hides what the operator waits for.
             _log.error("A restart is needed for: %s", ", ".join(needs_restart))
-        self._begin_report([d for d in config.databases if d not in before.databases])
+        newer = [d for d in config.databases if d not in before.databases]
+        same = config.policies == before.policies and not newer
+        self._begin_report(newer, {} if same else config.policies)
 
     def _take_over(self, front: HttpFront, newer: Config) -> Sequence[str]:
         """Serve a newer configuration, whole or not at all; the keys that need a restart.
@@ -254,20 +258,47 @@ class App:
     def _start(self) -> None:
         """Begin what happens beside serving."""
         self._watcher.start()
-        self._begin_report(self._service.config.databases)
+        config = self._service.config
+        self._begin_report(config.databases, config.policies)
 
-    def _begin_report(self, databases: Sequence[DatabaseSettings]) -> None:
-        if not self._shared.first:  # once for all processes
-            return
-        threading.Thread(
-            target=self._report_roles, args=(databases,), name="roles", daemon=True
-        ).start()
+    def _begin_report(
+        self, databases: Sequence[DatabaseSettings], policies: Mapping[str, Policy]
+    ) -> None:
+        if self._shared.first:  # once for all processes
+            threading.Thread(
+                target=self._report, args=(databases, policies), name="roles", daemon=True
+            ).start()
 
-    def _report_roles(self, databases: Sequence[DatabaseSettings]) -> None:
-        """Say what each database's role could do beyond reading: only the role is a wall."""
+    def _report(
+        self, databases: Sequence[DatabaseSettings], policies: Mapping[str, Policy]
+    ) -> None:
         # After the first answers: loading what asks a database would hold them up.
         if self._ending.wait(_REPORT_AFTER_SECONDS):
             return
+        self._report_roles(databases)
+        self._report_policies(policies)
+
+    def _report_policies(self, policies: Mapping[str, Policy]) -> None:
+        """Say what of the policies does not fit their databases."""
+        if not policies:
+            return
+        from pgmcp.gate.policy_fits import policy_problems
+
+        databases = self._service.databases
+
+        def reader_of(name: str) -> Database:
+            databases.pools.drop_idle(OPERATOR)  # one connection at a time: see _report_roles
+            return databases.database(OPERATOR, name, Call(_REPORT_SECONDS))
+
+        try:
+            for problem in policy_problems(policies, databases.names, reader_of):
+                level = logging.ERROR if problem.is_error else logging.WARNING
+                _log.log(level, "%s: %s. %s", problem.subject, problem.message, problem.mend)
+        finally:
+            databases.pools.drop_idle(OPERATOR)
+
+    def _report_roles(self, databases: Sequence[DatabaseSettings]) -> None:
+        """Say what each database's role could do beyond reading: only the role is a wall."""
         from pgmcp.gate.roles import powers as role
 
         for database in databases:

@@ -97,8 +97,10 @@ def test_a_reload_changes_what_may_be_read_and_a_bad_one_changes_nothing(
     server.reload()
     assert "does not exist" in text_of(ask(server, "support", query("SELECT name FROM users")))
     assert "0" in text_of(ask(server, "support", query("SELECT count(*) FROM salaries")))
-    server.settings(policies=POLICIES | {"default": {"read": ["public.salaries"]}})
+    default = {"read": ["public.salaries", "public.salary"]}
+    server.settings(policies=POLICIES | {"default": default})
     server.reload()
+    server.expect("policy default: 'public.salary' matches no table or column")
     assert "does not exist" in text_of(ask(server, "open", query("SELECT name FROM users")))
 
 

@@ -20,6 +20,7 @@ from pgmcp.cli.http_findings import (
     subject_findings,
 )
 from pgmcp.cli.observing_findings import observing_findings
+from pgmcp.cli.policy_findings import fit_findings
 from pgmcp.config.auth import Auth
 from pgmcp.config.model import Config
 from pgmcp.errors import COMMAND, FileError
@@ -55,6 +56,7 @@ def _parts(config: Config, now: datetime) -> Iterator[Iterable[Finding]]:
     yield observing_findings(config)
     for database in config.databases:
         yield database_findings(database, policies=config.policies)
+    yield fit_findings(config.policies, config.databases)
 
 
 def configuration_findings(config: Config) -> Iterator[Finding]:

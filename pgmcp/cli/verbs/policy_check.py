@@ -5,7 +5,7 @@ The rule: the operator sees the real reason, where a caller hears that a thing i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pgmcp.cli.verb import Command, Flag, Verb
@@ -13,6 +13,7 @@ from pgmcp.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pgmcp.config.model import Config
+    from pgmcp.config.policies import Policy
 
 GROUP = "Policies"
 _CLOSE_SECONDS = 2.0
@@ -20,8 +21,11 @@ _WIDTH = 70
 
 
 def policy_check(command: Command, config: Config) -> int:
-    """Say of each statement whether it would be allowed; 1 when one would be refused."""
-    from pgmcp.cli.policy_answers import PolicyAnswers, chosen  # here: they load the driver
+    """Say of each statement whether it would be allowed; 1 when one would be refused, or a mask
+    does not suit its column."""
+    from pgmcp.cli.finding import render  # here: they load the driver
+    from pgmcp.cli.policy_answers import PolicyAnswers, chosen
+    from pgmcp.cli.policy_findings import fit_findings
 
     statements = _statements(command)
     policy, database = chosen(command, config)
@@ -31,6 +35,10 @@ def policy_check(command: Command, config: Config) -> int:
             f"Configured: {', '.join(config.policies) or 'none'}",
         )
     command.console.warn(f"Policy: {policy or 'none'}, database: {database.name}")
+    wrong = False
+    for problem in fit_findings(_policy_of(config, policy), config.databases):
+        wrong = wrong or problem.status == "error"
+        command.console.warn(*render(problem))
     answers = PolicyAnswers(database, None if policy is None else config.policies[policy])
     try:
         refused = 0
@@ -43,7 +51,12 @@ def policy_check(command: Command, config: Config) -> int:
             command.console.say(f"{answer.word:<7}{shown}", *reasons)
     finally:
         answers.close(_CLOSE_SECONDS)
-    return 1 if refused else 0
+    return 1 if refused or wrong else 0
+
+
+def _policy_of(config: Config, name: str | None) -> Mapping[str, Policy]:
+    """The policy of that name alone, none for None."""
+    return {} if name is None else {name: config.policies[name]}
 
 
 def _statements(command: Command) -> Sequence[str]:
