@@ -31,8 +31,10 @@ class RefusedError(ServingError):
 
 
 def environment() -> dict[str, str]:
-    """Ours, without the variables that would change what a configuration file says."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    """Ours, without the variables that would change what a configuration file says or have it
+    compile itself at each start."""
+    left_out = ("PG", "PYTHONDONTWRITEBYTECODE")
+    return {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
 
 
 def add_token(config: Path, note: str) -> str:
