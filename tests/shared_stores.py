@@ -116,6 +116,13 @@ class SharedTokenStore(_Shared):
         self.reload()
         return token
 
+    def disable(self, hashed: str, now: datetime) -> None:
+        with self._change() as database:
+            token = self._all(database).get(hashed)
+            if token is not None:
+                self._put(database, hashed, token.with_disabled(now))
+        self.reload()
+
     def remove(self, drop: Callable[[ApiToken], bool]) -> Sequence[ApiToken]:
         with self._change() as database:
             removed = [token for token in self._all(database).values() if drop(token)]
@@ -159,6 +166,10 @@ class SharedUserStore(_Shared):
         return self._known
 
     def change(self, name: str, decide: Callable[[User | None], User | None]) -> User | None:
+        self.store(name, decide)
+        return self.get(name)
+
+    def store(self, name: str, decide: Callable[[User | None], User | None]) -> None:
         with self._change() as database:
             before = self._all(database).get(name)
             after = decide(before)
@@ -167,7 +178,6 @@ class SharedUserStore(_Shared):
             elif after is not None and after is not before:
                 self._put(database, name, after)
         self.reload()
-        return self.get(name)
 
     def dry_run(self, decide: Callable[[User], User]) -> None:
         with self._change() as database:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pgmcp.config.hours import parse as parse_hours
 from pgmcp.config.masks import Mask, MaskRules
-from pgmcp.config.patterns import Access, ReadRules, parse
-from pgmcp.config.policies import Policy, PolicyLimits
+from pgmcp.config.patterns import Access, CanaryRules, ReadRules, parse
+from pgmcp.config.policies import CanaryAction, Policy, PolicyLimits
 from pgmcp.policy import intersection as intersection_
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import decide, mask_of, may_read, may_use
@@ -190,3 +190,22 @@ def test_each_key_of_a_policy_has_a_rule() -> None:
     """Add a rule for a new key, or it refuses credentials whose policies differ in it."""
     known = {*intersection_._RULES, "canaries", "canary_action"}
     assert {each.name for each in fields(Policy)} <= known
+
+
+def baited(*lines: str, action: CanaryAction = "stop") -> Policy:
+    return Policy(canaries=CanaryRules(tuple(map(parse, lines))), canary_action=action)
+
+
+def test_together_policies_have_the_canaries_of_each() -> None:
+    alarming = baited("public.vault", action="alarm")
+    plain = baited()
+    stopping = baited("public.users.ssn")
+    both = intersection(alarming, [plain, stopping])
+    assert both.canaries
+    assert both.canaries.holds_table("public", "vault")
+    assert not both.canaries.holds_table("public", "users")
+    assert both.canaries.names("public", "users", "ssn")
+    assert both.canaries.names("public", "vault", "word")
+    assert both.canary_action == "stop"
+    assert intersection(alarming, [plain]).canary_action == "alarm"
+    assert not intersection(plain, [plain]).canaries

@@ -160,6 +160,9 @@ class AuditLog:
         }
         if trail.principal.narrowing is not None:
             fields["narrowed"] = trail.principal.narrowing.described()
+        if trail.canaries:
+            fields["canaries"] = trail.canaries
+            fields["canary_action"] = trail.canary_action
         if trail.user is not None:
             fields["user"] = trail.user
         if trail.incident is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -46,6 +47,9 @@ class UserStore(CredentialStore[UserChanges], Protocol):
         written is kept in memory and logged: a lockout holds also on a full disk.
         """
 
+    def store(self, name: str, decide: Callable[[User | None], User | None]) -> None:
+        """As `change`, but a change that cannot be written is a StoreError, and none."""
+
     def dry_run(self, decide: Callable[[User], User]) -> None:
         """Spend on some user what `change` would spend, disk included, and store nothing.
 
@@ -75,6 +79,10 @@ class UserAccounts:
         self.lockout = lockout
         self._on_gone = on_gone
         self._on_locked = on_locked
+        # The names of accounts that are stopped here and not in the store: replaced, so that a
+        # look-up needs no lock, and replaced under it, so that none is lost.
+        self._stopped: frozenset[str] = frozenset()
+        self._stopped_lock = threading.Lock()
         self._highest_cost: tuple[Mapping[str, User], int] = ({}, COST)
         store.subscribe(self._tell)
 
@@ -87,7 +95,7 @@ class UserAccounts:
 
     def get(self, name: str) -> User | None:
         """The user of that name (NFC) as last loaded."""
-        return self._store.get(name)
+        return self._held(self._store.get(name))
 
     def highest_cost(self) -> int:
         """The highest bcrypt cost of all hashes: a refusal of any name must take that long."""
@@ -140,11 +148,56 @@ class UserAccounts:
         def decide(user: User | None) -> User | None:
             # Checked in the same step as the writing: the account may have been disabled, or its
             # password changed, since the check of the password.
+            user = self._held(user)
             if user is None or not user.enabled or user.password_hash != checked.password_hash:
                 return user
             return change(user)
 
-        return self._store.change(checked.name, decide)
+        return self._held(self._store.change(checked.name, decide))
+
+    def stop(self, name: str) -> bool:
+        """Disable an account and end its sessions. False where that is so in memory alone, since
+        the store cannot be written."""
+        self.hold(name)  # refused before the store is asked, which takes a while
+        written = self._write_stop(name)
+        if not written:
+            self._on_gone({name: "user disabled"})
+            _log.error(
+                "the account %s is disabled in memory only, and works again once the server "
+                "restarts: %s does not say so, and is tried again",
+                quote(name),
+                self._store.origin,
+            )
+        return written
+
+    def hold(self, name: str) -> None:
+        """Disable an account in memory alone; its sessions are ended by who stopped it."""
+        with self._stopped_lock:
+            self._stopped |= {name}
+
+    def sweep(self) -> None:
+        """Disable in the store what is disabled and could not be written."""
+        for name in self._stopped:
+            self._write_stop(name)
+
+    def _write_stop(self, name: str) -> bool:
+        def decide(user: User | None) -> User | None:
+            return user if user is None or not user.enabled else user.with_disabled(self._clock())
+
+        try:
+            self._store.store(name, decide)
+        except StoreError as error:
+            _log.debug("an account could not be disabled in the store: %s", error.message)
+            return False
+        with self._stopped_lock:
+            self._stopped -= {name}
+        return True
+
+    def _held(self, user: User | None) -> User | None:
+        """A user as the store has it, disabled where it is stopped."""
+        if user is None or user.name not in self._stopped or not user.enabled:
+            return user
+        return user.with_disabled(self._clock())
 
     def _tell(self, changes: UserChanges) -> None:
         reasons = {before.name: why_gone(before, after) for before, after in changes}

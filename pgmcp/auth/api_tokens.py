@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -48,6 +49,10 @@ class TokenStore(CredentialStore[TokenChanges], Protocol):
 
     def add(self, make: Callable[[Collection[ApiToken]], ApiToken]) -> ApiToken:
         """Add the token that `make` makes, given those that are there. StoreError."""
+
+    def disable(self, hashed: str, now: datetime) -> None:
+        """Mark the token of this hash as stopped, as it is stored now, in one step; lookups say so
+        when this returns. StoreError when it cannot be written."""
 
     def remove(self, drop: Callable[[ApiToken], bool]) -> Sequence[ApiToken]:
         """Remove the tokens for which `drop` is true as they are stored now; those. StoreError."""
@@ -100,6 +105,10 @@ class ApiTokens:
         self._on_ended = on_ended
         self._announced: frozenset[str] = frozenset()
         self._to_remove = False
+        # The hashes of tokens that are stopped here and not in the store: replaced, so that a
+        # look-up needs no lock, and replaced under it, so that none is lost.
+        self._stopped: frozenset[str] = frozenset()
+        self._stopped_lock = threading.Lock()
         store.subscribe(self._tell)
 
     def start(self) -> None:
@@ -128,12 +137,14 @@ class ApiTokens:
             return None
         if token.attenuable is not None and not self._has_key(token):
             return None
+        if self._is_stopped(token):
+            return None
         return None if token.expired(self._clock.now()) else token
 
     def get(self, token_id: str) -> ApiToken | None:
         """The valid token of that id, None when there is none."""
         token = self._store.get(token_id)
-        if token is None or not self._has_key(token):
+        if token is None or not self._has_key(token) or self._is_stopped(token):
             return None
         return None if token.expired(self._clock.now()) else token
 
@@ -165,8 +176,51 @@ class ApiTokens:
                 )
             self._report_keyless()
 
+    def stop(self, token_id: str, key: str) -> bool:
+        """Stop the token that has this id and this key: it is refused from now on, and what runs
+        with it ends. False where it is stopped in memory alone, since the store cannot be
+        written."""
+        token = self._store.get(token_id)
+        if token is None or token.key != key:
+            return True
+        self._hold(token)  # refused before the store is asked, which takes a while
+        written = self._write_stop(token.hash)
+        if not written:
+            self._end([(token, "stopped")])
+            _log.error(
+                "the token %s is stopped in memory only, and works again once the server restarts: "
+                "%s does not say so, and is tried again. Remove the token with -remove-token",
+                quote(token.id),
+                self._store.origin,
+            )
+        return written
+
+    def hold(self, token_id: str, key: str) -> None:
+        """Stop a token in memory alone."""
+        token = self._store.get(token_id)
+        if token is not None and token.key == key:
+            self._hold(token)
+            self._end([(token, "stopped")])
+
+    def _hold(self, token: ApiToken) -> None:
+        with self._stopped_lock:
+            self._stopped |= {token.hash}
+
+    def _write_stop(self, hashed: str) -> bool:
+        try:
+            self._store.disable(hashed, self._clock.now())
+        except StoreError as error:
+            _log.debug("a stopped token could not be marked: %s", error.message)
+            return False
+        with self._stopped_lock:
+            self._stopped -= {hashed}
+        return True
+
     def sweep(self) -> None:
-        """End the tokens that have expired, and remove them from the store."""
+        """End the tokens that have expired, and remove them from the store; mark those that are
+        stopped and could not be marked."""
+        for hashed in self._stopped:
+            self._write_stop(hashed)
         is_stable = self._clock.is_stable()
         expired = self._expired_now()
         fresh = [token for key, token in expired.items() if key not in self._announced]
@@ -176,6 +230,9 @@ class ApiTokens:
         if self._to_remove and is_stable:
             self._to_remove = False
             self._remove_expired()
+
+    def _is_stopped(self, token: ApiToken) -> bool:
+        return token.disabled_at is not None or token.hash in self._stopped
 
     def _has_key(self, token: ApiToken) -> bool:
         """Whether there is the key that a token was made with, where it was made with one."""

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pgmcp.auth.times import rfc3339
@@ -24,9 +24,9 @@ class ApiToken:
 
     `database` is the only database that it may use, None for the default; `policy` the name of what
     restricts it, None for the default one. `attenuable` is the id of the key that it was made with
-    (`auth.attenuation`), None where its holder cannot narrow it. `entry` is what the store says,
-    unknown keys included; `text` is how a file says it, None when that is not known or not in our
-    layout.
+    (`auth.attenuation`), None where its holder cannot narrow it. `disabled_at` is when it was
+    stopped, None while it is not. `entry` is what the store says, unknown keys included; `text` is
+    how a file says it, None when that is not known or not in our layout.
     """
 
     id: str
@@ -39,6 +39,21 @@ class ApiToken:
     text: str | None = field(default=None, compare=False)
     policy: str | None = None
     attenuable: str | None = None
+    disabled_at: str | None = None
+
+    def with_disabled(self, now: datetime) -> ApiToken:
+        """Stopped, if it is not already."""
+        if self.disabled_at is not None:
+            return self
+        at = rfc3339(now, "microseconds")
+        return replace(self, disabled_at=at, entry={**self.entry, "disabled_at": at}, text=None)
+
+    def with_enabled(self) -> ApiToken:
+        """Working again."""
+        if self.disabled_at is None:
+            return self
+        entry = {name: value for name, value in self.entry.items() if name != "disabled_at"}
+        return replace(self, disabled_at=None, entry=entry, text=None)
 
     @property
     def key(self) -> str:
@@ -109,6 +124,8 @@ def why_ended(before: ApiToken, after: ApiToken | None, now: datetime) -> str | 
     """
     if after is None or after.id != before.id:
         return "expired" if before.expired(now) else "removed"
+    if after.disabled_at is not None and before.disabled_at is None:
+        return "stopped"
     if after.policy != before.policy:
         return "given another policy"
     if after.attenuable != before.attenuable:

@@ -6,7 +6,7 @@ they cannot tell different stories. A parameter's value never gets here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,8 +45,9 @@ class Trail:
     `method` and `name` (the tool, the resource's URI or the prompt) are names of ours: what a
     client calls by another name is "other" here, so that no client writes into our records.
     `user` is the account that a login asked for, None when there is none. `statements` are the
-    callers' SQL texts, each once; `uses` what they use, where that was asked for; `rows` is how
-    many rows went back. `gate` is which gate refused, "" when none did.
+    callers' SQL texts, each once; `uses` what they use, where that was asked for; `canaries` those
+    that the call used or tried to use, and `canary_action` what follows; `rows` is how many rows
+    went back. `gate` is which gate refused, "" when none did.
     """
 
     request_id: str = "-"
@@ -58,6 +59,8 @@ class Trail:
     database: str | None = None
     statements: list[str] = field(default_factory=list)
     uses: list[UsedNames] = field(default_factory=list)
+    canaries: list[str] = field(default_factory=list)
+    canary_action: str = "alarm"
     rows: int | None = None
     outcome: CallOutcome = "ok"
     error: str | None = None
@@ -80,6 +83,13 @@ class Trail:
         """Note what a caller's statement uses."""
         if names not in self.uses:
             self.uses.append(names)
+
+    def touched(self, canaries: Iterable[str], action: str) -> None:
+        """Note canaries that a statement uses, or tries to use."""
+        new = [name for name in canaries if name not in self.canaries]
+        if new:
+            self.canaries += new
+            self.canary_action = action
 
     def described(self, relations: Mapping[str, Sequence[str]]) -> None:
         """Note relations that the caller asked for by name, of whose rows nothing is used; each

@@ -64,10 +64,17 @@ class PolicyAnswers:
             return PolicyAnswer("allow")
         explains = sql.first_word(statement) == "explain"
         decision = decide(policy, facts, names.words, explains=explains)
+        canaries = tuple(
+            f"it uses the canary {name}, action: {policy.canary_action}"
+            for name in decision.canaries
+        )
+        if decision.denial is not None and decision.denial.reason is DenialReason.CANARY:
+            return PolicyAnswer("refuse", canaries)
         if decision.denial is not None:
-            return _refused(decision.denial)
+            refused = _refused(decision.denial)
+            return PolicyAnswer("refuse", (*refused.reasons, *canaries))
         masks = tuple(_masks(decision))
-        return PolicyAnswer("mask", masks) if masks else PolicyAnswer("allow")
+        return PolicyAnswer("mask" if masks else "allow", (*masks, *canaries))
 
     def close(self, seconds: float) -> None:
         """Close the connections."""

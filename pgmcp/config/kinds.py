@@ -14,7 +14,7 @@ from typing import Any
 
 from pgmcp.config import addresses, durations, hours, masks, patterns, session_settings, sizes
 from pgmcp.config.masks import MaskRules
-from pgmcp.config.patterns import ReadRules
+from pgmcp.config.patterns import CanaryRules, ReadRules
 from pgmcp.config.values import Secret
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True} | {
@@ -278,11 +278,21 @@ SETTINGS = Kind(
     session_settings.parse_settings,
     lambda _: (),
 )
+_PATTERNS = (
+    'Write a list such as ["public.*", "not public.users.password_hash"]: schema.table, schema.*, '
+    "*.* or schema.table.column, with names quoted where SQL would quote them."
+)
 READ_RULES = Kind(
     "list of patterns",
     "LIST",
-    'Write a list such as ["public.*", "not public.users.password_hash"]: schema.table, schema.*, '
-    "*.* or schema.table.column, with names quoted where SQL would quote them.",
+    _PATTERNS,
     lambda value: ReadRules(_list_of(_from_text(patterns.parse))(value)),
     lambda text: ReadRules((patterns.parse(text),)),
+)
+CANARY_RULES = Kind(
+    "list of patterns",
+    "LIST",
+    _PATTERNS,
+    lambda value: CanaryRules(_list_of(_from_text(patterns.parse))(value)),
+    lambda text: CanaryRules((patterns.parse(text),)),
 )

@@ -67,6 +67,27 @@ class ReadRules:
         return Access.UNNAMED
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryRules(ReadRules):
+    """The lines of `canaries`: what they allow, nobody has a reason to read. False: without any."""
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns)
+
+    def holds_table(self, schema: str, table: str) -> bool:
+        """Whether the whole table is one; of a column `column` says it."""
+        for pattern in reversed(self.patterns):
+            if pattern.column is None and pattern.covers(schema, table):
+                return not pattern.denies
+        return False
+
+    def names(self, schema: str, table: str, column: str | None = None) -> bool:
+        """Whether a table is one, or this column of it."""
+        if column is None:
+            return self.holds_table(schema, table)
+        return self.column(schema, table, column) is Access.ALLOWED
+
+
 def is_system(schema: str) -> bool:
     """Whether a schema is PostgreSQL's own."""
     return schema.startswith(_SYSTEM_SCHEMAS)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pgmcp.config.document import flatten, suggestion, type_name
 from pgmcp.config.hours import Hours
 from pgmcp.config.key import key, keys_of, section
 from pgmcp.config.kinds import (
+    CANARY_RULES,
     DURATION,
     HOURS,
     MASKS,
@@ -22,17 +24,19 @@ from pgmcp.config.kinds import (
     ROLE,
     SETTINGS,
     SIZE,
+    choice,
     whole,
 )
 from pgmcp.config.layers import Inputs, Settings, fill, resolve
 from pgmcp.config.masks import MaskRules
-from pgmcp.config.patterns import ReadRules
+from pgmcp.config.patterns import CanaryRules, ReadRules
 from pgmcp.config.session_settings import SessionSettings
 from pgmcp.errors import ConfigError
 
 PREFIX = "policies"
 MOST = 10**15
 """The largest number that a limit may be."""
+CanaryAction = Literal["stop", "alarm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,17 @@ class Policy:
         NAMES,
         "Functions, as schema.name, that it may call although they look objects up, or read more "
         "than it may.",
+    )
+    canaries: CanaryRules = key(
+        (),
+        CANARY_RULES,
+        "Tables and columns that nobody has a reason to use, as in `read`: who does is reported, "
+        "and `canary_action` says what else happens.",
+    )
+    canary_action: CanaryAction = key(
+        "stop",
+        choice("stop", "alarm"),
+        "What follows when a canary is used: its credential is stopped, or it is only reported.",
     )
 
     @property

@@ -21,6 +21,7 @@ class CallerRead:
     and `fetched` reads it. An EXPLAIN plans and reads in one, `opened`.
 
     `only_planned`: it may be a write, since nothing of it runs but what the planner calls.
+    `guessed`: it is no caller's, and looks for what a caller may mean.
     """
 
     text: str
@@ -28,6 +29,7 @@ class CallerRead:
     opened: Step
     fetched: tuple[Step, ...] = ()
     only_planned: bool = False
+    guessed: bool = False
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ taken before it runs, and ROLLBACK.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pgmcp.calls.call import Call
@@ -83,13 +84,16 @@ class ReadOnlyDatabase:
         self._budget = budget
         self._pool = pool
         self._judge = judge
-        self._transactions = Transactions(settings, judge, call, policy, used=trail.used)
+        self._transactions = Transactions(settings, judge, call, policy, trail=trail)
         self._policy = policy
         self._restriction: Restriction | None = None
         self._visible: VisibleCatalogue | None = None
         if policy is not None:
+            action = policy.policy.canary_action
             self._restriction = Restriction(policy.policy, self._fetch)
-            self._visible = VisibleCatalogue(policy.policy, self._fetch)
+            self._visible = VisibleCatalogue(
+                policy.policy, self._fetch, lambda canaries: trail.touched(canaries, action)
+            )
         self._catalogues = catalogues
         self._call = call
         self._trail = trail
@@ -128,7 +132,10 @@ class ReadOnlyDatabase:
         if self._most_rows is not None:
             max_rows = min(max_rows, self._most_rows)
         rows = self._read(
-            lambda part: read_rows(part.text, params, max_rows + 1, offset, part.shift), text
+            lambda part: replace(
+                read_rows(part.text, params, max_rows + 1, offset, part.shift), guessed=not sent
+            ),
+            text,
         )
         more = len(rows.rows) > max_rows
         rows = Rows(rows.columns, rows.rows[:max_rows], more, rows.cut_bytes)
@@ -246,14 +253,15 @@ class ReadOnlyDatabase:
         if self._restriction is None:
             return self._run_read(reading, sent)
         restriction = self._restriction
-        if not self._transactions.knows_allowed(reading):
-            restriction.require_readable(sent)
         try:
+            if not self._transactions.knows_allowed(reading):
+                restriction.require_readable(sent)
             return self._run_read(reading, sent)
         except DeniedError as denied:
             error, denial = refusal(denied.denial), denied.denial
         except (StatementError, StatementRefusedError) as refused:
             error, denial = refused, None
+            self._note_tried(restriction, sent, bare=reading.only_planned)
         bare = reading.only_planned
         instead = restriction.answer(sent, error, denial, lambda text: self._parsed(text, bare))
         if isinstance(instead, ToolError):
@@ -266,6 +274,12 @@ class ReadOnlyDatabase:
         except (StatementError, StatementRefusedError) as refused:
             error = refused
         raise restriction.answer_instead(sent, error, instead)
+
+    def _note_tried(self, restriction: Restriction, sent: str, *, bare: bool) -> None:
+        """Tell which canaries a text was meant for of which there need not be a tree."""
+        bare = bare or sql.may_write(sent)
+        tried = restriction.canaries_tried(sent, lambda text: self._parsed(text, bare))
+        self._trail.touched(tried, restriction.policy.canary_action)
 
     def _run_read(self, reading: CallerRead, sent: str) -> Rows:
         return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))

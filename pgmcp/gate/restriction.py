@@ -15,12 +15,15 @@ from pgmcp.config.policies import Policy
 from pgmcp.errors import StatementError, ToolError
 from pgmcp.policy import absence, refusals
 from pgmcp.policy.absence import Disguise
+from pgmcp.policy.canaries import UTILITIES, looked_up, named_canaries
 from pgmcp.policy.decision import Denial, DenialReason
 from pgmcp.policy.facts import RELATIONS_SQL, UsedRelation, read_relations
 from pgmcp.policy.names import Names, names_in
 from pgmcp.postgres.rows import Fetch, texts
+from pgmcp.sql import text as sql
 from pgmcp.sql.names import array_literal
 
+_UNDEFINED_TABLE = "42P01"
 _ABOUT_NAMES = "42"  # SQLSTATE class: syntax error or access rule violation
 # Classes of what PostgreSQL says before a statement runs: a literal that its column's type does not
 # take, a feature that its tables do not have.
@@ -42,6 +45,28 @@ class Restriction:
         if (name := names.looking_up(self.policy.functions)) is not None:
             raise refusals.refusal(Denial(DenialReason.LOOK_UP, name))
 
+    def canaries_tried(
+        self, text: str, parse: Callable[[str], ToolError | None]
+    ) -> tuple[str, ...]:
+        """The canaries that a text was meant for of which PostgreSQL has made no tree: tables that
+        it looks for by their names, or names to look up. `parse` as in `answer`."""
+        rules = self.policy.canaries
+        if not rules:
+            return ()
+        names = names_in(text)
+        literals = looked_up(text, names)
+        tables = named_canaries(rules, self._named(names.words | literals)[0])
+        surely = literals
+        if sql.first_word(text) in UTILITIES:  # PostgreSQL looks for nothing until it runs
+            surely |= names.words
+        return tuple(
+            sorted(
+                name
+                for name, word in tables.items()
+                if word in surely or _looks_for(absence.disguise(text, names, {word}), parse)
+            )
+        )
+
     def answer(
         self,
         text: str,
@@ -56,7 +81,7 @@ class Restriction:
         `parse` has PostgreSQL parse a text, and returns what it says against it, None when nothing.
         """
         names = names_in(text)
-        relations, schemas = self._named(names)
+        relations, schemas = self._named(names.words)
         hidden = absence.hidden(self.policy, relations, schemas, names.words)
         if denial is not None:
             hidden |= denial.tables | denial.columns
@@ -72,11 +97,11 @@ class Restriction:
     def answer_instead(self, text: str, error: ToolError, disguise: Disguise) -> ToolError:
         """What to say of a text that `disguise` was run for, with this error."""
         names = names_in(text)
-        return _told(disguise.error(error), names, self._named(names)[0])
+        return _told(disguise.error(error), names, self._named(names.words)[0])
 
-    def _named(self, names: Names) -> tuple[list[UsedRelation], list[str]]:
+    def _named(self, words: frozenset[str]) -> tuple[list[UsedRelation], list[str]]:
         """The relations and the schemas that have one of these names."""
-        known = self._texts(absence.NAMES_SQL, (array_literal(sorted(names.words)),))
+        known = self._texts(absence.NAMES_SQL, (array_literal(sorted(words)),))
         oids = array_literal(oid for oid, _ in known if oid)
         relations = read_relations(self._texts(RELATIONS_SQL, (oids,)))
         return list(relations.values()), [schema for _, schema in known if schema]
@@ -97,6 +122,16 @@ def _told(error: ToolError, names: Names, relations: Iterable[UsedRelation]) -> 
     ):
         return refusals.unnamed_columns()
     return StatementError(replace(error.server, detail="", hint=""))
+
+
+def _looks_for(disguise: Disguise, parse: Callable[[str], ToolError | None]) -> bool:
+    """Whether PostgreSQL looks for a table by the name that is replaced, when it reads a text."""
+    said = parse(disguise.text)
+    return (
+        isinstance(said, StatementError)
+        and said.server.sqlstate == _UNDEFINED_TABLE
+        and any(other in said.server.message for other in disguise.originals)
+    )
 
 
 def _is_before_running(error: ToolError) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pgmcp.gate.dependencies import SCHEMAS, Dependencies, unchanged
-from pgmcp.postgres.messages import Step
+from pgmcp.postgres.messages import Outcome, Step
 from pgmcp.postgres.rows import Value
 from pgmcp.sql.text import quote_literal
 
@@ -132,3 +132,11 @@ def all_invalidations_sent(snapshot: str, locks: str) -> bool:
         runs = int(xid) in alive or (int(xid) - int(xmax)) % _XIDS < _XIDS // 2
         committing[holder] = committing.get(holder, True) and not runs
     return not any(committing.values())
+
+
+def altered(steps: Sequence[Step], outcome: Outcome) -> bool:
+    """Whether it is a check of the state that failed: something was committed meanwhile."""
+    failure = outcome.failure
+    return (
+        failure is not None and failure.server.sqlstate == ALTERED and is_check(steps[failure.step])
+    )

@@ -9,12 +9,12 @@ has run already.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Event
 from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
-from pgmcp.calls.trail import UsedNames
+from pgmcp.calls.trail import Trail
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import PgmcpError, StatementRefusedError
 from pgmcp.gate import bodies
@@ -23,7 +23,7 @@ from pgmcp.gate.examination import Examination
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.object_lookup import Run
 from pgmcp.gate.session_role import session_steps, verdict_key
-from pgmcp.gate.state import ALTERED, check, check_dependencies, is_check
+from pgmcp.gate.state import altered, check, check_dependencies
 from pgmcp.gate.transaction_settings import (
     LIMITED,
     LIMITED_GENERIC,
@@ -36,6 +36,7 @@ from pgmcp.gate.transaction_settings import (
 )
 from pgmcp.gate.trees import RESTORE_PATH
 from pgmcp.gate.verdict import StateChangedError, Verdict
+from pgmcp.policy import refusals
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import UNKNOWN, UNRESTRICTED, Decision, decided
 from pgmcp.policy.refusals import DeniedError
@@ -57,8 +58,8 @@ _ATTEMPTS = 10  # to judge a text in a state that stays
 class Transactions:
     """The transactions of one call on one database, for any number of connections.
 
-    `policy`: that of the principal, None without one. `used` is told what each text uses, where
-    the judge says it.
+    `policy`: that of the principal, None without one. `trail` is told what each text uses, where
+    the judge says it, and which canaries.
     """
 
     def __init__(
@@ -68,14 +69,14 @@ class Transactions:
         call: Call,
         policy: ActivePolicy | None = None,
         *,
-        used: Callable[[UsedNames], None] = lambda _: None,
+        trail: Trail | None = None,
     ) -> None:
         self._settings = settings
         self._judge = judge
         self._call = call
         self._policy = policy
         self._begin = (READ_ONLY, *session_steps(policy))
-        self._used = used
+        self._trail = trail or Trail()
 
     def _limits(self, connection: Connection) -> tuple[float, float]:
         """Seconds for statement_timeout and lock_timeout: the strictest of the role's and the
@@ -163,7 +164,7 @@ class Transactions:
             except PgmcpError:
                 self._note(verdict)  # it may have run, and ended with the call
                 raise
-            if not _altered(steps, outcome):
+            if not altered(steps, outcome):
                 self._note(verdict)
                 if outcome.failure is None:
                     self._require_allowed(reading, verdict)
@@ -176,7 +177,15 @@ class Transactions:
     def _note(self, verdict: Verdict) -> None:
         """Tell what a text uses on which there is this verdict."""
         if verdict.used is not None:
-            self._used(verdict.used)
+            self._trail.used(verdict.used)
+
+    def _note_canaries(self, reading: CallerRead, verdict: Verdict) -> None:
+        """Tell which canaries a text uses; StatementRefusedError for one that is no caller's."""
+        canaries = self._decision(reading, verdict).canaries
+        if canaries and reading.guessed:
+            raise refusals.not_guessed()
+        if canaries and self._policy is not None:
+            self._trail.touched(canaries, self._policy.policy.canary_action)
 
     def knows_allowed(self, reading: CallerRead) -> bool:
         """Whether a text was judged before, and the policy let it pass."""
@@ -184,11 +193,13 @@ class Transactions:
         return verdict is not None and self._decision(reading, verdict).denial is None
 
     def _known(self, reading: CallerRead) -> Verdict | None:
-        """The verdict on a text, None where it was not judged, or not for a policy."""
+        """The verdict on a text, None where it was not judged, or not for a policy. What uses a
+        canary is judged each time, so that whoever is stopped did use it."""
         verdict = self._judge.known(verdict_key(self._policy, reading.key))
-        if verdict is None or self._policy is None or verdict.facts is not None:
+        if verdict is None or self._policy is None:
             return verdict
-        return None
+        unknown = verdict.facts is None or self._decision(reading, verdict).canaries
+        return None if unknown else verdict
 
     def _decision(self, reading: CallerRead, verdict: Verdict) -> Decision:
         """What the policy says of a statement."""
@@ -302,7 +313,7 @@ class Transactions:
             confirmed = check(NO_LOCK, verdict.state, after=RESTORE_PATH)
         steps = [confirmed, *self._ran(reading, self._milliseconds(connection))]
         outcome = self._last(connection, reading, steps, verdict)
-        if strict and _altered(steps, outcome):
+        if strict and altered(steps, outcome):
             raise StateChangedError
         if strict or verdict.scope.everywhere or verdict.scope.dependencies is not None:
             key = verdict_key(self._policy, reading.key)
@@ -332,6 +343,7 @@ class Transactions:
                 strict=strict,
                 with_facts=self._policy is not None,
             )
+            self._note_canaries(reading, verdict)
             self._note(verdict)
             if verdict.objection is not None or self._decision(reading, verdict).denial is not None:
                 key = verdict_key(self._policy, reading.key)
@@ -369,14 +381,6 @@ class Transactions:
         with self._call.waiting, self._call.on_cancel(ended.set):
             ended.wait(min(seconds, self._call.remaining()))
         self._call.check()
-
-
-def _altered(steps: Sequence[Step], outcome: Outcome) -> bool:
-    """Whether something was committed since the text was judged: it is the check that failed."""
-    failure = outcome.failure
-    return (
-        failure is not None and failure.server.sqlstate == ALTERED and is_check(steps[failure.step])
-    )
 
 
 def _must_wait(steps: Sequence[Step], outcome: Outcome, reading: CallerRead) -> bool:

@@ -9,7 +9,7 @@ an index) is left out with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgmcp.catalog import facts, statements
@@ -19,7 +19,7 @@ from pgmcp.config.policies import Policy
 from pgmcp.policy.decision import mask_of, may_read, may_use
 from pgmcp.policy.facts import RELATIONS_SQL, UsedRelation, read_relations
 from pgmcp.postgres.rows import Fetch, Rows, Value, texts
-from pgmcp.sql.names import array_literal
+from pgmcp.sql.names import array_literal, qualified
 
 Name = tuple[str, str]
 
@@ -41,10 +41,12 @@ _KEY_KINDS = frozenset({b"p", b"u", b"f"})  # those that are told by their colum
 
 @dataclass(slots=True)
 class VisibleCatalogue:
-    """`fetch` runs a statement of pgmcp's own; it lasts as long as a call."""
+    """`fetch` runs a statement of pgmcp's own; it lasts as long as a call. `tried` is told the
+    canaries that were asked for by name and are hidden."""
 
     policy: Policy
     fetch: Fetch
+    tried: Callable[[Iterable[str]], None] = lambda _: None
     _relations: dict[int, UsedRelation] = field(default_factory=dict)
     _parents: Mapping[Name, Sequence[Name]] | None = None
     _secured: frozenset[Value] | None = None
@@ -106,6 +108,14 @@ class VisibleCatalogue:
             for child in self._above()
         )
 
+    def is_canary(self, oid: Value, column: Value) -> bool:
+        """Whether a column of an expected relation is one, or the relation is."""
+        relation, canaries = self.relation(oid), self.policy.canaries
+        return any(
+            canaries.names(*name, _text(column))
+            for name in ((relation.schema, relation.name), *relation.ancestors)
+        )
+
     def sees_all(self, oid: Value) -> bool:
         """Whether an expected relation has no column that may not be read."""
         relation = self.relation(oid)
@@ -162,6 +172,17 @@ def _counted(catalogue: VisibleCatalogue, row: tuple[Value, ...]) -> tuple[Value
     if row[_PARENT] is not None and not catalogue.sees_parents(row[1], row[2]):
         shown[_PARENT] = None
     return tuple(shown)
+
+
+def _named(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
+    """Relations that a caller has asked for by name."""
+    rows = catalogue.fetch(text, params)
+    kept = _kept(rows, lambda row: catalogue.sees(row[1], row[2]))
+    if rows.rows and not kept.rows:
+        hidden = [(_text(row[1]), _text(row[2])) for row in rows.rows]
+        canaries = catalogue.policy.canaries
+        catalogue.tried(qualified(*name) for name in hidden if canaries.holds_table(*name))
+    return kept
 
 
 def _shown(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:
@@ -267,7 +288,7 @@ _NARROWED: Mapping[str, _Narrow] = {
     statements.EVERYTHING: _listed,
     statements.SHOWN: _shown,
     statements.COUNTS: _counts,
-    statements.NAMED: _listed,
+    statements.NAMED: _named,
     statements.NAMES: _names,
     statements.OTHER_OBJECTS: _nothing,
     statements.SCHEMAS: _schemas,
@@ -276,7 +297,9 @@ _NARROWED: Mapping[str, _Narrow] = {
     statements.KEYS: _of_relations(_sees_key),
     statements.REFERENCES: _references,
     statements.COMMON_VALUES: _of_relations(
-        lambda catalogue, row: catalogue.shows_values(row[0], row[1])
+        lambda catalogue, row: (
+            catalogue.shows_values(row[0], row[1]) and not catalogue.is_canary(row[0], row[1])
+        )
     ),
     facts.PROPERTIES: _of_relations(
         lambda catalogue, row: row[1] in _HARMLESS_PROPERTIES and catalogue.sees_all(row[0])

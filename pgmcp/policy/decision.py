@@ -14,6 +14,7 @@ from functools import partial
 from pgmcp.config.masks import Mask, MaskRules
 from pgmcp.config.patterns import Access
 from pgmcp.config.policies import Policy
+from pgmcp.policy.canaries import used_canaries
 from pgmcp.policy.facts import SET_CONFIG, Facts, UsedRelation
 from pgmcp.policy.masking import common, fits, strongest
 from pgmcp.policy.names import names_in
@@ -37,6 +38,7 @@ class DenialReason(Enum):
     PLAN = "a plan"
     MASK = "a masked column"
     MISFIT = "a mask that does not suit its column"
+    CANARY = "a canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,12 @@ def may_read(
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a policy says of a statement: what is in the way, and how each result column is shown,
-    with the category of its type (pg_type.typcategory); None as it is."""
+    with the category of its type (pg_type.typcategory); None as it is. `canaries`: those it uses,
+    whether or not it may run."""
 
     denial: Denial | None
     masks: tuple[tuple[Mask, str] | None, ...] = ()
+    canaries: tuple[str, ...] = ()
 
 
 UNRESTRICTED = Decision(None)
@@ -142,12 +146,15 @@ def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: boo
 
     `words`: the names that its text holds. `explains`: its plan is shown and not its rows.
     """
+    canaries = used_canaries(policy.canaries, facts, words)
     for denials in _denials(policy, facts, words, explains=explains):
         if denials:
             # By its name, so that which one it is tells nothing of the order in the catalogue.
-            return Decision(min(denials, key=lambda denial: denial.name))
+            return Decision(min(denials, key=lambda denial: denial.name), canaries=canaries)
+    if canaries and policy.canary_action == "stop":
+        return Decision(Denial(DenialReason.CANARY, canaries[0]), canaries=canaries)
     if explains or not policy.mask.rules:
-        return Decision(None)
+        return Decision(None, canaries=canaries)
     results = facts.uses.results
     masks = tuple(_mask(policy, facts, each) for each in results)
     misfits = [
@@ -155,7 +162,9 @@ def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: boo
         for sources, mask in zip(results, masks, strict=True)
         for source in (sources if mask is not None and not fits(*mask) else ())
     ]
-    return Decision(Denial(DenialReason.MISFIT, min(misfits))) if misfits else Decision(None, masks)
+    if misfits:
+        return Decision(Denial(DenialReason.MISFIT, min(misfits)), canaries=canaries)
+    return Decision(None, masks, canaries)
 
 
 def _full_name_of(facts: Facts, source: ResultSource) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pgmcp.config.masks import MaskRules
-from pgmcp.config.patterns import Access, ReadRules
+from pgmcp.config.patterns import Access, CanaryRules, ReadRules
 from pgmcp.config.policies import Policy, PolicyLimits
 from pgmcp.policy.active import ActivePolicy
 
@@ -36,6 +36,26 @@ class EachAllows(ReadRules):
         return _least([rules.table(schema, table) for rules in self.lists])
 
 
+@dataclass(frozen=True, slots=True)
+class AnyNames(CanaryRules):
+    """What any of several lists `canaries` names."""
+
+    lists: tuple[CanaryRules, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(self.lists)
+
+    def column(self, schema: str, table: str, column: str) -> Access:
+        """Whether this column is one: ALLOWED."""
+        if any(rules.names(schema, table, column) for rules in self.lists):
+            return Access.ALLOWED
+        return Access.UNNAMED
+
+    def holds_table(self, schema: str, table: str) -> bool:
+        """Whether the whole table is one."""
+        return any(rules.holds_table(schema, table) for rules in self.lists)
+
+
 class PolicyConflictError(Exception):
     """Policies that cannot hold together; the text names the key in which they differ."""
 
@@ -53,6 +73,9 @@ def intersection(own: Policy | None, others: Sequence[Policy]) -> Policy:
     for each in fields(Policy):
         said = [getattr(policy, each.name) for policy in policies]
         values[each.name] = _RULES.get(each.name, _same)(each.name, said)
+    # Of those alone that have canaries: the default of the others means nothing.
+    actions = {policy.canary_action for policy in policies if policy.canaries}
+    values["canary_action"] = "alarm" if actions == {"alarm"} else "stop"
     return Policy(**values)
 
 
@@ -125,6 +148,10 @@ def _limits(_: str, said: Sequence[PolicyLimits]) -> PolicyLimits:
     return PolicyLimits(**smallest)
 
 
+def _canaries(_: str, said: Sequence[CanaryRules]) -> CanaryRules:
+    return AnyNames(lists=tuple(rules for rules in said if rules))
+
+
 _RULES: Mapping[str, Callable[[str, Sequence[Any]], Any]] = {
     "databases": _names,
     "tools": _names,
@@ -134,5 +161,7 @@ _RULES: Mapping[str, Callable[[str, Sequence[Any]], Any]] = {
     "networks": _first,
     "limits": _limits,
     "functions": _in_all,
+    "canaries": _canaries,
+    "canary_action": _first,
     **dict.fromkeys(_OF_IDENTITY, _first),
 }

@@ -5,7 +5,13 @@ The rule: no word of it tells of a table or a column that is hidden, but by what
 
 from __future__ import annotations
 
-from pgmcp.errors import ServerMessage, StatementError, StatementRefusedError, ToolError
+from pgmcp.errors import (
+    CallEndedError,
+    ServerMessage,
+    StatementError,
+    StatementRefusedError,
+    ToolError,
+)
 from pgmcp.policy.decision import Denial, DenialReason
 
 _BY_POLICY = "the policy of your credential"
@@ -23,6 +29,8 @@ class DeniedError(Exception):
 def refusal(denial: Denial) -> ToolError:
     """The error for a denial. A hidden table or column is not there."""
     name = denial.name
+    if denial.reason is DenialReason.CANARY:
+        return _stopped()
     if denial.reason is DenialReason.TABLE:
         return _not_there(_UNDEFINED_TABLE, f'relation "{name}" does not exist')
     if denial.reason is DenialReason.COLUMN:
@@ -84,6 +92,21 @@ def verbose_plan() -> StatementRefusedError:
     )
     refused.gate = "policy"
     return refused
+
+
+def _stopped() -> CallEndedError:
+    """For the use of a canary, whose name is not told."""
+    stopped = CallEndedError(
+        "your credential has been stopped: this statement uses what nobody should have a use for",
+        "Nothing was run. Ask the operator of this server.",
+    )
+    stopped.gate = "policy"
+    return stopped
+
+
+def not_guessed() -> StatementRefusedError:
+    """For a statement of pgmcp's own making that would use a canary."""
+    return StatementRefusedError("This is not read without being asked for.", "Ask for it.")
 
 
 def unreadable_names() -> StatementRefusedError:

@@ -56,12 +56,14 @@ class Broker:
         self._last_round = 0
         self._counted: dict[int, list[Any]] = {}
         self._counted_by_ended: list[Any] = []
+        self._stopped: list[list[Any]] = []
         self._answers: dict[str, Callable[..., Any]] = {
             "session": self._sessions.get,
             "session add": self._add,
             "sessions": self._list,
             "session count": lambda: len(self._sessions),
             "limit": self._limit,
+            "stopped credentials": lambda: self._stopped,
         }
 
     @property
@@ -109,6 +111,8 @@ class Broker:
     def _ask(self, worker: int, number: int, what: str, args: list[Any]) -> Outgoing:
         if what == "session remove":
             return self._remove(worker, number, *args)
+        if what == "stop credential":
+            return self._stop(worker, number, args)
         if what == "numbers":
             self._counted[worker] = args[0]
             finish = partial(self._count, worker, number)
@@ -139,6 +143,14 @@ class Broker:
             return answer
         self._version += 1
         return self._begin(self._workers, lambda: answer, "removed", removed)
+
+    def _stop(self, worker: int, number: int, stop: list[Any]) -> Outgoing:
+        """Have all others stop a credential; who joins later asks for those that no file names."""
+        *_, written = stop
+        if not written:
+            self._stopped.append(stop)
+        answer: Outgoing = [(worker, ["answer", number, None])]
+        return self._begin(self._workers - {worker}, lambda: answer, "stop credential", *stop)
 
     # -- attempts ----------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from pgmcp.logs.log import PROCESSES
 from pgmcp.metrics import combine
 from pgmcp.metrics.metrics import MetricFamily
 from pgmcp.processes.link import Link
-from pgmcp.server.shared import Families, Stores
+from pgmcp.server.shared import CredentialStop, Families, Stores
 from pgmcp.stores.asking import AskingLimitStore, AskingSessionStore, AskingUsageStore
 from pgmcp.transport.systemd import Notifier
 
@@ -48,6 +48,7 @@ class AmongWorkers:
             "numbers": lambda: combine.pack(self._families()),
             "log": lambda level, text: _log.log(level, "%s", text),
             "cancel": lambda *_: None,
+            "stop credential": lambda *_: None,
         }
 
     def stores(self) -> Stores:
@@ -71,6 +72,18 @@ class AmongWorkers:
     def cancel_elsewhere(self, scope: str, request_id: str | int) -> None:
         """Cancel a call that runs in another worker."""
         self._link.tell_others("cancel", scope, request_id)
+
+    def stop_elsewhere(self, stop: CredentialStop) -> None:
+        """Have every other worker stop a credential, and wait until they have."""
+        self._link.ask("stop credential", *stop)
+
+    def stopped(self) -> Iterable[CredentialStop]:
+        """The credentials that workers have stopped in memory alone."""
+        return [CredentialStop(*each) for each in self._link.ask("stopped credentials")]
+
+    def on_stop(self, stop: Callable[[CredentialStop], None]) -> None:
+        """Have `stop` called where another worker has stopped a credential."""
+        self._link.handlers["stop credential"] = lambda *said: stop(CredentialStop(*said))
 
     def report(self, connections: int) -> None:
         """Tell how many clients are connected here."""

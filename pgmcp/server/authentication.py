@@ -16,13 +16,14 @@ from pgmcp.auth.hashing import Hasher, InHelper, InProcess
 from pgmcp.auth.limiter import Limiter
 from pgmcp.auth.logins import Logins
 from pgmcp.auth.narrowed_tokens import NarrowedTokens
+from pgmcp.auth.principal import Principal
 from pgmcp.auth.refusals import Refusals
 from pgmcp.auth.sessions import Sessions
 from pgmcp.auth.times import utc_now
 from pgmcp.config.auth import Auth
 from pgmcp.config.model import Config
 from pgmcp.server.observation import Observation, ObservedAuthenticator
-from pgmcp.server.shared import Shared
+from pgmcp.server.shared import CredentialStop, Shared
 from pgmcp.storage.watch import Watcher
 from pgmcp.stores.attenuation_key import FileKeyStore
 from pgmcp.stores.files import FileTokenStore, FileUserStore
@@ -49,6 +50,7 @@ class Authentication:
         hasher: Sequence[str] = (),
     ) -> None:
         auth, stores = config.http.auth, shared.stores()
+        self._shared = shared
         self._refused = observation.refused
         self.sessions = Sessions(
             stores.sessions,
@@ -84,6 +86,7 @@ class Authentication:
         self._watch(auth, watcher, observation)
         self.tokens.start()
         self.users.start()
+        self._share_stops(observation)
         _log_limits(auth)
 
     def _watch(self, auth: Auth, watcher: Watcher, observation: Observation) -> None:
@@ -122,6 +125,33 @@ class Authentication:
         self.sessions.max_per_user = auth.max_sessions_per_user
         self.users.lockout = auth.max_failed_attempts_before_lockout
 
+    def stop_credential(self, principal: Principal) -> None:
+        """Stop the token, or disable the user, of a principal: in every process, before this
+        returns."""
+        if principal.kind == "token":
+            written = self.tokens.stop(principal.name, principal.owner)
+        else:
+            written = self.users.stop(principal.name)
+        kind, name, owner = principal.kind, principal.name, principal.owner
+        self._shared.stop_elsewhere(CredentialStop(kind, name, owner, written))
+
+    def _share_stops(self, observation: Observation) -> None:
+        self._shared.on_stop(self._stopped_elsewhere)
+        for stop in self._shared.stopped():
+            self._stopped_elsewhere(stop)
+        observation.stop = self.stop_credential
+
+    def _stopped_elsewhere(self, stop: CredentialStop) -> None:
+        """Take over what another process has stopped. Nobody is asked: a user's sessions end
+        everywhere by themselves, and a log-in asks the file."""
+        if not stop.written:
+            if stop.kind == "token":
+                self.tokens.hold(stop.name, stop.owner)
+            else:
+                self.users.hold(stop.name)
+        elif stop.kind == "token":
+            self.tokens.reload()
+
     def stop(self) -> None:
         """Say what has not been said, and end what was started."""
         self.refusals.flush()
@@ -130,6 +160,7 @@ class Authentication:
     def sweep(self) -> None:
         """End what has expired, and say what was refused."""
         self.tokens.sweep()
+        self.users.sweep()
         self.sessions.sweep()
         self.refusals.sweep()
 

@@ -60,6 +60,13 @@ class Observation:
             ("reason",),
         )
         self.lockouts = Counter("pgmcp_lockouts_total", "Accounts that failed log-ins disabled.")
+        self.canaries = Counter(
+            "pgmcp_canaries_total",
+            "Calls that used a canary, or tried to, by what followed: stop or alarm.",
+            ("action",),
+        )
+        self.stop: Callable[[Principal], None] | None = None
+        """Stops a credential; None where nobody brings any."""
         self.reloads = Counter(
             "pgmcp_reloads_total",
             "Files that were loaded anew, by what they hold and outcome: ok or failed.",
@@ -75,8 +82,29 @@ class Observation:
 
     def record(self, trail: Trail) -> None:
         """Record a call that ran; AuditError when its answer must be withheld."""
+        if trail.canaries:
+            self._alarm(trail)
         if self._audit is not None:
             self._audit.record(trail)
+
+    def _alarm(self, trail: Trail) -> None:
+        """Report a call that used a canary, and stop its credential where its policy wants that."""
+        stop = self.stop if trail.principal.kind in ("token", "session") else None
+        if stop is None:
+            trail.canary_action = "alarm"
+        stops = trail.canary_action == "stop"
+        # An error, so that no log.level hides it; first of all, whatever fails below.
+        _log.error(
+            "canary used, %s",
+            "and its credential is stopped" if stops else "and nothing is stopped",
+            extra=self._fields(trail),
+        )
+        self.canaries.add(trail.canary_action)
+        if stops and stop is not None:
+            try:
+                stop(trail.principal)
+            except PgmcpError as error:  # it is stopped here, and the others end with the server
+                _log.error("a credential was not stopped in all processes: %s", error.message)
 
     def note(self, trail: Trail) -> None:
         """Count and log a call that is over."""
@@ -109,6 +137,7 @@ class Observation:
             error=trail.error,
             sqlstate=trail.sqlstate,
             gate=trail.gate or None,
+            canaries=", ".join(trail.canaries) or None,
             sql="; ".join(trail.statements) if self.log.sql and trail.statements else None,
         )
 
@@ -141,7 +170,7 @@ class Observation:
     def families(self) -> Iterator[MetricFamily]:
         """All that was counted, and the audit's state."""
         counters = (self.calls, self.errors, self.rows, self.slow, self.logins, self.refused)
-        for counter in (*counters, self.lockouts, self.reloads):
+        for counter in (*counters, self.lockouts, self.canaries, self.reloads):
             yield counter.family()
         yield self.seconds.family()
         yield MetricFamily(

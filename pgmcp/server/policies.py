@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pgmcp.auth.principal import Principal
 from pgmcp.config.model import Config
@@ -36,15 +37,26 @@ def active_policies(config: Config) -> Mapping[str, ActivePolicy]:
     return {name: ActivePolicy(policy, key) for name, policy in config.policies.items()}
 
 
+def _only_alarming(active: ActivePolicy) -> ActivePolicy:
+    policy = active.policy
+    if not policy.canaries or policy.canary_action == "alarm":
+        return active
+    return replace(active, policy=replace(policy, canary_action="alarm"))
+
+
 class PrincipalPolicies:
     """What restricts each principal, by the policies in force."""
 
     def __init__(self, policies: Mapping[str, ActivePolicy]) -> None:
         self._policies = policies
+        # The local caller has no credential that could be stopped.
+        self._local = {name: _only_alarming(policy) for name, policy in policies.items()}
         self._together: dict[tuple[str | None, ...], ActivePolicy] = {}
 
     def of(self, principal: Principal) -> ActivePolicy | None:
         """All policies of a principal as one, None where it has none."""
+        if principal.kind == "local" and principal.policy is not None:
+            return self._local.get(principal.policy, _NOTHING)
         own = None if principal.policy is None else self._policies.get(principal.policy, _NOTHING)
         narrowing = principal.narrowing
         if narrowing is None or not narrowing.policies:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     # An open server has no use for them.
@@ -21,6 +21,16 @@ ServerCommand = Literal["stop", "reload"]
 """What a running server is told."""
 STATE_KEY_BYTES = 32
 Families = Callable[[], Iterable["MetricFamily"]]
+
+
+class CredentialStop(NamedTuple):
+    """A credential that was stopped. `kind`: a token, or a session's user; `name`: its id, or its
+    name; `owner`: see `Principal`. `written`: its file says so."""
+
+    kind: str
+    name: str
+    owner: str
+    written: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,15 @@ class Shared(Protocol):
 
     def cancel_elsewhere(self, scope: str, request_id: str | int) -> None:
         """Cancel a call that does not run here."""
+
+    def stop_elsewhere(self, stop: CredentialStop) -> None:
+        """Have every other process stop a credential, and wait until they have."""
+
+    def stopped(self) -> Iterable[CredentialStop]:
+        """The credentials that are stopped in memory alone."""
+
+    def on_stop(self, stop: Callable[[CredentialStop], None]) -> None:
+        """Have `stop` called where another process has stopped a credential; it asks nobody."""
 
     def report(self, connections: int) -> None:
         """Tell how many clients are connected to this process; to be called every second."""
@@ -98,6 +117,16 @@ class Alone:
 
     def cancel_elsewhere(self, scope: str, request_id: str | int) -> None:
         """Nothing runs elsewhere."""
+
+    def stop_elsewhere(self, stop: CredentialStop) -> None:
+        """Nobody else has it."""
+
+    def stopped(self) -> Iterable[CredentialStop]:
+        """None but those of this process."""
+        return ()
+
+    def on_stop(self, stop: Callable[[CredentialStop], None]) -> None:
+        """Nobody calls."""
 
     def report(self, connections: int) -> None:
         """Nobody needs to know."""

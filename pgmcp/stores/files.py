@@ -139,6 +139,24 @@ class FileTokenStore:
             return ()
         return removed
 
+    def change(self, hashed: str, change: Callable[[ApiToken], ApiToken]) -> None:
+        """Change the token of this hash in the file as it is now. FileError.
+
+        What was changed is taken over by the next `reload`.
+        """
+
+        def rewrite(data: bytes) -> bytes | None:
+            known = self._parse(data)
+            changed = known.changed(hashed, change)
+            return None if changed is known else changed.dump()
+
+        self._file.rewrite(rewrite)
+
+    def disable(self, hashed: str, now: datetime) -> None:
+        """Mark the token of this hash as stopped; lookups say so when this returns. FileError."""
+        self.change(hashed, lambda token: token.with_disabled(now))
+        self.reload()
+
     def _parse(self, data: bytes) -> TokenFile:
         return parse_tokens(data, self.origin, self._file.value.by_hash.values())
 
@@ -184,12 +202,16 @@ class FileUserStore:
         """Change a user in the file, then in memory; the user then. A file that is not there is not
         made."""
         try:
-            self._file.rewrite(lambda data: self._rewritten(self._file.parsed(data), name, decide))
-            self.reload()
+            self.store(name, decide)
         except FileError as error:
             _log.warning("recorded in memory only: %s", error.message)
             self._tell(*self._file.apply(lambda users: _changed(users, name, decide)))
         return self.get(name)
+
+    def store(self, name: str, decide: Callable[[User | None], User | None]) -> None:
+        """As `change`, but a change that cannot be written is a FileError."""
+        self._file.rewrite(lambda data: self._rewritten(self._file.parsed(data), name, decide))
+        self.reload()
 
     def listed(self) -> Mapping[str, User]:
         """All users by name, as the file is now, for a command; none without a file. FileError."""

@@ -43,6 +43,12 @@ class TokenFile:
         """With one more token."""
         return replace(self, tokens=(*self.tokens, token))
 
+    def changed(self, hashed: str, change: Callable[[ApiToken], ApiToken]) -> TokenFile:
+        """With the token of this hash changed; itself where nothing changes."""
+        tokens = tuple(change(token) if token.hash == hashed else token for token in self.tokens)
+        same = all(new is old for new, old in zip(tokens, self.tokens, strict=True))
+        return self if same else replace(self, tokens=tokens)
+
     def without(self, drop: Callable[[ApiToken], bool]) -> TokenFile:
         """Without the tokens for which `drop` is true."""
         return replace(self, tokens=tuple(t for t in self.tokens if not drop(t)))
@@ -127,6 +133,7 @@ def _token(document: Document, where: Where, value: object, text: str | None = N
         text=text,
         policy=fields.text("policy") if "policy" in fields.values else None,
         attenuable=fields.text("attenuable") if "attenuable" in fields.values else None,
+        disabled_at=fields.text("disabled_at", "") or None,
     )
 
 

@@ -70,9 +70,27 @@ def list_tokens(command: Command, auth: Auth) -> int:
         say(_hash_line(token))
         say(f"Created: {token.created_at:%Y-%m-%d %H:%M:%S}")
         say(f"Expires: {f'{token.expires_at:%Y-%m-%d %H:%M:%S}' if token.expires_at else 'Never'}")
-        say(f"Status: {'Expired' if token.expired(now) else 'Valid'}", "")
+        say(f"Status: {_status(token, now)}", "")
     say(f"Total tokens: {len(tokens)}")
     return 0
+
+
+def enable_token(command: Command, auth: Auth) -> int:
+    """Let a token that was stopped work again."""
+    store = FileTokenStore(auth.token_file)
+    token = find_token(command.text("enable-token") or "", store.listed())
+    if token.disabled_at is None:
+        command.console.say(f"Token is not stopped: {token.id}")
+        return 0
+    store.change(token.hash, ApiToken.with_enabled)
+    command.console.say(f"Token enabled: {token.id}" + (f" ({token.note})" if token.note else ""))
+    return 0
+
+
+def _status(token: ApiToken, now: datetime) -> str:
+    if token.disabled_at is not None:
+        return f"STOPPED at {token.disabled_at}"
+    return "Expired" if token.expired(now) else "Valid"
 
 
 def remove_token(command: Command, auth: Auth) -> int:
@@ -213,6 +231,16 @@ VERBS = (
         "List the tokens.",
         list_tokens,
         ("auth",),
+        files=("token_file",),
+    ),
+    Verb(
+        "enable-token",
+        _GROUP,
+        "Let the token with this id, or this beginning of its hash, work again after it was stopped"
+        " for the use of a canary.",
+        enable_token,
+        ("auth",),
+        metavar="ID",
         files=("token_file",),
     ),
     Verb(
