@@ -303,8 +303,7 @@ def test_a_database_is_used_only_where_each_condition_allows_it(
 
 def test_a_policy_that_is_not_there_or_has_another_role_gives_nothing(world: World) -> None:
     secret, _ = world.add(policy="support")
-    with pytest.raises(UnauthorizedError):
-        world.ask(attenuated(secret, Narrowing(policies=("small", "gone"))))
+    assert world.refuses(attenuated(secret, Narrowing(policies=("small", "gone"))))
     other = attenuated(secret, Narrowing(policies=("other role",)))
     assert abilities(world, other, ADDRESS, NOW) == set()
     plain, _ = world.add()
@@ -500,6 +499,12 @@ def test_the_log_names_the_parent_and_the_conditions_of_a_bounded_number_of_chil
     lines = [record.getMessage() for record in caplog.records if "admitted" in record.getMessage()]
     assert len(lines) == 3
     assert f'token="{token.id}" narrowed="tools=count_rows rows=1"' in lines[0]
+
+
+def test_a_condition_that_leaves_nothing_is_told_too() -> None:
+    narrowing = Narrowing(databases=(), rows=5, networks=(("10.0.0.0/8",), ("::1/128", "::2/128")))
+    assert str(narrowing) == "databases=none rows=5 networks=(10.0.0.0/8),(::1/128,::2/128)"
+    assert list(narrowing.described()) == ["databases", "rows", "networks"]
 
 
 def test_malformed_narrowed_tokens_run_into_the_limit_of_bad_tokens(world: World) -> None:

@@ -14,6 +14,7 @@ from pgmcp.config.masks import Mask, MaskRules
 from pgmcp.config.patterns import Access, CanaryRules, ReadRules, parse
 from pgmcp.config.policies import CanaryAction, Policy, PolicyLimits
 from pgmcp.policy import intersection as intersection_
+from pgmcp.policy.absence import hidden
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import decide, mask_of, may_read, may_use
 from pgmcp.policy.facts import Facts, UsedRelation
@@ -23,15 +24,11 @@ from pgmcp.policy.sources import ResultSource
 from pgmcp.policy.uses import ColumnUse, RelationUse, TreeUses
 
 TABLES = ("parent", "child", "other")
-COLUMNS = {1: "a", 2: "b"}
+COLUMNS, CATEGORIES = {1: "a", 2: "b"}, {1: TEXT, 2: "N"}
 RELATIONS = {
-    1: UsedRelation(
-        "public", "parent", COLUMNS, dict.fromkeys(COLUMNS, TEXT), (), (("public", "child"),)
-    ),
-    2: UsedRelation(
-        "public", "child", COLUMNS, dict.fromkeys(COLUMNS, TEXT), (("public", "parent"),)
-    ),
-    3: UsedRelation("public", "other", COLUMNS, dict.fromkeys(COLUMNS, TEXT)),
+    1: UsedRelation("public", "parent", COLUMNS, CATEGORIES, (), (("public", "child"),)),
+    2: UsedRelation("public", "child", COLUMNS, CATEGORIES, (("public", "parent"),)),
+    3: UsedRelation("public", "other", COLUMNS, CATEGORIES),
 }
 KEY = b"k" * 32
 
@@ -110,11 +107,12 @@ def test_a_result_column_shows_no_more_than_under_any_policy(
     under = [Policy(read=ReadRules((parse("public.*"),)), mask=mask) for mask in several]
     facts = Facts(TreeUses(results=results), RELATIONS, {})
     both = decide(intersection(under[0], under[1:]), facts, frozenset(), explains=False)
-    for policy in under:
-        single = decide(policy, facts, frozenset(), explains=False)
-        for column in range(len(results)):
-            narrow = shown(both.masks[column] if both.masks else None)
-            wide = shown(single.masks[column] if single.masks else None)
+    each = [decide(policy, facts, frozenset(), explains=False) for policy in under]
+    assert (both.denial is None) == all(decision.denial is None for decision in each)
+    for column in range(len(results) if both.denial is None else 0):
+        narrow = shown(both.masks[column] if both.masks else None)
+        for decision in each:
+            wide = shown(decision.masks[column] if decision.masks else None)
             assert tells_no_more(narrow, wide)
 
 
@@ -145,6 +143,16 @@ def test_names_and_limits_are_those_that_each_policy_allows(several: list[Policy
         )
     rows = [policy.limits.rows_per_call or 99 for policy in several]
     assert (both.limits.rows_per_call or 99) == min(rows)
+
+
+@given(st.lists(policies, min_size=1, max_size=3), st.sampled_from(["public", "other"]))
+def test_a_schema_is_there_where_it_is_under_each_policy(
+    several: list[Policy], schema: str
+) -> None:
+    both = intersection(several[0], several[1:])
+    names = hidden(both, (), [schema], frozenset({schema}))
+    each = [hidden(policy, (), [schema], frozenset({schema})) for policy in several]
+    assert names == frozenset().union(*each)
 
 
 def test_hours_and_networks_hold_of_each_policy() -> None:

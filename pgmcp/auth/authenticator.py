@@ -131,11 +131,17 @@ class CredentialAuthenticator:
         if principal.policy is not None or principal.narrowing is not None:
             for policy in principal.policies:
                 if policy not in self._policies:
-                    name = f"{principal.kind} {principal.name}"
-                    self._refused(address, f"{name} has a policy that is not there: {policy}")
-                    raise UnauthorizedError
+                    raise self._without_policy(principal, policy, address)
         self._log_first_request(principal, address)
         return principal
+
+    def _without_policy(self, principal: Principal, policy: str, address: str) -> Exception:
+        """The refusal of a principal whose policy is not there."""
+        reason = f"{principal.kind} {principal.name} has a policy that is not there: {policy}"
+        if principal.narrowing is not None:  # its holder names policies, and must not try them all
+            return self._bad(address, reason)
+        self._refused(address, reason)
+        return UnauthorizedError()
 
     def _principal(self, credential: ValidCredential) -> Principal:
         """The principal of a credential that was found, made once for each."""

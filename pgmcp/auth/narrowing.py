@@ -49,8 +49,11 @@ class Narrowing:
 
     def described(self) -> Mapping[str, object]:
         """The conditions that there are, as JSON values."""
-        said = {each.name: getattr(self, each.name) for each in fields(self)}
-        values = {name: value for name, value in said.items() if value not in (None, ())}
+        values = {
+            each.name: value
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != each.default
+        }
         if self.expires_at is not None:
             values["expires_at"] = rfc3339(self.expires_at)
         return values
@@ -77,4 +80,6 @@ _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
 def _text(value: object) -> str:
     if not isinstance(value, tuple):
         return str(value)
+    if not value:
+        return "none"
     return ",".join(f"({_text(each)})" if isinstance(each, tuple) else str(each) for each in value)

@@ -66,6 +66,12 @@ class ReadRules:
                 return Access.DENIED
         return Access.UNNAMED
 
+    def has_schema(self, schema: str) -> bool:
+        """Whether a line allows something in a schema, if it is there."""
+        return any(
+            pattern.schema in (None, schema) and not pattern.denies for pattern in self.patterns
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CanaryRules(ReadRules):

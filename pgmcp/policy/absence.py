@@ -59,10 +59,9 @@ def hidden(
 
 def _may_name(policy: Policy, schema: str) -> bool:
     """Whether there is something in a schema for the policy."""
-    tables = any(
-        pattern.schema in (None, schema) and not pattern.denies for pattern in policy.read.patterns
+    return policy.read.has_schema(schema) or any(
+        name.rpartition(".")[0] == schema for name in policy.functions
     )
-    return tables or any(name.rpartition(".")[0] == schema for name in policy.functions)
 
 
 @dataclass(frozen=True, slots=True)

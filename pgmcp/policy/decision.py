@@ -156,15 +156,19 @@ def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: boo
     if explains or not policy.mask.rules:
         return Decision(None, canaries=canaries)
     results = facts.uses.results
-    masks = tuple(_mask(policy, facts, each) for each in results)
+    # Of each policy by itself first: what one shows of all sources may hide another's source.
+    by_policy = [
+        [_result_mask(rules, facts, sources) for sources in results] for rules in policy.mask.each
+    ]
     misfits = [
         _full_name_of(facts, source)
+        for masks in by_policy
         for sources, mask in zip(results, masks, strict=True)
         for source in (sources if mask is not None and not fits(*mask) else ())
     ]
     if misfits:
         return Decision(Denial(DenialReason.MISFIT, min(misfits)), canaries=canaries)
-    return Decision(None, masks, canaries)
+    return Decision(None, tuple(map(_together, zip(*by_policy, strict=True))), canaries)
 
 
 def _full_name_of(facts: Facts, source: ResultSource) -> str:
@@ -173,25 +177,17 @@ def _full_name_of(facts: Facts, source: ResultSource) -> str:
     return f"{_full_name(relation)}.{quoted(relation.columns.get(attribute, ''))}"
 
 
-def _mask(
-    policy: Policy, facts: Facts, sources: frozenset[ResultSource]
-) -> tuple[Mask, str] | None:
-    """How a result column is shown that has its values from these columns."""
-    # Of each policy by itself first: what one shows of all sources may hide another's source.
-    by_policy = [
-        mask
-        for rules in policy.mask.each
-        if (mask := _result_mask(rules, facts, sources)) is not None
-    ]
-    if not by_policy:
-        return None
-    return common([mask for mask, _ in by_policy]), by_policy[0][1]
+def _together(masks: Sequence[tuple[Mask, str] | None]) -> tuple[Mask, str] | None:
+    """How a result column is shown that each of several policies shows so."""
+    known = [mask for mask in masks if mask is not None]
+    return (common([mask for mask, _ in known]), known[0][1]) if known else None
 
 
 def _result_mask(
     rules: MaskRules, facts: Facts, sources: frozenset[ResultSource]
 ) -> tuple[Mask, str] | None:
-    """As `_mask`, by the masks of one policy."""
+    """How a result column is shown, by the masks of one policy, that has its values from these
+    columns."""
     masks: list[tuple[Mask, str]] = []
     for oid, attribute, children in sources:
         relation = facts.relations[oid]

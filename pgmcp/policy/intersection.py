@@ -1,8 +1,7 @@
 """Several policies on one credential: what holds is what each of them allows.
 
 The rule: nothing is allowed that the credential's own policy does not allow. A key that has no rule
-here must be the same in all of them, so that a new key is decided on the closed side.
-Pure.
+here must be the same in all of them, so that a new key is decided on the closed side. Pure.
 """
 
 from __future__ import annotations
@@ -34,6 +33,10 @@ class EachAllows(ReadRules):
     def table(self, schema: str, table: str) -> Access:
         """Whether this table may be read."""
         return _least([rules.table(schema, table) for rules in self.lists])
+
+    def has_schema(self, schema: str) -> bool:
+        """Whether a line of each list allows something in a schema, if it is there."""
+        return all(rules.has_schema(schema) for rules in self.lists)
 
 
 @dataclass(frozen=True, slots=True)
