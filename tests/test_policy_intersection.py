@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 
 import pytest
@@ -57,6 +57,14 @@ policies = st.builds(
     functions=_names,
     limits=st.builds(PolicyLimits, rows_per_call=st.none() | st.integers(1, 9)),
 )
+
+
+def with_tables(uses: TreeUses) -> TreeUses:
+    """With the tables of the columns, as each analysis has them."""
+    tables = {RelationUse(use.relation, children=use.children) for use in uses.columns}
+    return replace(uses, relations=uses.relations | tables)
+
+
 _flags = st.booleans()
 _used = st.builds(
     TreeUses,
@@ -73,7 +81,9 @@ _results = st.lists(
     min_size=1,
     max_size=3,
 ).map(tuple)
-_statements = st.builds(Facts, _used, st.just(RELATIONS), st.just({9: "p"}) | st.just({}))
+_statements = st.builds(
+    Facts, _used.map(with_tables), st.just(RELATIONS), st.just({9: "p"}) | st.just({})
+)
 
 VALUES = [b"12345678", b"12345670", b"02345678", b"02340678", b"x", b"y", None]
 
