@@ -49,6 +49,25 @@ def test_a_session_s_end_is_answered_once_every_worker_knows_it() -> None:
     assert broker.take(1, ["ask", 3, "session", "h"]) == [(1, ["answer", 3, None])]
 
 
+def test_sessions_are_sent_again_only_when_they_have_changed() -> None:
+    broker = Broker()
+    broker.join(0)
+
+    def listed(version: int) -> list[object]:
+        [(_, answer)] = broker.take(0, ["ask", 1, "sessions", version])
+        known: list[object] = answer[2]
+        return known
+
+    version, _ = listed(-1)
+    assert listed(int(str(version))) == [version, None]
+    broker.take(0, ["ask", 2, "session add", "h", ["ada"]])
+    later, sessions = listed(int(str(version)))
+    assert sessions == [["ada"]]
+    assert listed(int(str(later))) == [later, None]
+    broker.take(0, ["ask", 3, "session remove", {"h": "logged out"}])
+    assert listed(int(str(later)))[1] == []
+
+
 def test_a_worker_that_does_not_say_that_it_knows_is_late() -> None:
     now = [0.0]
     broker = Broker(clock=lambda: now[0])
@@ -205,6 +224,18 @@ def test_the_shares_of_workers_add_up_to_what_is_allowed(tmp_path: Path) -> None
         )
         == config
     )
+
+
+def test_a_connection_for_each_worker_is_enough(tmp_path: Path) -> None:
+    file = tmp_path / "pgmcp.yaml"
+    file.write_text(
+        "http: {enabled: true, workers: 3}\nmax_connections_total: 3\n"
+        "databases: [{name: a, pool_max_conns: 3}]\n"
+    )
+    config = load({"config": str(file)}, {}, tmp_path, None)
+    shares = [share_of(config, number, 3) for number in range(3)]
+    assert [share.max_connections_total for share in shares] == [1, 1, 1]
+    assert [share.databases[0].pool_max_conns for share in shares] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,13 @@ def test_what_would_multiply_is_found_in_its_text(kind: str) -> None:
     assert ". " in said  # what to do instead
 
 
+def test_a_list_behind_from_names_no_tables() -> None:
+    windows = ", ".join(f"w{n} as (order by a)" for n in range(1_100))
+    assert objection(f"select 1 from t where true window {windows}") is None
+    rows = ", ".join(f"({n})" for n in range(1_100))
+    assert objection(f"select 1 from (values {rows}) v") is None
+
+
 def test_the_same_in_a_comment_or_a_string_is_only_text() -> None:
     for kind in ("BETWEEN SYMMETRIC", "(…).*", "JOIN"):
         text = EXPLOSIVE[kind]

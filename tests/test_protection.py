@@ -84,7 +84,8 @@ def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
     error = refusal(file)
     assert error is not None
-    assert f"mode {mode:04o}" in error.message
+    assert "others can write it" in error.message
+    assert f"the file has mode {mode:04o}" in error.message
     assert str(file) in error.message
     remedy = error.hint.partition("run: ")[2]
     subprocess.run(remedy, shell=True, check=True)
@@ -115,7 +116,10 @@ def test_a_folder_in_which_others_can_rename_is_refused(
         folder.chmod(mode)
         error = refusal(path)
         assert error is not None
-        assert f"{folder} has mode {mode:04o}" in error.message
+        assert f"others can replace it, so what it says is not trusted: {folder} has mode" in (
+            error.message
+        )
+        assert f"mode {mode:04o}" in error.message
         subprocess.run(error.hint.partition("run: ")[2], shell=True, check=True)
         assert refusal(path) is None
 

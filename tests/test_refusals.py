@@ -47,6 +47,23 @@ def test_the_first_of_an_address_are_lines_and_the_others_one_summary(
     assert refusals.should_log("192.0.2.1", "missing credential"), "another window"
 
 
+def test_the_next_refusal_writes_the_summary_of_a_window_that_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    caplog.set_level("INFO", "pgmcp")
+    refusals = Refusals(clock)
+    refusals.count("192.0.2.1", "missing credential")
+    clock.now += WINDOW_SECONDS
+    assert refusals.should_log("192.0.2.2", "missing credential")
+    assert len(caplog.messages) == 1
+    clock.now += WINDOW_SECONDS
+    refusals.count("192.0.2.3", "missing credential")
+    clock.now += WINDOW_SECONDS
+    refusals.count("192.0.2.4", "missing credential")
+    assert len(caplog.messages) == 2
+
+
 def test_the_addresses_of_one_ipv6_network_are_counted_together() -> None:
     refusals = Refusals(Clock())
     shown = [refusals.should_log(f"2001:db8::{number:x}", "x") for number in range(1, 100)]
