@@ -30,9 +30,10 @@ from pgmcp.errors import (
     PgmcpError,
     StatementError,
 )
-from pgmcp.gate.database import RESTED_SECONDS, ReadOnlyDatabase
+from pgmcp.gate.database import ReadOnlyDatabase
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.gate.judge import Judge
+from pgmcp.gate.leasing import RESTED_SECONDS
 from pgmcp.pool.pool import Pool
 from pgmcp.postgres.unavailable import Reason, unavailable
 from tests.databases import eventually, open_databases, pool_for, settings_for

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
 
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
@@ -19,14 +18,13 @@ from pgmcp.catalog.catalogue import Catalogue
 from pgmcp.catalog.tables import CatalogueTables, TablesCache
 from pgmcp.config import databases
 from pgmcp.errors import (
-    ConnectionLostError,
-    PoolClosedError,
     StatementError,
     StatementRefusedError,
     ToolError,
 )
 from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned, read_rows
 from pgmcp.gate.judge import Judge
+from pgmcp.gate.leasing import Leasing
 from pgmcp.gate.restriction import Restriction
 from pgmcp.gate.server_errors import ServerErrors
 from pgmcp.gate.session_role import verdict_key
@@ -39,18 +37,10 @@ from pgmcp.policy.budget import CallBudget
 from pgmcp.policy.facts import Facts
 from pgmcp.policy.refusals import DeniedError, refusal, verbose_plan
 from pgmcp.pool.pool import Pool
+from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Params, Rows
 from pgmcp.sql import text as sql
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
-
-T = TypeVar("T")
-
-RESTED_SECONDS = 1.0
-"""A connection idle for longer may have died without a sign; one used just now has not."""
 
 _OUT_OF_TIME_SECONDS = 0.05
 """With less left of a call, it was its deadline that ended the statement."""
@@ -82,7 +72,7 @@ class ReadOnlyDatabase:
         self._settings = settings
         self._most_rows = most_rows
         self._budget = budget
-        self._pool = pool
+        self._leasing = Leasing(pool, call)
         self._judge = judge
         self._transactions = Transactions(settings, judge, call, policy, trail=trail)
         self._policy = policy
@@ -187,7 +177,7 @@ class ReadOnlyDatabase:
         if sql.may_write(inner) and explain:
             reading = planned("", inner, ())
         sql.encode(inner)
-        steps, said = self._leased(lambda c: self._transactions.examine(c, reading))
+        steps, said = self._leasing.run(lambda c: self._transactions.examine(c, reading))
         if isinstance(said, Failure):
             raise self._errors.refusal(inner, said, steps)
         said.require_harmless()
@@ -282,7 +272,7 @@ class ReadOnlyDatabase:
         self._trail.touched(tried, restriction.policy.canary_action)
 
     def _run_read(self, reading: CallerRead, sent: str) -> Rows:
-        return self._rows(sent, *self._leased(lambda c: self._transactions.run(c, reading)))
+        return self._rows(sent, *self._leasing.run(lambda c: self._transactions.run(c, reading)))
 
     def _parsed(self, text: str, bare: bool) -> ToolError | None:
         """What PostgreSQL says against a caller's text when it parses it; nothing of it runs.
@@ -313,43 +303,4 @@ class ReadOnlyDatabase:
                 group, self._call, limit_bytes=limit_bytes, counted=counted
             )
 
-        return self._leased(work)
-
-    def _leased(self, work: Callable[[Connection], T]) -> T:
-        """`work` on a connection.
-
-        Once more when a connection that had been idle turns out to have died unnoticed: nothing
-        came back, and a read does no harm twice.
-        """
-        try:
-            return self._leased_once(work)
-        except _DiedIdleError as died:
-            died.pool.drop_idle()
-        try:
-            return self._leased_once(work)
-        except _DiedIdleError as died:
-            raise died.lost from None
-
-    def _leased_once(self, work: Callable[[Connection], T]) -> T:
-        while True:
-            pool = self._pool()
-            try:
-                with pool.lease(self._call) as connection:
-                    try:
-                        return work(connection)
-                    except ConnectionLostError as lost:
-                        if not lost.answered and connection.idle_seconds > RESTED_SECONDS:
-                            raise _DiedIdleError(lost, pool) from lost
-                        raise
-            except PoolClosedError as closed:
-                if not closed.unused:
-                    raise
-
-
-class _DiedIdleError(Exception):
-    """A connection was lost before it answered, after it had been idle."""
-
-    def __init__(self, lost: ConnectionLostError, pool: Pool) -> None:
-        super().__init__(str(lost))
-        self.lost = lost
-        self.pool = pool
+        return self._leasing.run(work)

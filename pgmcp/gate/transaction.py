@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from threading import Event
-from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.calls.trail import Trail
@@ -40,11 +39,8 @@ from pgmcp.policy import refusals
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import UNKNOWN, UNRESTRICTED, Decision, decided
 from pgmcp.policy.refusals import DeniedError
+from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import READ_ONLY, Failure, Outcome, Reply, Step
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
 
 OWN_RESULT_BYTES = 128 * 1024 * 1024
 """The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.errors import PgmcpError
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.driver import Connection
 
 
 @dataclass(slots=True, eq=False)

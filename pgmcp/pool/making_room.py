@@ -6,16 +6,12 @@ The rule: one more attempt, and no more than one idle connection is given up for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import NoConnectionLeftError
 from pgmcp.pool.slots import Slots
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.driver import Connection
 
 GOODBYE_SECONDS = 2.0
 """How long the server's process may take to end that makes room for another."""

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
@@ -20,10 +19,7 @@ from pgmcp.pool.lease import Grant, Waiter
 from pgmcp.pool.making_room import connect_making_room
 from pgmcp.pool.slots import Slots
 from pgmcp.pool.state import PoolState
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
+from pgmcp.postgres.driver import Connection
 
 log = logging.getLogger("pgmcp.pool")
 

@@ -17,7 +17,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.postgres.orphans import OrphanedBackend, OrphanedBackends
 
 if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
+    # The first connection loads it, so that a server starts sooner.
     from pgmcp.postgres.driver import Connection
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
@@ -17,11 +17,8 @@ from pgmcp.errors import DatabaseUnavailableError, PoolClosedError
 from pgmcp.pool.back_off import BACK_OFF_SECONDS, BackOff, remember
 from pgmcp.pool.lease import Age, Grant, Waiter
 from pgmcp.pool.slots import Slots
+from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.orphans import OrphanedBackend, all_uninterruptible
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
 
 JITTER = 0.1
 """Limits of age vary by this part, so that connections opened together do not end together."""

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pgmcp.calls.call import Call
 from pgmcp.config.databases import DatabaseSettings
@@ -27,13 +26,10 @@ from pgmcp.postgres.address import (
     UnreachableError,
     server_addresses,
 )
+from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import READ_ONLY, Step
 from pgmcp.postgres.orphans import Backend
 from pgmcp.postgres.unavailable import Reason, unavailable
-
-if TYPE_CHECKING:
-    # pg8000 takes longer to load than the rest of the server: the first connection loads it.
-    from pgmcp.postgres.driver import Connection
 
 # The address tells apart the servers behind one name, of which any may answer the next time.
 _SERVER = (
