@@ -6,26 +6,22 @@ own words are text.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from datetime import date
 
 from pgmcp.catalog.catalogue import Column
 from pgmcp.language.adjectives import is_date
+from pgmcp.language.comparisons import Parameters, comparison_sql
 from pgmcp.language.lexicon import Lexicon
 from pgmcp.language.question import (
     Aggregate,
     All,
     Any,
-    Between,
     Bucket,
     ColumnRef,
-    Compare,
     Condition,
     Describe,
     Field,
     IsTrue,
-    Like,
     Listing,
     Measure,
     Missing,
@@ -33,7 +29,6 @@ from pgmcp.language.question import (
     OneOf,
     Order,
     Path,
-    Period,
     Question,
     Related,
     Select,
@@ -44,9 +39,6 @@ from pgmcp.language.question import (
 from pgmcp.language.statement import Statement, description, listing, qualified
 from pgmcp.sql.names import quoted
 
-_INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
-_FLOATS = frozenset({"real", "double precision"})
-
 
 def to_sql(question: Question, lexicon: Lexicon) -> Statement:
     """The statement that answers a question; every name in it comes from the catalogue."""
@@ -56,21 +48,20 @@ def to_sql(question: Question, lexicon: Lexicon) -> Statement:
         return description(question)
     writer = _Writer(lexicon)
     text = writer.select(question)
-    return Statement(text, tuple(writer.params))
+    return Statement(text, tuple(writer.parameters.values))
 
 
 @dataclass(slots=True)
 class _Writer:
+    """Writes one statement. `used`: how often each table's name is an alias; `qualify`: columns are
+    written with their alias, as more than one table is in the statement."""
+
     lexicon: Lexicon
-    params: list[str] = field(default_factory=list)
+    parameters: Parameters = field(default_factory=Parameters)
     used: dict[str, int] = field(default_factory=dict)
     qualify: bool = False
 
-    # -- names and values --
-
-    def param(self, value: str, cast: str) -> str:
-        self.params.append(value)
-        return f"${len(self.params)}::{cast}"
+    # -- names --
 
     def source(self, table: TableRef) -> str:
         return qualified(table, self.lexicon.relations[table].on_search_path)
@@ -117,11 +108,11 @@ class _Writer:
             lines.append(f"GROUP BY {keys}")
         if question.having is not None:
             operator, count = question.having
-            lines.append(f"HAVING count(*) {operator} {self.param(str(count), 'bigint')}")
+            lines.append(f"HAVING count(*) {operator} {self.parameters.add(str(count), 'bigint')}")
         if question.order:
             lines.append("ORDER BY " + self.ordering(question, alias))
         if question.limit is not None:
-            rows = self.param(str(question.limit), "bigint")
+            rows = self.parameters.add(str(question.limit), "bigint")
             lines.append(
                 f"FETCH FIRST ({rows}) ROWS WITH TIES" if question.ties else f"LIMIT {rows}"
             )
@@ -197,7 +188,7 @@ class _Writer:
             here = there
         return lines, here
 
-    # -- conditions --
+    # -- conditions that span tables --
 
     def reached(self, path: Path, alias: str, *, once: bool) -> tuple[str, str, list[str]]:
         """The rows at the end of `path`, seen from the row `alias`: FROM, their alias, WHERE.
@@ -235,20 +226,7 @@ class _Writer:
             return f"({text})"
         name = self.name(alias, condition.column)
         column = self.column_of(table, condition.column)
-        if isinstance(condition, Missing):
-            return f"{name} IS NULL"
-        if isinstance(condition, IsTrue):
-            return name
-        if isinstance(condition, Compare):
-            return f"{name} {condition.operator} {self.number(condition.number, column)}"
-        if isinstance(condition, Between):
-            low = self.number(condition.low, column)
-            return f"{name} BETWEEN {low} AND {self.number(condition.high, column)}"
-        if isinstance(condition, Like):
-            return self.like(name, condition)
-        if isinstance(condition, Period):
-            return self.period(name, column, condition)
-        return self.one_of(name, column, condition)
+        return comparison_sql(name, column, condition, self.parameters)
 
     def related(self, condition: Related, alias: str) -> str:
         target = condition.path[-1].target
@@ -261,7 +239,7 @@ class _Writer:
         if condition.count is None:
             return f"EXISTS (SELECT {source})"
         operator, count = condition.count
-        return f"(SELECT count(*) {source}) {operator} {self.param(str(count), 'bigint')}"
+        return f"(SELECT count(*) {source}) {operator} {self.parameters.add(str(count), 'bigint')}"
 
     def complement(self, condition: Condition, table: TableRef, alias: str) -> str:
         """Not the condition; where it is unknown because of NULL, it does not hold either."""
@@ -270,7 +248,7 @@ class _Writer:
         if isinstance(condition, OneOf) and len(condition.values) == 1 and not condition.fold:
             column = self.column_of(table, condition.column)
             operator = "IS DISTINCT FROM" if column.nullable else "<>"
-            value = self.value(condition.values[0], column)
+            value = self.parameters.add_value(condition.values[0], column)
             return f"{self.name(alias, condition.column)} {operator} {value}"
         text = self.condition(condition, table, alias)
         if isinstance(condition, Related):
@@ -278,47 +256,6 @@ class _Writer:
         if not any(self.column_of(table, name).nullable for name in columns_of(condition)):
             return f"NOT {text}" if isinstance(condition, IsTrue) else f"NOT ({text})"
         return f"({text}) IS NOT TRUE"
-
-    def one_of(self, name: str, column: Column, condition: OneOf) -> str:
-        if condition.fold:
-            values = [f"lower({self.param(value, 'text')})" for value in condition.values]
-            name = f"lower({name})"
-        else:
-            values = [self.value(value, column) for value in condition.values]
-        return f"{name} = {values[0]}" if len(values) == 1 else f"{name} IN ({', '.join(values)})"
-
-    def value(self, value: str, column: Column) -> str:
-        if column.category == "N":
-            return self.number(value, column)
-        return self.param(value, "text" if column.category == "S" else column.type)
-
-    def number(self, value: str, column: Column) -> str:
-        if column.type == "money":
-            return self.param(value, "numeric") + "::money"
-        limit = _INTEGERS.get(column.type, 0)
-        if limit and value.lstrip("-").isdecimal() and abs(int(value)) < limit:
-            return self.param(value, column.type)
-        return self.param(value, column.type if column.type in _FLOATS else "numeric")
-
-    def like(self, name: str, condition: Like) -> str:
-        if condition.where == "pattern":
-            return f"{name} ILIKE {self.param(condition.text, 'text')}"
-        bare = re.sub(r"([\\%_])", r"\\\1", condition.text)
-        before = "" if condition.where == "starts" else "%"
-        after = "" if condition.where == "ends" else "%"
-        return f"{name} ILIKE {self.param(before + bare + after, 'text')}"
-
-    def period(self, name: str, column: Column, condition: Period) -> str:
-        cast = "date" if column.type == "date" else column.type
-        if not cast.startswith(("date", "timestamp")):
-            cast = "timestamp"
-        bounds: list[tuple[str, date | None]] = [(">=", condition.start), ("<", condition.end)]
-        parts = [
-            f"{name} {operator} {self.param(day.isoformat(), cast)}"
-            for operator, day in bounds
-            if day is not None
-        ]
-        return parts[0] if len(parts) == 1 else f"({' AND '.join(parts)})"
 
 
 SAMPLE_ROWS = 10_000
