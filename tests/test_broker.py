@@ -46,6 +46,8 @@ def test_a_session_s_end_is_answered_once_every_worker_knows_it() -> None:
     assert broker.take(1, ["said", 1, None]) == []
     # Whoever is gone lets nobody in.
     assert broker.leave(2) == [(0, ["answer", 2, True])]
+    with pytest.raises(KeyError):  # none of ours says so twice
+        broker.take(0, ["said", 1, None])
     assert broker.take(1, ["ask", 3, "session", "h"]) == [(1, ["answer", 3, None])]
 
 

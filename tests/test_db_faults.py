@@ -285,7 +285,9 @@ def test_the_one_connection_of_a_role_goes_to_who_asks(postgres: Server, databas
             reader = databases.database(owner, "main", Call(20))
             assert reader.query("select 1", max_rows=1).rows == [(b"1",)]
         assert databases.pools.connections == 1
-        with databases.database("ann", "main", Call(20))._pool().lease(Call(20)):
+        call = Call(20)
+        pool = databases.pools.for_call("ann", databases.pools.sources["main"], call)()
+        with pool.lease(call):
             with pytest.raises(NoConnectionLeftError, match="53300") as refused:
                 databases.database("bob", "main", Call(20)).fetch("select 1")
             assert "CONNECTION LIMIT" in refused.value.hint

@@ -289,6 +289,38 @@ def test_a_connection_that_is_not_wanted_any_more_is_closed_after_its_lease(
     assert state.size == slots.taken == 0
 
 
+def waited_for(state: PoolState) -> str:
+    waiter = state.request(Call(10))
+    assert isinstance(waiter, Waiter)
+    return state.withdraw(waiter)
+
+
+def test_who_waited_in_vain_is_told_for_what() -> None:
+    clock = Clock()
+    slots = slots_of(3, clock)
+    state = state_of(2, slots, clock)
+    connecting = Call(10)
+    state.request(connecting)
+    assert waited_for(state) == "connecting to the database takes too long"
+    state.opened(session(), connecting)
+    lent(state)
+    assert waited_for(state) == (
+        "2 of 2 are in use, and of the 3 for everybody you have your share"
+    )
+    other = state_of(2, slots, clock, "bob")
+    lent(other)
+    assert waited_for(other) == ("1 of 2 are in use, and all 3 that this server may open are taken")
+
+
+def test_a_process_that_nobody_can_be_asked_about_keeps_no_slot() -> None:
+    clock = Clock()
+    slots = slots_of(9, clock)
+    state = state_of(1, slots, clock)
+    returned = state.take_back(lent(state, session(reusable=False, at_work=True)))
+    assert returned.orphan is None
+    assert slots.taken == slots.places.taken == 0
+
+
 def test_a_process_that_may_be_at_work_keeps_its_slot() -> None:
     clock = Clock()
     slots = slots_of(9, clock)

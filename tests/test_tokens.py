@@ -55,7 +55,9 @@ def parse(text: str) -> TokenFile:
 def test_reads_the_guides_file_and_writes_it_back_byte_for_byte() -> None:
     (token,) = parse(GUIDE).tokens
     assert (token.id, token.hash, token.note) == ("token-1234567890", HASH, "Production API")
-    assert (token.created_at, token.expires_at) == (NOW, NOW.replace(year=2025))
+    at = NOW.replace(year=2025)
+    assert (token.created_at, token.expires_at) == (NOW, at)
+    assert [token.expired(at - timedelta(seconds=1)), token.expired(at)] == [False, True]
     assert parse(GUIDE).dump().decode() == GUIDE
 
 

@@ -88,7 +88,7 @@ class Broker:
         return [(to, message) for to, message in out if to in self._workers]
 
     def take(self, worker: int, message: WorkerMessage) -> Outgoing:
-        """What follows from a worker's message; ValueError for none of ours."""
+        """What follows from a worker's message; ValueError or KeyError for none of ours."""
         kind, *rest = message
         if kind == "ask":
             number, what, *args = rest
