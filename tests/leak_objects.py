@@ -50,6 +50,34 @@ CREATE FUNCTION pay_of(int) RETURNS text LANGUAGE sql STABLE
   AS 'SELECT amount FROM public.salaries WHERE id = $1';
 CREATE FUNCTION first_pay() RETURNS SETOF public.salaries LANGUAGE sql STABLE
   AS 'SELECT * FROM public.salaries';
+CREATE FUNCTION word_of(users) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1.password';
+CREATE FUNCTION card_of(customers) RETURNS text LANGUAGE plpgsql STABLE
+  AS $$ BEGIN RETURN $1.card; END $$;
+CREATE FUNCTION pays() RETURNS TABLE (n int, pay text) LANGUAGE sql STABLE
+  AS 'SELECT id, amount FROM public.salaries';
+CREATE FUNCTION cards() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT card FROM customers';
+CREATE FUNCTION own_pays() RETURNS SETOF text LANGUAGE plpgsql STABLE SECURITY DEFINER
+  AS $$ BEGIN RETURN QUERY SELECT amount FROM public.salaries; END $$;
+CREATE FUNCTION standard_pay(int) RETURNS text STABLE LANGUAGE sql
+  BEGIN ATOMIC SELECT amount FROM public.salaries WHERE id = $1; END;
+CREATE FUNCTION is_pay(text) RETURNS boolean LANGUAGE sql STABLE
+  AS 'SELECT $1 IN (SELECT amount FROM public.salaries)';
+CREATE VIEW seen_row AS SELECT u AS seen FROM users u;
+CREATE VIEW seen_json AS SELECT to_jsonb(u) AS json FROM users u;
+CREATE VIEW seen_guarded WITH (security_barrier) AS SELECT id FROM users WHERE password = '4711';
+CREATE VIEW seen_count AS SELECT count(*) AS n FROM salaries;
+CREATE VIEW seen_first AS SELECT name FROM customers ORDER BY length(card) LIMIT 1;
+CREATE VIEW seen_with AS WITH w AS (SELECT * FROM users) SELECT id, password AS p FROM w;
+CREATE VIEW seen_lateral AS SELECT u.id, l.x FROM users u, LATERAL (SELECT u.password AS x) l;
+CREATE VIEW seen_union AS SELECT name AS x FROM users UNION ALL SELECT password FROM users;
+CREATE VIEW seen_search AS WITH RECURSIVE w (x, n) AS (SELECT card, 1 FROM customers UNION ALL
+  SELECT x, n + 1 FROM w WHERE n < 2) SEARCH BREADTH FIRST BY x SET o SELECT o::text FROM w;
+CREATE VIEW seen_again AS SELECT word AS w FROM words;
+CREATE VIEW seen_call AS SELECT pay_of(1) AS p;
+CREATE VIEW seen_window AS SELECT id, rank() OVER (ORDER BY card) AS r FROM customers;
+CREATE TYPE user_pair AS (u users, n int);
+CREATE AGGREGATE joined(text) (SFUNC = textcat, STYPE = text, INITCOND = '');
+CREATE OPERATOR ~~~ (RIGHTARG = users, FUNCTION = word_of);
 CREATE STATISTICS users_statistics ON city, password FROM users;
 CREATE STATISTICS orders_statistics ON user_id, state FROM orders;
 CREATE STATISTICS users_expression ON (left(password, 1)) FROM users;
@@ -58,6 +86,68 @@ _INSTEAD = """
 CREATE VIEW words AS SELECT id, name, NULL::text AS word FROM users WHERE false;
 CREATE VIEW pay AS SELECT id, NULL::text AS pay FROM users WHERE false;
 """
+OBJECT_ATTEMPTS = """
+select pay_of(1)
+select pay_of(id) from orders
+select * from pay_of(1)
+select * from first_pay()
+select count(*) from first_pay()
+select amount from first_pay()
+select first_pay()
+select (first_pay()).amount
+select pg_typeof(f)::text, f::text from first_pay() f
+select to_jsonb(f) from first_pay() f
+select f from first_pay() f
+select 1 from orders, lateral pay_of(orders.id) p where p = '4711'
+select id from orders where pay_of(id) = '4711'
+select id from orders order by pay_of(id), id
+select word_of(u) from users u
+select u.word_of from users u
+select (u).word_of from users u
+select ~~~ u from users u
+select card_of(c) from customers c
+select c.card_of from customers c
+select * from pays()
+select pay from pays() where n = 1
+select * from cards()
+select cards()
+select count(*) from cards() c where c = '4711'
+select * from own_pays()
+select standard_pay(1)
+select is_pay('4711')
+select case when is_pay('4711') then 1 end
+select joined(password) from users
+select joined(card) from customers
+select joined(card order by card) from customers
+select seen from seen_row
+select (seen).password from seen_row
+select seen::text from seen_row
+select json from seen_json
+select json ->> 'password' from seen_json
+select * from seen_guarded
+select count(*) from seen_guarded
+select * from seen_count
+select name from seen_first
+select p from seen_with
+select * from seen_lateral
+select x from seen_lateral where id = 1
+select x from seen_union
+select count(*) from seen_union where x = '4711'
+select o from seen_search
+select w from seen_again
+select * from seen_call
+select r from seen_window where id = 1
+select id from seen_window order by r, id
+select row(u, 1)::user_pair from users u
+select ((row(u, 1)::user_pair).u).password from users u
+select row(u, 1)::user_pair::text from users u
+explain (analyze, timing off, summary off) select * from seen_guarded
+explain select pay_of(1)
+""".strip().splitlines()
+"""Reads of the objects above that would tell of what is hidden."""
+_VIEWS = (
+    "row json guarded count first with lateral union search again call window"  # seen_…
+).split()
 _FILLED = """
 INSERT INTO users (id, name, {into} city)
   SELECT g, 'n' || g, {password} (ARRAY['Oslo', 'Rome'])[g % 2 + 1] FROM generate_series(1, 12) g;
@@ -110,6 +200,8 @@ def worlds(server: Server) -> Iterator[Sequence[str]]:
             server.psql(f"{filled} ANALYZE;", name)
         server.create_database(made[2])
         server.psql(_PUBLIC.format(password="", pin="") + _INSTEAD, made[2])
+        views = [f"CREATE VIEW seen_{view} AS SELECT 1 AS n" for view in _VIEWS]
+        server.psql(";".join(views), made[2])
         filled = _FILLED.format(into="", password="", pin="", secret="NULL")
         server.psql(f"{filled} ANALYZE;", made[2])
         yield made

@@ -34,7 +34,7 @@ from pgmcp.selftest.policy_trials import (
 from pgmcp.selftest.protected import Protection
 from pgmcp.selftest.runner import AttemptResult, OneDatabase
 from tests.databases import settings_for
-from tests.leak_objects import POLICY, worlds
+from tests.leak_objects import OBJECT_ATTEMPTS, POLICY, worlds
 from tools.postgres import Server
 
 TOOLS = {tool.name: tool for tool in tools.ALL}
@@ -134,6 +134,24 @@ def test_each_attempt_would_have_told_them_apart_without_the_policy(
             told[attempt.text] = len(said) > 1
     alike = [text for text, differs in told.items() if not differs and text not in no_xml]
     assert alike == [], "\n".join(alike)
+
+
+def test_no_object_of_users_tells_them_apart(opened: Worlds, postgres: Server) -> None:
+    told = []
+    for text in OBJECT_ATTEMPTS:
+        first, second = (
+            bench.answer("query_database", {"query": text}, ACTIVE)
+            for bench in (opened.first, opened.second)
+        )
+        named = "salaries" in first.text.replace(text, "")
+        if first.error is None or first.text != second.text or named:
+            told.append(f"{text}: {first.text}")
+    assert told == [], "\n".join(told)
+    answers = [psql(postgres, name, OBJECT_ATTEMPTS) for name in opened.names[:2]]
+    alike = [
+        text for text, *said in zip(OBJECT_ATTEMPTS, *answers, strict=True) if said[0] == said[1]
+    ]
+    assert alike == ["explain select pay_of(1)"]
 
 
 def psql(server: Server, database: str, statements: Sequence[str]) -> list[str]:

@@ -88,7 +88,7 @@ def _masks(decision: Decision) -> Iterator[str]:
 
 
 def _refused(denial: Denial) -> PolicyAnswer:
-    if denial.reason in (DenialReason.TABLE, DenialReason.COLUMN):
+    if denial.detail:
         return PolicyAnswer("refuse", (f"the policy does not let {denial.detail} be read",))
     return PolicyAnswer("refuse", tuple(refusal(denial).for_client().split("\n")))
 

@@ -258,7 +258,7 @@ class ReadOnlyDatabase:
             raise instead
         reading = reading_of(self._withheld(instead.text))
         try:
-            return instead.rows(self._run_read(reading, instead.text), plan=not reading.fetched)
+            return instead.rows(self._run_read(reading, instead.text))
         except DeniedError as denied:
             error = refusal(denied.denial)
         except (StatementError, StatementRefusedError) as refused:

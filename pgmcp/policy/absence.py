@@ -84,13 +84,13 @@ class Disguise:
             return StatementError(replace(said.server, message=message))
         return said
 
-    def rows(self, rows: Rows, *, plan: bool) -> Rows:
-        """What this text brought as what the caller's brings; `plan`: it is a plan as text."""
+    def rows(self, rows: Rows) -> Rows:
+        """What this text brought as what the caller's brings: a plan, and a row as JSON, hold
+        names too."""
         columns = tuple(replace(each, name=self.put_back(each.name)) for each in rows.columns)
-        shown = [tuple(map(self._line, row)) for row in rows.rows] if plan else rows.rows
-        return replace(rows, columns=columns, rows=shown)
+        return replace(rows, columns=columns, rows=[tuple(map(self._value, r)) for r in rows.rows])
 
-    def _line(self, value: Value) -> Value:
+    def _value(self, value: Value) -> Value:
         return value and self.put_back(value.decode(errors="surrogateescape")).encode(
             errors="surrogateescape"
         )

@@ -30,6 +30,7 @@ class DenialReason(Enum):
 
     TABLE = "a table"
     COLUMN = "a column"
+    UNNAMED = "a table that the text does not name"
     ALL_COLUMNS = "all columns"
     VIEW = "a view"
     FUNCTION = "a function"
@@ -212,7 +213,9 @@ def _denials(
     yield [
         Denial(DenialReason.TABLE, relation.name, tables=tables, detail=_full_name(relation))
         for relation in hidden
+        if relation.name in words
     ]
+    yield [Denial(DenialReason.UNNAMED, "", detail=_full_name(relation)) for relation in hidden]
     unreadable = {
         column: _full_name(facts.relations[use.relation])
         for use in uses.named

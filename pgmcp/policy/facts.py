@@ -36,10 +36,11 @@ _HARMLESS = (
 _BY_NAME = (
     "^(pg_|has_|to_reg|query_to_|cursor_to_|table_to_|schema_to_|database_to_|obj_description"
     "|col_description|shobj_description|row_security_active|nextval|currval|lastval|setval|ts_stat"
-    "|ts_rewrite|lo_|loread|format_type|current_schemas)"
+    "|ts_rewrite|lo_|loread|format_type|current_schemas|current_query)"
 )
 _LOOKS_UP = re.compile(_BY_NAME)
-_ARGUMENTS = "{26,19,24,2202,2203,2204,2205,2206,4089,4096,4191,1028,1003,2210}"  # oid, name, reg…
+# oid, name, oidvector, reg…
+_ARGUMENTS = "{26,19,30,24,2202,2203,2204,2205,2206,4089,4096,4191,1028,1003,2210}"
 
 RELATIONS_SQL = """
 WITH RECURSIVE up(relation, other) AS (

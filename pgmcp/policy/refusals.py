@@ -49,6 +49,11 @@ _TEXTS = {
         "you may not read all columns of {name}, which * and whole rows stand for",
         "Name the columns that you want, of these: {columns}",
     ),
+    DenialReason.UNNAMED: (
+        "a function or a type in this statement stands for rows that {policy} does not let you"
+        " read",
+        "Name the tables and columns that you want in the statement itself.",
+    ),
     DenialReason.VIEW: (
         "{name} uses what {policy} does not let you read",
         "Name other columns of it, or ask for something else.",

@@ -208,14 +208,15 @@ class _Walk:
     # -- what is followed --------------------------------------------------------------------------
 
     def use_all(self, query: Node, view: int) -> None:
-        """Follow a query and all of its output, as the statement itself is."""
+        """Follow a query and all of its output, as the statement itself is. What a function's own
+        statements put out is a value of the call."""
         self._enter(query, view)
         if query.number("commandType") != SELECT:
             self._push(query.fields.get("targetList"), query, view)
             self._touch(query, query.number("resultRelation"), view)
         for target in query.children("targetList"):
             if not is_true(target, "resjunk"):
-                self._follow_output(query, target.number("resno"), view, output=True)
+                self._follow_output(query, target.number("resno"), view, output=not view)
 
     def results(self, queries: Sequence[Node]) -> tuple[frozenset[ResultSource], ...]:
         """The sources of each result column; of statements that are the same, all of them."""
@@ -305,6 +306,9 @@ class _Walk:
         for cte in self._queries.ctes(entry, query):
             for inner in cte.children("ctequery"):
                 self._enter(inner, view)
+                if cte.children("search_clause") or cte.children("cycle_clause"):
+                    # Their columns are compared, and put into others that the tree does not show.
+                    self._use_as_value(inner, view)
                 for target in inner.children("targetList"):
                     self._push_computed(target, inner, view)
         for name in ("functions", "tablefunc", "values_lists", "tablesample"):

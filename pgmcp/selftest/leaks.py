@@ -152,6 +152,12 @@ select <secret> from <table> except all select <value>
 select <column> from <table> except select <column> from <table> where <secret> = <value>
 select x from (select <secret> as x from <table> union all (select 'a' union select 'b')) u order by x
 with recursive w (x) as (select <secret> from <table> union select x from w) select x from w
+with recursive w (i, x, n) as (select <column>, <secret>, 1 from <table> union all select i, x, n + 1 from w where n < 2) search breadth first by x set o select i from w order by o, n
+with recursive w (x, n) as (select <secret>, 1 from <table> union all select x, n + 1 from w where n < 2) search breadth first by x set o select o from w
+with recursive w (x, n) as (select <secret>, 1 from <table> union all select x, n + 1 from w where n < 2) search depth first by x set o select o from w
+with recursive w (x, n) as (select <secret>, 1 from <table> union all select <value>, n + 1 from w where n < 2) cycle x set c using p select count(*) from w where c
+with recursive w (x, n) as (select <secret>, 1 from <table> union all select x, n + 1 from w where n < 2) cycle x set c using p select p from w
+select <secret> from <table> union all select '-' order by 1
 
 # Groups, aggregates and windows
 select <secret>, count(*) from <table> group by <secret>

@@ -108,6 +108,9 @@ select x from <table> t cross join lateral (select t.*) x
 select (select t) from <table> t
 select (select s from (select t.*) s) from <table> t
 select json_populate_record(t, '{}') from <table> t
+select j from (<table> a cross join (select 1 as n) b) j
+select to_jsonb(j) from (<table> a cross join (select 1 as n) b) j
+select j from <table> a join <table> b using (<column>, <secret>) as j
 select (jsonb_populate_record(t, '{}')).* from <table> t
 select coalesce(t, t) from <table> t
 select case when true then t end from <table> t

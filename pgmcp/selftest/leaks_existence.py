@@ -17,6 +17,16 @@ select (select count(*) from <table> where <secret> = 'x') from (select 'x' as <
 select t.<secret> from <table> t, lateral (select t.<secret>) l
 select <secret>, 1 as <secret> from <table> order by <secret>
 select no_function_like_it(<secret>) from <table>
+select row_to_json(v) from <table> natural join (select 'x' as <secret>) v
+select v from <table> natural join (select 'x' as <secret>) v
+select current_query() from <table> natural join (select 'x' as <secret>) v
+select (null::<table>).<secret>
+select pg_typeof((null::<table>).<secret>)::text
+select <secret>(null::<table>)
+select json_populate_record(null::<table>, '{"<secret_name>": "x"}')
+select to_json(json_populate_record(null::<table>, '{}'))
+select * from json_populate_recordset(null::<table>, '[{}]')
+explain merge into <table> t using (select 1 as x) s on false when not matched then insert (<column>, <secret>) values (null, null)
 select <secret> + 'x'::date from <table>
 explain (verbose) select count(<column>) from <table>
 explain (costs off, verbose true) insert into <table> (<column>) select <column> from <table>
@@ -138,6 +148,9 @@ select oid from pg_catalog.pg_class where oid = '<table>'::regclass
 select '<table>'::regclass
 select '<table>'::regclass::oid
 select cast('<table>' as regclass)
+select regclass('<table>'::text)
+select regclassin('<table>')
+select oidvectortypes(array_to_string(array(select generate_series(16384, 17000)), ' ')::oidvector)
 select regclass '<table>'
 select '<name>'::regtype
 select to_regclass('<table>')
