@@ -62,6 +62,8 @@ CREATE FUNCTION standard_pay(int) RETURNS text STABLE LANGUAGE sql
   BEGIN ATOMIC SELECT amount FROM public.salaries WHERE id = $1; END;
 CREATE FUNCTION is_pay(text) RETURNS boolean LANGUAGE sql STABLE
   AS 'SELECT $1 IN (SELECT amount FROM public.salaries)';
+CREATE DOMAIN known_pay AS text CHECK (is_pay(VALUE));
+CREATE TYPE pay_holder AS (p known_pay);
 CREATE VIEW seen_row AS SELECT u AS seen FROM users u;
 CREATE VIEW seen_json AS SELECT to_jsonb(u) AS json FROM users u;
 CREATE VIEW seen_guarded WITH (security_barrier) AS SELECT id FROM users WHERE password = '4711';
@@ -116,6 +118,15 @@ select * from own_pays()
 select standard_pay(1)
 select is_pay('4711')
 select case when is_pay('4711') then 1 end
+select '4711'::known_pay
+select cast('471' || '1' as known_pay)
+select x::known_pay from (values ('4711')) v (x)
+select array['4711']::known_pay[]
+select '{4711}'::known_pay[]
+select row('4711')::pay_holder
+select '(4711)'::pay_holder
+select json_populate_record(null::pay_holder, '{"p": "4711"}')
+select * from json_to_record('{"p": "4711"}') as r (p known_pay)
 select joined(password) from users
 select joined(card) from customers
 select joined(card order by card) from customers

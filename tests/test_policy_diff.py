@@ -55,6 +55,15 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         ["closes tools: count_rows", "opens tools: query_database"],
     ),
     ({"functions": ["a.f"]}, {}, ["closes functions: a.f"]),
+    (
+        {"canaries": ["a.t"], "canary_action": "stop"},
+        {"canaries": ["a.u"], "canary_action": "alarm"},
+        [
+            "closes canaries: a.u",
+            "opens canaries: a.t is none any more",
+            "opens canary_action: alarm instead of stop",
+        ],
+    ),
     ({}, {"functions": ["a.f"]}, ["opens functions: a.f"]),
     (
         {"networks": ["10.0.0.0/8"]},

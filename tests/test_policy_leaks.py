@@ -10,7 +10,7 @@ import io
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -152,6 +152,13 @@ def test_no_object_of_users_tells_them_apart(opened: Worlds, postgres: Server) -
         text for text, *said in zip(OBJECT_ATTEMPTS, *answers, strict=True) if said[0] == said[1]
     ]
     assert alike == ["explain select pay_of(1)"]
+
+
+def test_a_function_that_the_policy_names_may_read_more(opened: Worlds) -> None:
+    named = replace(POLICY, functions=("public.cards", "public.pay_of"))
+    for text in ("select * from cards()", "select pay_of(1)"):
+        answer = opened.first.answer("query_database", {"query": text}, ActivePolicy(named))
+        assert "4711" in answer.text
 
 
 def psql(server: Server, database: str, statements: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from pgmcp.config.policies import Policy
 from pgmcp.errors import StatementError, ToolError
+from pgmcp.gate.inspection import CHECKED_DOMAINS_SQL
 from pgmcp.policy import absence, refusals
 from pgmcp.policy.absence import Disguise
 from pgmcp.policy.canaries import UTILITIES, looked_up, named_canaries
@@ -92,7 +93,16 @@ class Restriction:
                 error = disguise.error(said)
             elif denial is not None or _is_before_running(error):
                 return disguise
+        elif denial is None and self._may_call_unseen(error) and parse(text) is not None:
+            return refusals.refusal(Denial(DenialReason.UNNAMED, ""))
         return _told(error, names, relations)
+
+    def _may_call_unseen(self, error: ToolError) -> bool:
+        """Whether an error may come of a function that PostgreSQL calls before there is a tree: the
+        check of a domain, which it makes for literals inside arrays and rows."""
+        if not isinstance(error, StatementError) or error.server.sqlstate[:2] == _ABOUT_NAMES:
+            return False
+        return bool(self.fetch(CHECKED_DOMAINS_SQL, ()).rows)
 
     def answer_instead(self, text: str, error: ToolError, disguise: Disguise) -> ToolError:
         """What to say of a text that `disguise` was run for, with this error."""

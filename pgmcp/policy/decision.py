@@ -257,7 +257,8 @@ def _full_name(relation: UsedRelation) -> str:
 def _misused(policy: Policy, facts: Facts) -> Iterator[Denial]:
     """For masked columns that are used for more than to be put out."""
     for use in facts.uses.columns:
-        if not use.output:
+        inside = facts.functions.get(-use.view, "") if use.view < 0 else ""
+        if not use.output and not (inside and inside in policy.functions):
             yield from map(partial(Denial, DenialReason.MASK), _masked(policy, facts, use))
 
 
@@ -285,7 +286,9 @@ def _inside(policy: Policy, facts: Facts, views: Sequence[int]) -> Iterator[Deni
     for view in views:
         if view > 0:
             yield Denial(DenialReason.VIEW, _full_name(facts.relations[view]))
-        elif (name := facts.functions.get(-view, "")) not in policy.functions:
+        elif not (name := facts.functions.get(-view, "")):  # one that a domain's check calls
+            yield Denial(DenialReason.UNNAMED, "")
+        elif name not in policy.functions:
             yield Denial(DenialReason.FUNCTION, name)
 
 

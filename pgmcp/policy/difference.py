@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from pgmcp.config.hours import Hours
+from pgmcp.config.patterns import CanaryRules
 from pgmcp.config.policies import KEYS, Policy
 from pgmcp.policy.reach import Direction, differing_masks, differing_reads
 
@@ -130,6 +131,18 @@ def _is_inside(inner: str, outer: str) -> bool:
     return small.version == large.version and small.subnet_of(large)  # type: ignore[arg-type]
 
 
+def _canaries(before: CanaryRules, after: CanaryRules) -> Iterator[tuple[Direction, str]]:
+    old, new = ([pattern.text for pattern in rules.patterns] for rules in (before, after))
+    for line in sorted(set(old) - set(new)):
+        yield "opens", f"{line} is none any more"
+    for line in sorted(set(new) - set(old)):
+        yield "closes", line
+
+
+def _canary_action(before: str, after: str) -> Iterator[tuple[Direction, str]]:
+    yield "closes" if after == "stop" else "opens", f"{after} instead of {before}"
+
+
 def _limit(before: float | None, after: float | None) -> Iterator[tuple[Direction, str]]:
     """Of the most of something, None for any number."""
     more = after is None or (before is not None and after > before)
@@ -176,5 +189,7 @@ COMPARISONS: Mapping[str, _Compare] = {
     "limits.calls_per_minute": _limit,
     "limits.statement_timeout": _limit,
     "functions": _names,
+    "canaries": _canaries,
+    "canary_action": _canary_action,
 }
 """By the path of the key."""
