@@ -51,6 +51,16 @@ def test_a_session_s_end_is_answered_once_every_worker_knows_it() -> None:
     assert broker.take(1, ["ask", 3, "session", "h"]) == [(1, ["answer", 3, None])]
 
 
+def test_what_is_for_the_others_goes_to_them_and_what_nobody_sends_is_an_error() -> None:
+    broker = Broker()
+    for worker in (0, 1, 2):
+        broker.join(worker)
+    sent = broker.take(1, ["others", "cancel", "x"])
+    assert sorted(sent) == [(n, ["tell", "cancel", "x"]) for n in (0, 2)]
+    with pytest.raises(ValueError, match="no message of a worker"):
+        broker.take(1, ["other", "x"])
+
+
 def test_sessions_are_sent_again_only_when_they_have_changed() -> None:
     broker = Broker()
     broker.join(0)

@@ -84,4 +84,6 @@ def test_objects_are_read_from_the_fields_that_hold_oids() -> None:
         relations=frozenset({16385}),
     )
     assert objects.of_users() == Objects(functions=frozenset({16390}))
+    first = frozenset({FIRST_USER_OID - 1, FIRST_USER_OID})
+    assert Objects(first, first, first, first).of_users() == Objects(*[first - {16383}] * 3)
     assert objects.of_users() and not Objects(relations=frozenset({16385}))

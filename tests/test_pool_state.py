@@ -178,6 +178,7 @@ class Pooling(RuleBasedStateMachine):
         assert set(slots.idle) == {c for pool in self.pools for c in pool.idle}
         assert set(slots.idle).isdisjoint(connection for _, connection in self.leases)
         assert all(waiter.grant is None for waiter in self.withdrawn)
+        assert set(slots._waiting) == {pool.owner for pool, _ in self.waiters}
         assert sum(pool.counts["waiting"] for pool in self.pools) == len(self.waiters)
 
 
@@ -218,6 +219,12 @@ def test_what_is_idle_too_long_goes_but_for_the_minimum_and_what_is_too_old_goes
     clock.now = LIFETIME_SECONDS * (1 + JITTER) + 1
     assert len(state.give_up_overdue()) == 1
     assert state.size == 0
+
+
+def test_the_last_connection_that_there_may_be_is_kept() -> None:
+    clock = Clock()
+    state = state_of(1, slots_of(1, clock), clock)
+    assert idle_ones(state, 1) == state.idle
 
 
 def test_the_connection_used_last_is_lent_first_and_knows_how_long_it_was_idle() -> None:
@@ -261,6 +268,7 @@ def test_a_failure_speaks_for_the_next_unless_a_connection_in_use_may_come_free(
     clock.now = 0.5
     connection = lent(state)
     fail()
+    assert waited_for(state) == "1 of 3 are in use; opening another failed: it is down"
     waiter = state.request(Call(10))
     assert isinstance(waiter, Waiter)
     state.take_back(connection)

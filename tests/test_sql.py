@@ -139,3 +139,19 @@ def test_a_select_of_constants_names_nothing(text: str) -> None:
 )
 def test_whatever_has_a_name_or_may_have_one_names_something(text: str) -> None:
     assert not sql.names_nothing(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("select 1", False),
+        ("insert into t values (1)", True),
+        (" /* x */ DELETE FROM t", True),
+        ("merge into t using s on true when matched then delete", True),
+        ("with q as (select 1) select 'update' from q", False),
+        ("with q as (Update t set a = 1 returning 1) select 1 from q", True),
+        ("values (1)", False),
+    ],
+)
+def test_what_may_write_is_told_by_its_words(text: str, may: bool) -> None:
+    assert sql.may_write(text) is may
