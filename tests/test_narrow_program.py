@@ -27,6 +27,8 @@ POLICIES = {
     "wide": {"read": ["public.*", "not public.hidden"], "limits": {"rows_per_call": 100}},
     "small": {"read": ["public.shown"], "mask": {"public.shown.name": "partial"}},
     "other role": {"read": ["public.*"], "role": "other"},
+    "daily": {"read": ["public.*"], "limits": {"rows_per_day": 12}},
+    "baited": {"read": ["public.*"], "canaries": ["public.third"]},
 }
 SLEEP = "SELECT pg_sleep(120)"
 
@@ -49,11 +51,12 @@ def program(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
     )
     places = [settings_of(postgres, "narrow"), settings_of(postgres, "narrow") | {"name": "more"}]
     audit = {"file": str(folder / "audit.jsonl")}
-    with running(folder, *places, flags=WORKERS, audit=audit, policies=POLICIES) as program:
+    settings = {"audit": audit, "policies": POLICIES, "usage_file": str(folder / "usage.json")}
+    with running(folder, *places, flags=WORKERS, **settings) as program:
         yield program
 
 
-def parent(program: Program) -> tuple[str, ApiToken]:
+def parent(program: Program, policy: str | None = None) -> tuple[str, ApiToken]:
     """The text of a new token that can be narrowed, and its entry."""
     folder = program.config.parent
     key = FileKeyStore(folder / "tokens.yaml.key").made()
@@ -66,6 +69,7 @@ def parent(program: Program) -> tuple[str, ApiToken]:
             database=None,
             now=datetime.now(UTC),
             expires_at=None,
+            policy=policy,
             attenuable=key.id,
         )
     )
@@ -154,6 +158,37 @@ def test_a_narrowed_token_reaches_no_database_and_no_role_that_it_has_not(
     record = json.loads(audit[-1])
     assert (record["principal"], record["kind"]) == (entry.id, "token")
     assert record["narrowed"] == {"policies": ["other role"]}
+
+
+def test_what_narrowed_tokens_use_counts_for_the_token_that_they_were_made_of(
+    program: Program,
+) -> None:
+    token, _ = parent(program, "daily")
+    first, second = (attenuated(token, Narrowing(rows=rows)) for rows in (4, 5))
+    with ExitStack() as stack:
+        first_line, second_line = one_to_each(program, stack)
+        assert "4 rows" in text_of(first_line.query("SELECT id FROM shown", first))
+        assert "5 rows" in text_of(second_line.query("SELECT id FROM shown", second))
+        left = text_of(first_line.query("SELECT id FROM shown", token))
+        assert "1 row" in left
+        spent = text_of(second_line.query("SELECT id FROM shown", first))
+        assert "12" in spent
+        assert "id" not in spent.split()
+
+
+def test_a_canary_that_a_narrowed_token_reads_stops_the_token_that_it_was_made_of(
+    program: Program,
+) -> None:
+    token, entry = parent(program, "baited")
+    child, sibling = (attenuated(token, Narrowing(rows=rows)) for rows in (4, 5))
+    with ExitStack() as stack:
+        first_line, second_line = one_to_each(program, stack)
+        assert second_line.query("SELECT id FROM shown", sibling).status == 200
+        first_line.query("SELECT id FROM third", child)
+        for line in (first_line, second_line):
+            for secret in (child, sibling, token):
+                assert line.query("SELECT 1", secret).status == 401
+    assert f"id: {entry.id}" in (program.config.parent / "tokens.yaml").read_text()
 
 
 def test_a_call_ends_with_its_token_and_with_the_one_that_was_narrowed(
