@@ -56,6 +56,11 @@ class PolicyLimits:
     calls_per_minute: int | None = key(
         None, whole(1, 60_000), "The most calls that reach a database within a minute."
     )
+    estimated_cost: int | None = key(
+        None,
+        whole(1, MOST),
+        "The highest cost, by PostgreSQL's estimate before it runs, of a statement that runs.",
+    )
     statement_timeout_seconds: float | None = key(
         None, DURATION, "How long a statement may run.", name="statement_timeout"
     )

@@ -108,7 +108,8 @@ class PolicyRefusedError(DatabaseRefusedError):
 
 
 class BudgetError(ToolError):
-    """A call that would take more than the policy of its credential allows in a day or minute."""
+    """A call that would take more than the policy of its credential allows: of a day, of a minute,
+    or for one statement by the planner's estimate."""
 
     gate = "budget"
 

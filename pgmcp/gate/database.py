@@ -151,9 +151,15 @@ class ReadOnlyDatabase:
         runs = _ANALYZE in options.lower()
         if self._policy is not None and _VERBOSE in options.lower():
             raise verbose_plan()
-        reading = planned if not runs and sql.may_write(text) else explained
+        only_planned = not runs and sql.may_write(text)
+
+        def reading(part: WithheldText) -> CallerRead:
+            if only_planned:
+                return planned(options, part.text, params, part.shift)
+            return explained(options, part.text, params, part.shift, runs=runs)
+
         try:
-            rows = self._read(lambda part: reading(options, part.text, params, part.shift), text)
+            rows = self._read(reading, text)
         except StatementRefusedError as refused:
             if runs and refused.gate == "grammar" and sql.may_write(text):
                 refused.hint = (

@@ -17,7 +17,8 @@ from pgmcp.calls.trail import Trail
 from pgmcp.config.databases import DatabaseSettings
 from pgmcp.errors import PgmcpError, StatementRefusedError
 from pgmcp.gate import bodies
-from pgmcp.gate.caller_read import CallerRead
+from pgmcp.gate.caller_read import CallerRead, must_wait
+from pgmcp.gate.estimate import cost_limit, split, too_costly, with_estimate
 from pgmcp.gate.examination import Examination
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.object_lookup import Run
@@ -44,7 +45,7 @@ from pgmcp.postgres.messages import READ_ONLY, Failure, Outcome, Reply, Step
 
 OWN_RESULT_BYTES = 128 * 1024 * 1024
 """The most that a statement of pgmcp's own may bring; the catalogue of a huge database fits."""
-_LOCK_NOT_AVAILABLE, _NOT_ALLOWED = "55P03", "42501"
+_NOT_ALLOWED = "42501"
 
 LOCK_RETRY_SECONDS = 0.05
 """The pause before a statement is tried again that would have waited for such a lock."""
@@ -129,11 +130,12 @@ class Transactions:
     def run(self, connection: Connection, reading: CallerRead) -> tuple[Sequence[Step], Outcome]:
         """The steps' outcome: as long as only a lock that the planner asks for is in the way, and
         no longer than lock_timeout, they are tried again."""
+        reading = with_estimate(reading, self._policy)
         steps, outcome = self._run_known(connection, reading)
-        if not _must_wait(steps, outcome, reading):
+        if not must_wait(steps, outcome, reading):
             return steps, outcome
         tries = int(self._limits(connection)[1] / LOCK_RETRY_SECONDS)
-        while tries > 0 and _must_wait(steps, outcome, reading):
+        while tries > 0 and must_wait(steps, outcome, reading):
             tries -= 1
             connection.ensure_clean(self._call)
             self._pause(LOCK_RETRY_SECONDS)
@@ -156,7 +158,7 @@ class Transactions:
         for way in ways:
             steps = way(connection, reading, verdict)
             try:
-                outcome = self._last(connection, reading, steps, verdict)
+                steps, outcome = self._last(connection, reading, steps, verdict)
             except PgmcpError:
                 self._note(verdict)  # it may have run, and ended with the call
                 raise
@@ -292,7 +294,7 @@ class Transactions:
             return outcome
 
         examination = Examination.of(reading, connection.server_major)
-        steps = [*self.opening(connection, shows_trees=True), *examination.steps]
+        steps: Sequence[Step] = [*self.opening(connection, shows_trees=True), *examination.steps]
         outcome = self._go_on(connection, steps)
         if outcome.failure is not None:
             connection.finish(self._call)
@@ -308,7 +310,7 @@ class Transactions:
         if strict:
             confirmed = check(NO_LOCK, verdict.state, after=RESTORE_PATH)
         steps = [confirmed, *self._ran(reading, self._milliseconds(connection))]
-        outcome = self._last(connection, reading, steps, verdict)
+        steps, outcome = self._last(connection, reading, steps, verdict)
         if strict and altered(steps, outcome):
             raise StateChangedError
         if strict or verdict.scope.everywhere or verdict.scope.dependencies is not None:
@@ -356,8 +358,27 @@ class Transactions:
 
     def _last(
         self, connection: Connection, reading: CallerRead, steps: Sequence[Step], verdict: Verdict
+    ) -> tuple[Sequence[Step], Outcome]:
+        """Run the steps that end with the caller's rows, which are counted as the answer's; the
+        steps that were sent, and their outcome. BudgetError for what costs too much."""
+        limit = cost_limit(reading, self._policy, verdict)
+        if limit is None or reading.opened not in steps:
+            return steps, self._bring(connection, reading, steps, verdict)
+        first, rest = split(steps, reading)
+        outcome = self._go_on(connection, first)
+        refused = too_costly(outcome, limit)
+        if outcome.failure is None and refused is None:
+            brought = self._bring(connection, reading, rest, verdict)
+            return [*first, *rest], brought.behind(outcome)
+        connection.finish(self._call)
+        if refused is not None:
+            raise refused
+        return first, outcome
+
+    def _bring(
+        self, connection: Connection, reading: CallerRead, steps: Sequence[Step], verdict: Verdict
     ) -> Outcome:
-        """Run the steps that end with the caller's rows, which are counted as the answer's."""
+        """Run the last steps of a transaction, and mask the rows that they bring."""
         most = self._settings.max_result_bytes
         masks = self._decision(reading, verdict).masks
         outcome = connection.run(
@@ -377,13 +398,3 @@ class Transactions:
         with self._call.waiting, self._call.on_cancel(ended.set):
             ended.wait(min(seconds, self._call.remaining()))
         self._call.check()
-
-
-def _must_wait(steps: Sequence[Step], outcome: Outcome, reading: CallerRead) -> bool:
-    """Whether it was for want of a lock that the statement was not planned."""
-    failure = outcome.failure
-    return (
-        failure is not None
-        and failure.server.sqlstate == _LOCK_NOT_AVAILABLE
-        and steps[failure.step] is reading.opened
-    )

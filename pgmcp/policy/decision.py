@@ -250,6 +250,13 @@ def _shown_by_plan(policy: Policy, facts: Facts) -> Iterator[Denial]:
         yield Denial(DenialReason.PLAN, "that shows masked columns")
 
 
+def hides_cost(policy: Policy, facts: Facts) -> bool:
+    """Whether the planner's cost of a statement would tell of what is hidden: of rows under row
+    security, of how long masked values are, or of what a function reads that is allowed by name."""
+    named = any(name in policy.functions for name in facts.functions.values())
+    return named or any(_shown_by_plan(policy, facts))
+
+
 def _full_name(relation: UsedRelation) -> str:
     return qualified(relation.schema, relation.name)
 

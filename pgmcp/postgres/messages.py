@@ -7,7 +7,7 @@ The rule: no I/O, and a value is never decoded: what the server wrote is what a 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
@@ -118,6 +118,13 @@ class Outcome:
 
     replies: list[Reply]
     failure: Failure | None = None
+
+    def behind(self, other: Outcome) -> Outcome:
+        """This outcome as that of a pipeline whose beginning, which did not fail, had the other."""
+        before, failure = other.replies, self.failure
+        if failure is not None:
+            failure = replace(failure, step=len(before) + failure.step)
+        return Outcome([*before, *self.replies], failure)
 
 
 def _message(kind: bytes, body: bytes) -> bytes:
