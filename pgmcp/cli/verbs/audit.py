@@ -34,7 +34,7 @@ def verify_audit(command: Command, audit: Audit | None) -> int:
     path = Path(os.path.realpath(given))
     if not path.exists() and not any(path.parent.glob(f"{_literal(path.name)}.[0-9]*")):
         raise ConfigError(f"{given}: there is no such file", "Name the audit's newest file.")
-    key = read_key(_key_file(command, audit, given))
+    key = read_key(key_file(command, audit, given))
     with _opened(path, key) as files:
         checked = Verification(key, files.mark)
         whole = all(_check(checked, file, None, 0) for file in files.rotated)
@@ -110,7 +110,7 @@ def _literal(name: str) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
-def _key_file(command: Command, audit: Audit | None, path: Path) -> Path:
+def key_file(command: Command, audit: Audit | None, path: Path) -> Path:
     """The one that is named, else the configuration's for this audit, else the one beside it, or
     beside the file that it was rotated away from."""
     given = command.text("audit-key")
@@ -123,6 +123,12 @@ def _key_file(command: Command, audit: Audit | None, path: Path) -> Path:
     return newest if newest.exists() and not beside.exists() else beside
 
 
+AUDIT_KEY = Flag(
+    "audit-key",
+    "The audit's key. Default: audit.key_file, else the one beside the audit.",
+    "FILE",
+)
+
 VERBS = (
     Verb(
         _VERB,
@@ -130,13 +136,7 @@ VERBS = (
         "Verify an audit: the files that were rotated away from this one, and this one.",
         verify_audit,
         ("audit",),
-        (
-            Flag(
-                "audit-key",
-                "The audit's key. Default: audit.key_file, else the one beside the audit.",
-                "FILE",
-            ),
-        ),
+        (AUDIT_KEY,),
         "FILE",
     ),
 )

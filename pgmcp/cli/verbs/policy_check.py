@@ -79,8 +79,8 @@ def _statements(command: Command) -> Sequence[str]:
 
 
 _POLICY = Flag("policy", "The policy to look at.", "NAME")
-_TOKEN = Flag("token", "The token whose policy it is: its id, or 8 characters of its hash.", "ID")
-_USERNAME = Flag("username", "The user's name.", "NAME")
+TOKEN = Flag("token", "The token: its id, or 8 characters of its hash.", "ID")
+USERNAME = Flag("username", "The user's name.", "NAME")
 _FILE = Flag("file", "A file of statements, with ; between them.", "FILE")
 
 VERBS = (
@@ -90,7 +90,7 @@ VERBS = (
         "Say what a policy would allow of a statement, which is not run.",
         policy_check,
         ("config",),
-        (_POLICY, _TOKEN, _USERNAME, _FILE),
+        (_POLICY, TOKEN, USERNAME, _FILE),
         word="SQL",
     ),
 )
