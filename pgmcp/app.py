@@ -26,7 +26,6 @@ from pgmcp.logs import log
 from pgmcp.mcp.feature import FeatureSet
 from pgmcp.mcp.request_state import RequestStates
 from pgmcp.net.outbound import Outbound
-from pgmcp.policy.active import ActivePolicy
 from pgmcp.pool.pools import Pools
 from pgmcp.server.observation import Observation
 from pgmcp.server.policies import active_policies
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from pgmcp.config.policies import Policy
     from pgmcp.gate.port import Database
     from pgmcp.llm.client import ModelEndpoint
+    from pgmcp.policy.active import ActivePolicy
     from pgmcp.server.http_front import HttpFront
 
 SWEEP_SECONDS = 1.0

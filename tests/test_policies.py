@@ -10,6 +10,7 @@ import pytest
 from pgmcp.config.hours import parse as parse_hours
 from pgmcp.config.patterns import Access, ReadRules, parse
 from pgmcp.config.policies import Policy
+from pgmcp.config.session_settings import parse_settings
 from pgmcp.errors import ConfigError
 from pgmcp.policy.absence import disguise, hidden
 from pgmcp.policy.active import ActivePolicy
@@ -145,6 +146,15 @@ def test_a_policy_is_read() -> None:
     assert policy.tools == ("count_rows",)
     assert policy.read == rules("public.*", "not public.x")
     assert config.policies["b"] == Policy()
+
+
+@pytest.mark.parametrize("first", ["a", "Z", "_", "é", "\x80", "\U0010ffff"])
+def test_the_parts_of_a_settings_name_begin_as_in_postgresql(first: str) -> None:
+    name = f"{first}1$.{first}"
+    assert parse_settings({name: "x"}) == ((name, "x"),)
+    for wrong in "@[^`{\x7f1$. \0":
+        with pytest.raises(ValueError, match="no name with a dot"):
+            parse_settings({f"a.{wrong}{first}": "x"})
 
 
 def test_a_policys_role_and_settings_are_read() -> None:

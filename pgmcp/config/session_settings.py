@@ -10,8 +10,11 @@ import re
 
 _NAME_BYTES = 63
 _MOST_SETTINGS = 100
-# GUC names of two parts or more (valid_custom_variable_name, guc.c).
-_SETTING = re.compile(r"[A-Za-z_\x80-\U0010ffff][\w$]*(\.[A-Za-z_\x80-\U0010ffff][\w$]*)+")
+# GUC names of two parts or more (valid_custom_variable_name, guc.c). A part begins with a letter,
+# an underscore or what is not ASCII: said by what it is not, as a class up to the last character
+# takes a twentieth of a start to compile.
+_FIRST = r"[^\x00-@\[-^`{-\x7f]"
+_SETTING = re.compile(rf"{_FIRST}[\w$]*(\.{_FIRST}[\w$]*)+")
 
 SessionSettings = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""

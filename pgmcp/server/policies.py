@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
 
 from pgmcp.auth.principal import Principal
 from pgmcp.config.model import Config
 from pgmcp.config.policies import Policy
-from pgmcp.policy.active import ActivePolicy
-from pgmcp.policy.intersection import together
 
-_NOTHING = ActivePolicy(Policy())
+if TYPE_CHECKING:  # a start without policies does without
+    from pgmcp.policy.active import ActivePolicy
+
 _MAX_KEPT = 64
 
 _log = logging.getLogger("pgmcp.server")
@@ -23,6 +25,10 @@ _log = logging.getLogger("pgmcp.server")
 
 def active_policies(config: Config) -> Mapping[str, ActivePolicy]:
     """By name. The key of masks that hash is made where there is none; FileError."""
+    if not config.policies:
+        return {}
+    from pgmcp.policy.active import ActivePolicy
+
     key = b""
     if any(
         mask.kind == "hash" for policy in config.policies.values() for _, mask in policy.mask.rules
@@ -35,6 +41,13 @@ def active_policies(config: Config) -> Mapping[str, ActivePolicy]:
         if was_readable:
             _log.warning("WARNING: others could read the key of masks %s; its mode is 0600", path)
     return {name: ActivePolicy(policy, key) for name, policy in config.policies.items()}
+
+
+@cache
+def _nothing() -> ActivePolicy:
+    from pgmcp.policy.active import ActivePolicy
+
+    return ActivePolicy(Policy())
 
 
 def _only_alarming(active: ActivePolicy) -> ActivePolicy:
@@ -56,8 +69,10 @@ class PrincipalPolicies:
     def of(self, principal: Principal) -> ActivePolicy | None:
         """All policies of a principal as one, None where it has none."""
         if principal.kind == "local" and principal.policy is not None:
-            return self._local.get(principal.policy, _NOTHING)
-        own = None if principal.policy is None else self._policies.get(principal.policy, _NOTHING)
+            return self._local.get(principal.policy) or _nothing()
+        own = None
+        if principal.policy is not None:
+            own = self._in_force(principal.policy)
         narrowing = principal.narrowing
         if narrowing is None or not narrowing.policies:
             return own
@@ -65,8 +80,15 @@ class PrincipalPolicies:
         names = (principal.policy, *sorted(set(narrowing.policies)))
         kept = self._together.get(names)  # a look-up in a dict is atomic
         if kept is None:
-            others = [self._policies.get(name, _NOTHING) for name in names[1:] if name is not None]
+            from pgmcp.policy.intersection import together
+
+            others = [
+                self._policies.get(name) or _nothing() for name in names[1:] if name is not None
+            ]
             if len(self._together) >= _MAX_KEPT:
                 self._together.clear()
             kept = self._together.setdefault(names, together(own, others))
         return kept
+
+    def _in_force(self, name: str) -> ActivePolicy:
+        return self._policies.get(name) or _nothing()

@@ -28,7 +28,6 @@ from pgmcp.mcp.dispatch import Answer, Answering, Dispatcher, Observer
 from pgmcp.mcp.feature import Context, FeatureSet, Model, Resource, ResourceTemplate, Tool
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.request_state import RequestStates
-from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.budget import CallBudget
 from pgmcp.rpc.jsonrpc import Message
 from pgmcp.server.observation import ObservedLogins
@@ -36,6 +35,7 @@ from pgmcp.server.policies import PrincipalPolicies
 
 if TYPE_CHECKING:
     from pgmcp.auth.logins import RequestLogins
+    from pgmcp.policy.active import ActivePolicy
 
 OPERATOR = "operator"
 """The owner of connections that the server uses for itself."""
