@@ -156,9 +156,20 @@ explain (analyze, timing off, summary off) select * from seen_guarded
 explain select pay_of(1)
 """.strip().splitlines()
 """Reads of the objects above that would tell of what is hidden."""
-_VIEWS = (
-    "row json guarded count first with lateral union search again call window"  # seen_…
-).split()
+_VIEWS = """
+CREATE VIEW seen_row AS SELECT u AS seen FROM users u WHERE false;
+CREATE VIEW seen_json AS SELECT NULL::jsonb AS json;
+CREATE VIEW seen_guarded AS SELECT 1 AS id;
+CREATE VIEW seen_count AS SELECT count(*) AS n;
+CREATE VIEW seen_first AS SELECT NULL::text AS name;
+CREATE VIEW seen_with AS SELECT 1 AS id, NULL::text AS p;
+CREATE VIEW seen_lateral AS SELECT 1 AS id, NULL::text AS x;
+CREATE VIEW seen_union AS SELECT NULL::text AS x;
+CREATE VIEW seen_search AS SELECT NULL::text AS o;
+CREATE VIEW seen_again AS SELECT NULL::text AS w;
+CREATE VIEW seen_call AS SELECT NULL::text AS p;
+CREATE VIEW seen_window AS SELECT 1 AS id, rank() OVER () AS r;
+"""
 _FILLED = """
 INSERT INTO users (id, name, {into} city)
   SELECT g, 'n' || g, {password} (ARRAY['Oslo', 'Rome'])[g % 2 + 1] FROM generate_series(1, 12) g;
@@ -211,8 +222,7 @@ def worlds(server: Server) -> Iterator[Sequence[str]]:
             server.psql(f"{filled} ANALYZE;", name)
         server.create_database(made[2])
         server.psql(_PUBLIC.format(password="", pin="") + _INSTEAD, made[2])
-        views = [f"CREATE VIEW seen_{view} AS SELECT 1 AS n" for view in _VIEWS]
-        server.psql(";".join(views), made[2])
+        server.psql(_VIEWS, made[2])
         filled = _FILLED.format(into="", password="", pin="", secret="NULL")
         server.psql(f"{filled} ANALYZE;", made[2])
         yield made

@@ -252,6 +252,10 @@ class ReadOnlyDatabase:
         try:
             if not self._transactions.knows_allowed(reading):
                 restriction.require_readable(sent)
+        except StatementRefusedError:  # whatever there is: it is neither parsed nor run
+            self._note_tried(restriction, sent, bare=reading.only_planned)
+            raise
+        try:
             return self._run_read(reading, sent)
         except DeniedError as denied:
             error, denial = refusal(denied.denial), denied.denial

@@ -197,5 +197,5 @@ select last_value(<column>) over (order by <secret> rows between unbounded prece
 select sum(length(<secret>)) over (order by <column>) from <table>
 select ntile(2) over (order by <secret>), <column> from <table> order by <column>
 select count(*) over (order by <column> rows (select length(<secret>) from <table> order by <column> limit 1) preceding) from <table>
-select <column> from (select <column>, row_number() over (order by <secret>) as n from <table>) s where n = 1
+select n, <column> from (select <column>, row_number() over (order by <secret>) as n from <table>) s where <column> = 3
 """

@@ -19,6 +19,8 @@ select <secret>, 1 as <secret> from <table> order by <secret>
 select no_function_like_it(<secret>) from <table>
 select row_to_json(v) from <table> natural join (select 'x' as <secret>) v
 select v from <table> natural join (select 'x' as <secret>) v
+select 'pg_catalog.nothing_like_it'::regclass, <secret> from <table>
+select to_regclass('<table>'), <secret> from <table>
 select current_query() from <table> natural join (select 'x' as <secret>) v
 select (null::<table>).<secret>
 select pg_typeof((null::<table>).<secret>)::text
@@ -149,6 +151,8 @@ select '<table>'::regclass
 select '<table>'::regclass::oid
 select cast('<table>' as regclass)
 select regclass('<table>'::text)
+select '<table>'::regclass, nothing_like_it from <table>
+select to_regclass('<table>'), <secret> from <table>
 select regclassin('<table>')
 select oidvectortypes(array_to_string(array(select generate_series(16384, 17000)), ' ')::oidvector)
 select regclass '<table>'
