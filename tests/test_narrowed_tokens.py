@@ -446,6 +446,21 @@ def test_a_key_that_others_can_write_or_that_is_none_is_no_key(world: World) -> 
     assert world.refuses(attenuated(secret, ROWS))
 
 
+def test_a_server_starts_with_a_key_that_is_none_and_refuses_its_tokens(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret, _ = world.add()
+    world.key_path.write_text("no key\n")
+    keys = FileKeyStore(world.key_path)
+    tokens = ApiTokens(
+        FileTokenStore(world.path), clock=lambda: NOW, on_ended=lambda _: None, keys=keys
+    )
+    tokens.start()
+    assert "the key of attenuable tokens cannot be read" in caplog.text
+    assert tokens.find(secret) is None
+    assert NarrowedTokens(tokens, lambda: NOW).find(attenuated(secret, ROWS)) is None
+
+
 def test_a_server_starts_without_a_key_and_has_one_when_the_first_token_is_made(
     tmp_path: Path,
 ) -> None:
