@@ -11,7 +11,7 @@ import pytest
 from tests.observing import ALICE, add_user, ask, call, get, log_in, records, run, session_of
 from tests.operated import text_of
 from tests.program import Program, add_token, running, settings_of, write_config
-from tests.serving import until
+from tests.serving import Reader, post, rpc, until
 from tools.postgres import Server
 
 SCHEMA = """
@@ -152,6 +152,29 @@ def test_a_user_is_disabled_and_every_session_ends(program: Program) -> None:
     assert "DISABLED" in run(program.config, "-list-users").stdout
     run(program.config, "-enable-user", "-username", ALICE[0])
     until(lambda: "session_token" in log_in(program, *ALICE).body.decode(), 30)
+
+
+def test_what_a_narrowed_token_uses_stops_its_parent_and_all_running_calls(
+    program: Program, postgres: Server, baited: str
+) -> None:
+    made = run(
+        program.config, "-add-token", "-attenuable", "-token-note", "x", "-token-expiry", "never"
+    )
+    parent = made.stdout.split("Token: ")[1].split()[0]
+    narrowed = run(program.config, "-attenuate", parent, "-token-rows", "5").stdout.split()[-1]
+    for token in (parent, narrowed):
+        until(lambda token=token: all(_works(program, token) for _ in range(6)), 30)
+    sleep = {"name": "query_database", "arguments": {"query": "SELECT pg_sleep(60)"}}
+    with program.connect(60) as sleeper:
+        sleeper.sendall(post(rpc("tools/call", sleep), token=parent))
+        asleep = (
+            "SELECT count(*) FROM pg_stat_activity"
+            f" WHERE wait_event = 'PgSleep' AND datname = '{baited}'"
+        )
+        until(lambda: postgres.psql(asleep, baited).strip() != "0", 30)
+        call(program, "query_database", token=narrowed, **BAIT)
+        assert Reader(sleeper).reply().status == 200
+    assert not any(_works(program, token) for token in (parent, narrowed) * 4)
 
 
 def test_what_cannot_be_written_is_stopped_in_memory_until_it_can(program: Program) -> None:
