@@ -162,8 +162,7 @@ def test_what_a_narrowed_token_uses_stops_its_parent_and_all_running_calls(
     )
     parent = made.stdout.split("Token: ")[1].split()[0]
     narrowed = run(program.config, "-attenuate", parent, "-token-rows", "5").stdout.split()[-1]
-    for token in (parent, narrowed):
-        until(lambda token=token: all(_works(program, token) for _ in range(6)), 30)
+    until(lambda: all(_works(program, token) for token in (parent, narrowed) * 3), 30)
     sleep = {"name": "query_database", "arguments": {"query": "SELECT pg_sleep(60)"}}
     with program.connect(60) as sleeper:
         sleeper.sendall(post(rpc("tools/call", sleep), token=parent))
