@@ -7,6 +7,7 @@ statements is in `test_policy_leaks`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,13 @@ from pgmcp.calls.call import Call
 from pgmcp.config.patterns import ReadRules, parse
 from pgmcp.config.policies import Policy
 from pgmcp.errors import ToolError
-from pgmcp.features.tools import count_rows, execute_explain, get_schema_info, query_database
+from pgmcp.features.tools import (
+    count_rows,
+    execute_explain,
+    get_schema_info,
+    query_database,
+    read_resource,
+)
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.mcp.feature import Tool
 from pgmcp.policy.active import ActivePolicy
@@ -193,3 +200,13 @@ def said(databases: DatabaseSet, tool: Tool, arguments: dict[str, object]) -> st
         text = error.for_client()
     place = call.get().label
     return text.replace(place, "DATABASE")
+
+
+def test_how_large_a_database_is_with_what_is_hidden_is_not_said(worlds: Worlds) -> None:
+    arguments = {"uri": "pg://system_info"}
+    restricted, free = (
+        json.loads(Calls(worlds.hidden, "main", policy)(read_resource.TOOL, **arguments))
+        for policy in (POLICY, None)
+    )
+    assert restricted["database"]["size_bytes"] is None
+    assert free["database"]["size_bytes"] > 1_000_000

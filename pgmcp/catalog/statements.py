@@ -133,6 +133,12 @@ WHERE t.typname = ANY ($1::name[]) AND t.typtype IN ('d', 'e', 'r')
 ORDER BY 1, 2, 3 LIMIT 5"""
 """What has one of these names and no rows."""
 
+DATABASE_SIZE = """
+SELECT pg_catalog.pg_database_size(d.oid) AS size_bytes,
+       pg_catalog.pg_size_pretty(pg_catalog.pg_database_size(d.oid)) AS size
+FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"""
+"""How large the database is, with all that a policy may hide."""
+
 SEARCH_PATH = """
 SELECT NULL, pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text
 UNION ALL

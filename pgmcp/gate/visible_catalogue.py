@@ -308,6 +308,7 @@ _NARROWED: Mapping[str, _Narrow] = {
         lambda catalogue, row: row[2] in _HARMLESS_TYPES and catalogue.sees_all(row[0])
     ),
     facts.DEFINITIONS: _nothing,
+    statements.DATABASE_SIZE: _nothing,
 }
 
 

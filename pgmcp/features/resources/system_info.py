@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from pgmcp.catalog import statements
 from pgmcp.mcp.feature import Context, Resource
 from pgmcp.postgres.rows import Rows
 
@@ -18,8 +19,6 @@ SELECT pg_catalog.version() AS version,
            pg_catalog.now() - pg_catalog.pg_postmaster_start_time()) AS uptime,
        pg_catalog.pg_is_in_recovery() AS in_recovery,
        pg_catalog.current_database() AS database,
-       pg_catalog.pg_database_size(d.oid) AS size_bytes,
-       pg_catalog.pg_size_pretty(pg_catalog.pg_database_size(d.oid)) AS size,
        pg_catalog.pg_encoding_to_char(d.encoding) AS encoding,
        d.datcollate AS collation,
        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a
@@ -57,7 +56,8 @@ _INTEGERS = frozenset({"version_number", "size_bytes", "connections", "server_po
 def read(context: Context) -> str:
     """A JSON object: configured_as, server, database, connection, settings, extensions."""
     database = context.databases.get()
-    facts = _facts(database.fetch(_FACTS))
+    facts = _facts(database.fetch(_FACTS)) | {"size_bytes": None, "size": None}
+    facts |= _facts(database.fetch(statements.DATABASE_SIZE))
     settings = database.fetch(_SETTINGS).rows
     extensions = database.fetch(_EXTENSIONS).rows
     return json.dumps(
@@ -79,9 +79,11 @@ def read(context: Context) -> str:
 
 
 def _facts(rows: Rows) -> dict[str, str | int | bool | None]:
+    """The first row by the names of its columns; nothing without a row."""
     return {
         column.name: _fact(column.name, value)
-        for column, value in zip(rows.columns, rows.rows[0], strict=True)
+        for row in rows.rows[:1]
+        for column, value in zip(rows.columns, row, strict=True)
     }
 
 
