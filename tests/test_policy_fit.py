@@ -21,6 +21,7 @@ from tools.postgres import Server, free_port
 
 SCHEMA = """
 CREATE TABLE users (id int, email text, pin int, born date, active boolean);
+CREATE TABLE made (id int, code text, start text GENERATED ALWAYS AS (left(code, 1)) STORED);
 CREATE VIEW emails AS SELECT id, email FROM users;
 CREATE MATERIALIZED VIEW copied AS SELECT e.email, u.born FROM emails e JOIN users u USING (id);
 CREATE EXTENSION postgres_fdw;
@@ -49,7 +50,13 @@ def test_what_does_not_fit_is_found_in_the_databases_that_a_policy_is_for(
     elsewhere = settings_for(postgres, "postgres", name="other")
     policies = {
         "p": policy(
-            ["*.*", "not public.userz", "not public.users.email", "pg_catalog.pg_clas"],
+            [
+                "*.*",
+                "not public.userz",
+                "not public.users.email",
+                "pg_catalog.pg_clas",
+                "not public.made.code",
+            ],
             {
                 "public.users.pin": "partial",
                 "public.users.active": "hidden",
@@ -86,6 +93,12 @@ def test_what_does_not_fit_is_found_in_the_databases_that_a_policy_is_for(
             "policy p, main",
             "the foreign table public.remote, which may be read, is one of a table "
             "public.users.email, which here may not be read",
+        ),
+        (
+            "warning",
+            "policy p, main",
+            "the column public.made.start, which may be read, is computed of public.made.code, "
+            "which may not be read",
         ),
         ("warning", "policy elsewhere", "'public.users' matches no table or column"),
     }

@@ -37,6 +37,14 @@ WITH RECURSIVE reads(copy, relation, attribute) AS (
 )
 SELECT copy, relation, attribute FROM reads WHERE attribute > 0"""
 """Of materialised views the columns that their definitions read, through views too."""
+_GENERATED_SQL = """
+SELECT a.attrelid, a.attnum, d.refobjsubid FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+  AND d.objid = f.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid = a.attrelid AND d.refobjsubid NOT IN (0, a.attnum)
+WHERE a.attgenerated <> ''"""
+"""Generated columns, with the columns that they are computed of."""
 _FOREIGN_SQL = """
 SELECT f.ftrelid, o.schema_name, o.table_name
 FROM pg_catalog.pg_foreign_table f, LATERAL (
@@ -70,6 +78,7 @@ def fit(policy: Policy, fetch: Fetch) -> PolicyFit:
     }
     copies = {
         *_copies(policy, relations, texts(fetch(_COPIES_SQL, ()).rows)),
+        *_generated(policy, relations, texts(fetch(_GENERATED_SQL, ()).rows)),
         *_foreign(policy, relations, texts(fetch(_FOREIGN_SQL, ()).rows)),
     }
     misfits = {misfit for relation in relations.values() for misfit in _misfits(policy, relation)}
@@ -101,6 +110,22 @@ def _copies(
             yield (
                 f"the materialised view {qualified(copy.schema, copy.name)}, which may be read,"
                 f" holds what was read of {_full(source, column)}, which {kept}"
+            )
+
+
+def _generated(
+    policy: Policy, relations: Mapping[int, UsedRelation], rows: list[tuple[str, ...]]
+) -> Iterator[str]:
+    for oid, attribute, source in rows:
+        table = relations.get(int(oid))
+        if table is None or not may_use(policy, table):
+            continue
+        column, of = (table.columns.get(int(number), "") for number in (attribute, source))
+        kept = _kept_back(policy, table, of)
+        if kept and not _kept_back(policy, table, column):
+            yield (
+                f"the column {_full(table, column)}, which may be read, is computed of"
+                f" {_full(table, of)}, which {kept}"
             )
 
 
