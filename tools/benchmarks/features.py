@@ -69,6 +69,7 @@ def features(bench: Bench) -> Iterator[Figure]:
         _PLAIN: lambda _config, _folder: None,
         "modern era": lambda _config, _folder: None,
         "policy": lambda config, _: config.update(policies={_POLICY: {"read": ["*.*"]}}),
+        "policy with a budget": _with_budget,
         "metrics on": lambda config, _: config.update(metrics={"enabled": True}),
         "audit": lambda config, folder: config.update(audit=_audit(folder, required=False)),
         "audit required": lambda config, folder: config.update(audit=_audit(folder, required=True)),
@@ -101,7 +102,7 @@ def _asking(bench: Bench, name: str, change: Change) -> Iterator[_Asked]:
     change(said, config.parent)
     config.write_text(json.dumps(said))
     contender = ours.contender(config, users=1)
-    if name == "policy":
+    if name.startswith("policy"):
         _name_policy(config.with_name("tokens.yaml"))
     if name == "TLS":
         contender = replace(contender, tls=True)
@@ -135,6 +136,13 @@ def _modern(server: Running, contender: Contender) -> bytes:
 
 def _audit(folder: Path, *, required: bool) -> dict[str, Any]:
     return {"file": str(folder / "audit.jsonl"), "required": required}
+
+
+def _with_budget(config: dict[str, Any], folder: Path) -> None:
+    """Have the policy count, and refuse nothing."""
+    limits = {"rows_per_day": 10**12, "bytes_per_day": "1TB", "calls_per_minute": 60_000}
+    policy = {"read": ["*.*"], "limits": limits}
+    config.update(policies={_POLICY: policy}, usage_file=str(folder / "usage.json"))
 
 
 def _name_policy(tokens: Path) -> None:
