@@ -15,6 +15,12 @@ from pgmcp.policy.uses import WHOLE_ROW
 from pgmcp.sql import lexer
 from pgmcp.sql.names import parts, qualified, quoted
 
+UTILITIES = frozenset(
+    "alter analyze cluster comment copy create drop grant lock refresh reindex revoke truncate"
+    " vacuum".split()
+)
+"""Words that begin statements which name tables, and which nobody may run here."""
+
 
 def used_canaries(rules: CanaryRules, facts: Facts, words: frozenset[str]) -> tuple[str, ...]:
     """The canaries that a statement uses, as `schema.table` and `schema.table.column`; `words`: the
@@ -22,13 +28,6 @@ def used_canaries(rules: CanaryRules, facts: Facts, words: frozenset[str]) -> tu
     if not rules:
         return ()
     return tuple(sorted({*_tables(rules, facts), *_columns(rules, facts, words)}))
-
-
-UTILITIES = frozenset(
-    "alter analyze cluster comment copy create drop grant lock refresh reindex revoke truncate"
-    " vacuum".split()
-)
-"""Words that begin statements which name tables, and which nobody may run here."""
 
 
 def named_canaries(rules: CanaryRules, relations: Iterable[UsedRelation]) -> dict[str, str]:
