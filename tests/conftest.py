@@ -199,7 +199,9 @@ def session_servers(
             rules = folder / "data" / "pg_hba.conf"
             rules.write_text(f"local all all trust\n{rules.read_text()}")
             running[name] = start(folder, binaries=programs[name])
-            running[name].trusts_socket = True  # for psql, which tests run thousands of times
+            running[name].trusts_socket = True  # for SQL, which tests run thousands of times
+            # The first connection to a database writes a cache, which its copies have then too.
+            running[name].psql("SELECT 1", "template1")
         return running[name]
 
     yield server_of

@@ -42,6 +42,50 @@ def test_gives_each_test_an_empty_database(postgres: Server, database: str) -> N
     assert postgres.psql(count, database) == "0"
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1, NULL, 'a b', 't'::bool, 'é', ''; SELECT 2",
+        "SELECT g FROM generate_series(1, 3) g",
+        "SELECT E'two\\nlines'",
+        "SELECT repeat('a', 200000)",
+        "CREATE TABLE t (); VACUUM t; SELECT count(*) FROM t",  # VACUUM is no part of a transaction
+        "\\set n 7\nSELECT :n",
+        "COPY (SELECT 1) TO STDOUT",
+        "CREATE TEMP TABLE t (n int); COPY t FROM STDIN;\n5\n\\.\nSELECT n FROM t",
+        "",
+    ],
+)
+def test_without_a_process_sql_gives_what_psql_prints(
+    postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    assert postgres.trusts_socket
+    given = postgres.psql(f"DROP TABLE IF EXISTS t;\n{sql}", database)
+    monkeypatch.setattr(postgres, "trusts_socket", False)
+    assert given == postgres.psql(f"DROP TABLE IF EXISTS t;\n{sql}", database)
+
+
+def test_the_backend_of_a_text_ends_with_it(postgres: Server, database: str) -> None:
+    pid = postgres.psql("SELECT pg_backend_pid()", database)
+    assert postgres.psql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0"
+
+
+def test_a_failing_statement_says_why_and_changes_nothing(postgres: Server, database: str) -> None:
+    with pytest.raises(PostgresError, match="no_such_table"):
+        postgres.psql("SELECT 1; SELECT * FROM no_such_table", database)
+    with pytest.raises(PostgresError, match=database):
+        postgres.create_database(database)
+    postgres.drop_database(f"{database}_other")
+
+
+def test_a_kept_session_that_was_ended_is_begun_again(postgres: Server, database: str) -> None:
+    postgres.create_database(f"{database}_other")
+    ended = "pg_terminate_backend(pid)"
+    postgres.psql(f"SELECT {ended} FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    postgres.drop_database(f"{database}_other")
+    assert postgres.psql("SELECT count(*) FROM pg_database WHERE datname ~ '_other'") == "0"
+
+
 def test_restarts_on_the_same_port_and_socket(private_postgres: Server) -> None:
     private_postgres.psql("CREATE TABLE kept (n int)")
     before = private_postgres.port, private_postgres.socket_dir, private_postgres.pid
