@@ -58,6 +58,9 @@ STEPS_MULTIPLY = [
     # through columns of subqueries, CTEs, unions, joins and VALUES
     f"select position(x in y) from (select {_MISSED} x, {_LONG} y offset 0) t",
     f"with t as materialized (select {_MISSED} x, {_LONG} y) select position(x in y) from t",
+    # a name with a space in it that is none to PostgreSQL, and the words of a tree
+    f'with "t\u00a0:ctelevelsup\u00a09" as materialized (select {_MISSED} x, {_LONG} y)'
+    ' select position(x in y) from "t\u00a0:ctelevelsup\u00a09"',
     f"select strpos(y, x) from (values ({_MISSED}, {_LONG}), ('', '')) t (x, y)",
     f"select strpos(y, x) from (select {_LONG} y union all select '') a,"
     f" (select '' x union all select {_MISSED}) b",

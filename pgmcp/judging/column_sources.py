@@ -32,7 +32,12 @@ class ColumnSources:
                     self._inside[id(item)] = query
                 if item.tag == "QUERY":
                     query = item
-                pending += [(value, query) for value in item.fields.values()]
+                pending += [
+                    (inner, query)
+                    for value in item.fields.values()
+                    for inner in value
+                    if not isinstance(inner, str)  # most are, and are no part of anything
+                ]
 
     def behind(self, var: Node) -> list[Node]:
         """The expressions, one level down, whose value the VAR, or the PARAM, may have."""

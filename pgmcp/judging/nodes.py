@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-_TOKEN = re.compile(r"[(){}]|(?:\\.|[^\s(){}\\])+", re.DOTALL)
+# PostgreSQL (outToken) escapes these and no other space: a name may hold U+00A0 or a form feed.
+_TOKEN = re.compile(r"[(){}]|(?:[^ \n\t(){}\\]+|\\.)+", re.DOTALL)
+_BRACKETS = frozenset("(){}")
 
 
 @dataclass(slots=True)
@@ -21,7 +23,7 @@ class Node:
 
     def number(self, name: str) -> int:
         """A field that holds one number, 0 when it does not."""
-        value = self.fields.get(name, [])
+        value = self.fields.get(name)
         return int(value[0]) if value and isinstance(value[0], str) and value[0].isdigit() else 0
 
     def numbers(self, name: str) -> list[int]:
@@ -41,23 +43,24 @@ def parse(tree: str) -> list[object]:
     items, node = top, None
     tokens = iter(_TOKEN.findall(tree))
     for word in tokens:
-        if word in "({":
-            stack.append((items, node))
-            if word == "{":
-                node = Node(next(tokens, ""))
-                items.append(node)
-                items = node.fields.setdefault("", [])
+        if word not in _BRACKETS:
+            if node is not None and word[0] == ":":
+                items = node.fields.setdefault(word[1:], [])
             else:
-                inner: list[object] = []
-                items.append(inner)
-                items, node = inner, None
-        elif word in ")}":
-            if stack:
-                items, node = stack.pop()
-        elif word.startswith(":") and node is not None:
-            items = node.fields.setdefault(word[1:], [])
-        else:
-            items.append(word)
+                items.append(word)
+        elif word == "{":
+            stack.append((items, node))
+            inside: list[object] = []
+            node = Node(next(tokens, ""), {"": inside})
+            items.append(node)
+            items = inside
+        elif word == "(":
+            stack.append((items, node))
+            inner: list[object] = []
+            items.append(inner)
+            items, node = inner, None
+        elif stack:
+            items, node = stack.pop()
     return top
 
 
@@ -74,8 +77,11 @@ def nodes(items: Sequence[object]) -> Iterator[Node]:
 
 def flat(value: object) -> Iterator[object]:
     """The items of a list and of the lists in it; of anything else, itself."""
-    if isinstance(value, list):
-        for item in value:
-            yield from flat(item)
-    else:
+    if not isinstance(value, list):
         yield value
+        return
+    for item in value:
+        if isinstance(item, list):
+            yield from flat(item)
+        else:
+            yield item
