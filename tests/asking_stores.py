@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pgmcp.processes.broker import Broker, Outgoing
-from pgmcp.stores.asking import AskingLimitStore, AskingSessionStore
+from pgmcp.stores.asking import AskingLimitStore, AskingSessionStore, AskingUsageStore
 
 
 class Parent:
@@ -35,6 +35,10 @@ class Parent:
     def limits(self) -> AskingLimitStore:
         """The limit store of one more worker."""
         return AskingLimitStore(self._asking(next(self._numbers)), "tests")
+
+    def usage(self) -> AskingUsageStore:
+        """The store of usage of one more worker."""
+        return AskingUsageStore(self._asking(next(self._numbers)))
 
     def _asking(self, worker: int) -> Callable[..., Any]:
         self.broker.join(worker)

@@ -14,6 +14,7 @@ from pgmcp.errors import FileError
 from pgmcp.policy.budget import day_text
 from pgmcp.stores import usage_file
 from pgmcp.stores.usage import MemoryUsageStore
+from tests.asking_stores import Parent
 
 DAY = 20_000
 DAY_SECONDS = 86_400
@@ -182,6 +183,38 @@ def test_a_report_that_comes_late_takes_nothing_back(store: MemoryUsageStore) ->
     assert used(store) == (11, 0)
     store.saved(DAY - 1, {"a": [99, 0, 0]})
     assert used(store) == (11, 0)
+
+
+def test_of_two_savers_the_slower_report_takes_nothing_back(store: MemoryUsageStore) -> None:
+    store.take("a", 5, 0, None, None)
+    store.unsaved(1)
+    store.take("a", 2, 0, None, None)
+    store.unsaved(2)
+    store.saved(DAY, {"a": [7, 0, 0]}, 2)
+    store.saved(DAY, {"a": [5, 0, 0]}, 1)
+    assert used(store) == (7, 0)
+
+
+def test_workers_count_with_their_parent_and_one_that_ends_leaves_what_it_had_taken() -> None:
+    parent = Parent()
+    first, second = parent.usage(), parent.usage()
+    first.take("a", 7, 60, 10, None)
+    assert first.begin("a", 10, None, 1).rows == 7
+    assert second.begin("a", 10, None, 1).wait_seconds > 0
+    second.take("a", 7, 60, 10, None)
+    assert second.begin("a", 10, None, None).rows == 10
+    day, changes = first.unsaved()
+    assert [list(map(list, pair)) for pair in changes.values()] == [[[10, 120, 1]] * 2]
+    assert second.unsaved() == (day, {})
+    parent.broker.leave(1)
+    assert second.unsaved() == (day, changes)
+    second.not_saved()
+    assert second.unsaved() == (day, changes)
+    second.saved(day, {"a": [12, 130, 2]})
+    assert second.unsaved() == (day, {})
+    assert first.take("a", 0, 0, None, None)[1:3] == (12, 130)
+    first.unknown()
+    assert not second.begin("b", 1, None, None).known
 
 
 def test_a_file_that_was_removed_is_written_as_it_was(
