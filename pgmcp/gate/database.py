@@ -76,22 +76,15 @@ class ReadOnlyDatabase:
         self._judge = judge
         self._transactions = Transactions(settings, judge, call, policy, trail=trail)
         self._policy = policy
-        self._restriction: Restriction | None = None
         self._visible: VisibleCatalogue | None = None
         if policy is not None:
             action = policy.policy.canary_action
-            self._restriction = Restriction(policy.policy, self._fetch)
             self._visible = VisibleCatalogue(
                 policy.policy, self._fetch, lambda canaries: trail.touched(canaries, action)
             )
         self._catalogues = catalogues
         self._call = call
         self._trail = trail
-        self._errors = ServerErrors(
-            settings.name,
-            lambda steps: self._run(steps, OWN_RESULT_BYTES),
-            lambda: call.remaining() < _OUT_OF_TIME_SECONDS,
-        )
 
     @property
     def name(self) -> str:
@@ -102,6 +95,19 @@ class ReadOnlyDatabase:
     def label(self) -> str:
         """`user@host:port/database`, for people; never the password."""
         return self._settings.label
+
+    @property
+    def _errors(self) -> ServerErrors:
+        # Not kept: with a function of ours in it, it would keep the call until the collector comes.
+        return ServerErrors(
+            self._settings.name,
+            lambda steps: self._run(steps, OWN_RESULT_BYTES),
+            lambda: self._call.remaining() < _OUT_OF_TIME_SECONDS,
+        )
+
+    @property
+    def _restriction(self) -> Restriction | None:
+        return None if self._policy is None else Restriction(self._policy.policy, self._fetch)
 
     # -- what tools ask ----------------------------------------------------------------------------
 
@@ -246,9 +252,8 @@ class ReadOnlyDatabase:
         as the caller sent it; `reading_of`: the way that a text goes."""
         reading = reading_of(self._withheld(sent))
         sql.encode(reading.text)
-        if self._restriction is None:
+        if (restriction := self._restriction) is None:
             return self._run_read(reading, sent)
-        restriction = self._restriction
         try:
             if not self._transactions.knows_allowed(reading):
                 restriction.require_readable(sent)
