@@ -41,6 +41,7 @@ TOOLS = {tool.name: tool for tool in tools.ALL}
 ACTIVE = ActivePolicy(POLICY, b"k" * 32)
 # Their tables and columns are in none of the databases but the first two.
 ALL_COLUMNS = "you may not read all columns"
+SEEN = "public.seen_"  # views that attempts of their own are made on
 NO_XML = "unsupported XML feature"
 MARK = "-- the next statement --"
 HIDDEN = {
@@ -72,7 +73,8 @@ class Worlds:
         """Each attempt once, every second on a masked column and the others on each kind in turn;
         on an older server every third of them."""
         by_kind: dict[Protection, list[Trial]] = {kind: [] for kind in Protection}
-        for kind, _, trials in leak_trials(self.first.columns()):
+        columns = [each for each in self.first.columns() if not each.name.startswith(SEEN)]
+        for kind, _, trials in leak_trials(columns):
             by_kind[kind] += trials
         common = len(by_kind[Protection.MASKED])
         others = [kind for kind in Protection if kind is not Protection.MASKED]
@@ -132,7 +134,12 @@ def test_each_attempt_would_have_told_them_apart_without_the_policy(
             benches = (opened.first, opened.second, opened.absent)
             said = {each.answer(attempt.tool, attempt.arguments, None).text for each in benches}
             told[attempt.text] = len(said) > 1
-    alike = [text for text, differs in told.items() if not differs and text not in no_xml]
+    alike = [
+        text
+        for text, differs in told.items()
+        # A question in plain language is about no partition.
+        if not (differs or text in no_xml or text.startswith("events_old "))
+    ]
     assert alike == [], "\n".join(alike)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 _TOOL = re.compile(r"([a-z]+_[a-z_]+) (\{.*\})")
 _PLACE = re.compile(
     "<(table|column|sequence|witness"  # see `witness`
-    "|name|secret|secret_name|value|plain_value|renamed"  # see `leaks`
+    "|schema|name|secret|secret_name|value|plain_value|renamed"  # see `leaks`
     "|number|text|other|other_number)>"  # see `ordinary`
 )
 _READS = "reads:"

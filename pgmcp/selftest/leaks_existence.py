@@ -19,7 +19,7 @@ select <secret>, 1 as <secret> from <table> order by <secret>
 select no_function_like_it(<secret>) from <table>
 select row_to_json(v) from <table> natural join (select 'x' as <secret>) v
 select v from <table> natural join (select 'x' as <secret>) v
-select 'pg_catalog.nothing_like_it'::regclass, <secret> from <table>
+select '<table>'::regclass, <secret> from <table>
 select to_regclass('<table>'), <secret> from <table>
 select current_query() from <table> natural join (select 'x' as <secret>) v
 select (null::<table>).<secret>
@@ -30,7 +30,7 @@ select to_json(json_populate_record(null::<table>, '{}'))
 select * from json_populate_recordset(null::<table>, '[{}]')
 explain merge into <table> t using (select 1 as x) s on false when not matched then insert (<column>, <secret>) values (null, null)
 select <secret> + 'x'::date from <table>
-explain (verbose) select count(<column>) from <table>
+explain (verbose) select count(<column>) from only <table>
 explain (costs off, verbose true) insert into <table> (<column>) select <column> from <table>
 explain insert into <table> (<column>) values (null)
 explain insert into <table> default values
@@ -43,6 +43,8 @@ execute_explain {"query": "insert into <table> (<column>) values (null)"}
 execute_explain {"query": "update <table> set <column> = null where <secret> = 'x'"}
 get_schema_info {"table_name": "<name>"}
 get_schema_info {"table_name": "<table>", "include_definition": true}
+read_resource {"uri": "pg://main/<schema>/<name>"}
+read_resource {"uri": "pg://main/<schema>/<name>/sample"}
 query_database {"query": "show me all <name>"}
 query_database {"query": "<name> by <secret>"}
 """
@@ -108,6 +110,8 @@ execute_explain {"query": "update <table> set <column> = null"}
 execute_explain {"query": "merge into <table> a using <table> b on false when matched then delete"}
 count_rows {"table": "<table>"}
 count_rows {"table": "<name>"}
+read_resource {"uri": "pg://main/<schema>/<name>"}
+read_resource {"uri": "pg://main/<schema>/<name>/sample"}
 count_rows {"table": "<table>", "filter": [{"column": "<column>", "op": "is null"}]}
 count_rows {"table": "<table>", "filter": [{"column": "nothing_like_it", "op": "is null"}]}
 get_schema_info {"table_name": "<name>"}

@@ -173,6 +173,7 @@ def _named(
     before = sum(number < numbers[0] for number in relation.columns)
     return f"{table}.{quoted(secret)}", {
         "table": table,
+        "schema": relation.schema,
         "name": relation.name,
         "column": quoted(column),
         "secret": quoted(secret),
