@@ -33,25 +33,25 @@ _STATUS_LIKE = frozenset(
 
 
 @remembered
-def adjective(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def adjective(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """ "active", "not cancelled", "unpaid", "Berlin": one word or value, perhaps negated."""
     parses: Parses[Condition] = []
-    for p in [*accept(reading, i, "not"), i]:
-        plain = _plain_adjective(reading, p, table)
+    for after_not in [*accept(reading, start, "not"), start]:
+        plain = _plain_adjective(reading, after_not, table)
         parses.extend(
-            (negated(condition) if p != i else condition, end, cost)
+            (negated(condition) if after_not != start else condition, end, cost)
             for condition, end, cost in plain
         )
     return parses
 
 
-def _plain_adjective(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def _plain_adjective(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     parses: Parses[Condition] = []
-    for (column, value), end, cost in values(reading, i, table):
+    for (column, value), end, cost in values(reading, start, table):
         parses.append((OneOf(column, (value,)), end, cost))
-    for p in starts(reading, i):
-        for end in range(p + 1, min(p + 3, len(reading.tokens)) + 1):
-            chunk = reading.tokens[p:end]
+    for word_at in starts(reading, start):
+        for end in range(word_at + 1, min(word_at + 3, len(reading.tokens)) + 1):
+            chunk = reading.tokens[word_at:end]
             if any(token.kind != "word" for token in chunk):
                 break
             lower = " ".join(token.lower for token in chunk)
@@ -121,13 +121,13 @@ def _deletions(reading: Reading, table: TableRef) -> list[str]:
 
 
 @remembered
-def adjectives(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def adjectives(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """Adjectives in a row: "paid or shipped", "active and verified", "not cancelled"."""
-    parses = list(adjective(reading, i, table))
-    for first, j, cost in adjective(reading, i, table):
-        for p in accept(reading, j, "or"):
-            for rest, end, more in adjectives(reading, p, table):
-                condition = either(first, rest, first_negated=bool(accept(reading, i, "not")))
+    parses = list(adjective(reading, start, table))
+    for first, after_adjective, cost in adjective(reading, start, table):
+        for after_or in accept(reading, after_adjective, "or"):
+            for rest, end, more in adjectives(reading, after_or, table):
+                condition = either(first, rest, first_negated=bool(accept(reading, start, "not")))
                 if condition is not None:
                     parses.append((condition, end, cost + more))
     return parses

@@ -36,78 +36,93 @@ OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
 
 @remembered
-def comparison(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def comparison(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """ "price over 20", "status is pending", "created last week", "at least 10 in stock"."""
     parses: Parses[Condition] = []
-    for name, j, cost in columns(reading, i, table):
+    for name, after_column, cost in columns(reading, start, table):
         column = reading.lexicon.column(table, name)
         parses.extend(
             (condition, end, cost + more)
-            for condition, end, more in _of_column(reading, j, table, column)
+            for condition, end, more in _of_column(reading, after_column, table, column)
         )
-    parses.extend(_number_first(reading, i, table))
-    parses.extend(text_first(reading, i, table))
-    parses.extend(_measured(reading, i, table))
-    parses.extend(named(reading, i, table))
+    parses.extend(_number_first(reading, start, table))
+    parses.extend(text_first(reading, start, table))
+    parses.extend(_measured(reading, start, table))
+    parses.extend(named(reading, start, table))
     return [
         (with_unit, end, cost)
         for condition, end, cost in parses
-        for with_unit in in_unit(reading, i, end, table, condition)
+        for with_unit in in_unit(reading, start, end, table, condition)
     ]
 
 
-def _of_column(reading: Reading, j: int, table: TableRef, column: Column) -> Parses[Condition]:
+def _of_column(reading: Reading, start: int, table: TableRef, column: Column) -> Parses[Condition]:
     parses: Parses[Condition] = []
     name = column.name
-    for p in maybe(reading, j, "be"):
-        parses.extend((Missing(name), end, 0) for end in accept(reading, p, "null") if p != j)
+    for after_be in maybe(reading, start, "be"):
         parses.extend(
-            (Not(Missing(name)), end, 0) for end in accept(reading, p, "not null") if p != j
+            (Missing(name), end, 0)
+            for end in accept(reading, after_be, "null")
+            if after_be != start
+        )
+        parses.extend(
+            (Not(Missing(name)), end, 0)
+            for end in accept(reading, after_be, "not null")
+            if after_be != start
         )
     if column.category == "B":
-        for p in maybe(reading, j, "is value"):
-            parses.extend((IsTrue(name), end, 0) for end in accept(reading, p, "true"))
-            parses.extend((Not(IsTrue(name)), end, 0) for end in accept(reading, p, "false"))
+        for after_is_value in maybe(reading, start, "is value"):
+            parses.extend((IsTrue(name), end, 0) for end in accept(reading, after_is_value, "true"))
+            parses.extend(
+                (Not(IsTrue(name)), end, 0) for end in accept(reading, after_is_value, "false")
+            )
     elif is_date(column):
-        for p in maybe(reading, j, "be"):
-            parses.extend(_dated(reading, p, name))
-            for q in accept(reading, p, "not"):
+        for after_be in maybe(reading, start, "be"):
+            parses.extend(_dated(reading, after_be, name))
+            for after_not in accept(reading, after_be, "not"):
                 parses.extend(
-                    (Not(condition), end, cost) for condition, end, cost in _dated(reading, q, name)
+                    (Not(condition), end, cost)
+                    for condition, end, cost in _dated(reading, after_not, name)
                 )
     elif column.category == "N":
-        parses.extend(_numeric(reading, j, column))
+        parses.extend(_numeric(reading, start, column))
     elif column.category in "SEU":
-        parses.extend(textual(reading, j, table, column))
+        parses.extend(textual(reading, start, table, column))
     return parses
 
 
-def _dated(reading: Reading, p: int, name: str) -> Parses[Condition]:
+def _dated(reading: Reading, start: int, name: str) -> Parses[Condition]:
     """A phrase of time about a column; a month without a year is the last one, if it can be."""
     parts = {*split_name(name), *stems(name)}
     any_year = not parts.isdisjoint(naming.PLANNED | naming.BIRTH)
     return [
         (Period(name, *span), end, cost)
-        for span, end, cost in period(reading, p)
-        if not (any_year and yearless(reading, p, end))
+        for span, end, cost in period(reading, start)
+        if not (any_year and yearless(reading, start, end))
     ]
 
 
-def _numeric(reading: Reading, j: int, column: Column) -> Parses[Condition]:
+def _numeric(reading: Reading, begin: int, column: Column) -> Parses[Condition]:
     parses: Parses[Condition] = []
     name = column.name
-    starts_at = [q for p in maybe(reading, j, "be") for q in maybe(reading, p, "of")]
-    for p in dict.fromkeys(starts_at):
-        parses.extend((condition, end, 0) for condition, end in _bounded(reading, p, column))
+    starts_at = [
+        after_of
+        for after_be in maybe(reading, begin, "be")
+        for after_of in maybe(reading, after_be, "of")
+    ]
+    for position in dict.fromkeys(starts_at):
+        parses.extend((condition, end, 0) for condition, end in _bounded(reading, position, column))
         if "year" in stems(name) or split_name(name)[-1] in naming.YEARLY:
-            for (start, end_day), end, cost in period(reading, p):
+            for (start, end_day), end, cost in period(reading, position):
                 condition = _years(name, (start, end_day))
-                if condition is not None and p == j:
+                if condition is not None and position == begin:
                     parses.append((condition, end, cost))
     for negative, opening in ((False, "is value"), (True, "different from")):
-        at = maybe(reading, j, opening) if not negative else accept(reading, j, opening)
-        for p in at:
-            for listed, end in item_list(reading, p, lambda r, k: _amount(r, k, column)):
+        at = maybe(reading, begin, opening) if not negative else accept(reading, begin, opening)
+        for position in at:
+            for listed, end in item_list(
+                reading, position, lambda inner, place: _amount(inner, place, column)
+            ):
                 condition = (
                     Compare(name, "=", listed[0])
                     if len(listed) == 1
@@ -117,47 +132,47 @@ def _numeric(reading: Reading, j: int, column: Column) -> Parses[Condition]:
     return parses
 
 
-def _bounded(reading: Reading, p: int, column: Column) -> Iterator[tuple[Condition, int]]:
+def _bounded(reading: Reading, start: int, column: Column) -> Iterator[tuple[Condition, int]]:
     """Read a bound on a column: "over 20", "20 or more", "between 10 and 30"."""
     for operator in OPERATORS:
-        for q in accept(reading, p, operator):
-            for amount, end in _amount(reading, q, column):
+        for after_operator in accept(reading, start, operator):
+            for amount, end in _amount(reading, after_operator, column):
                 yield Compare(column.name, operator, amount), end
-    for amount, q in _amount(reading, p, column):
-        for end in accept(reading, q, "or more"):
+    for amount, after_amount in _amount(reading, start, column):
+        for end in accept(reading, after_amount, "or more"):
             yield Compare(column.name, ">=", amount), end
-        for end in accept(reading, q, "or less"):
+        for end in accept(reading, after_amount, "or less"):
             yield Compare(column.name, "<=", amount), end
-    yield from _between(reading, p, column)
+    yield from _between(reading, start, column)
 
 
-def _between(reading: Reading, p: int, column: Column) -> Iterator[tuple[Condition, int]]:
-    for q in accept(reading, p, "between"):
-        for low, r in _amount(reading, q, column):
-            for s in accept(reading, r, "to"):
-                for high, end in _amount(reading, s, column):
+def _between(reading: Reading, start: int, column: Column) -> Iterator[tuple[Condition, int]]:
+    for after_between in accept(reading, start, "between"):
+        for low, after_amount in _amount(reading, after_between, column):
+            for after_to in accept(reading, after_amount, "to"):
+                for high, end in _amount(reading, after_to, column):
                     if float(low) <= float(high):
                         yield Between(column.name, low, high), end
 
 
-def _amount(reading: Reading, p: int, column: Column) -> Iterator[tuple[str, int]]:
+def _amount(reading: Reading, begin: int, column: Column) -> Iterator[tuple[str, int]]:
     """A number with its unit, when the unit is the column's."""
     name_words = {*split_name(column.name), *(split_name(column.comment or ""))}
     in_cents = bool(name_words & {"cent", "cents"})
     own_units = {unit for unit, forms in words.UNIT_PARTS.items() if name_words & {unit, *forms}}
     money = bool(naming.MONEY & {stem(part) for part in name_words}) and not in_cents
-    prefix = word(reading, p, "$", "€", "£")
-    for start in prefix or [p]:
+    prefix = word(reading, begin, "$", "€", "£")
+    for start in prefix or [begin]:
         if prefix and not money:
             continue
-        for amount, q in number(reading, start):
+        for amount, after_number in number(reading, start):
             units = [
                 (unit, end)
                 for unit in words.UNIT_PARTS
-                for end in accept(reading, q, f"unit {unit}")
+                for end in accept(reading, after_number, f"unit {unit}")
             ]
-            if not in_cents and not (units and q in starts(reading, p)):
-                yield amount, q
+            if not in_cents and not (units and after_number in starts(reading, begin)):
+                yield amount, after_number
             for unit, end in units:
                 if unit in own_units or (money and unit in words.CURRENCIES):
                     yield amount, end
@@ -177,31 +192,31 @@ def _years(name: str, span: Range) -> Condition | None:
     return Compare(name, "<", str(end.year)) if end else None
 
 
-def _number_first(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def _number_first(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """ "at least 10 in stock", "over 40 years old", "over a total of 100"."""
     parses: Parses[Condition] = []
     for operator in OPERATORS:
-        for p in accept(reading, i, operator):
-            parses.extend(_number_then_column(reading, p, table, operator))
-            for name, q, cost in columns(reading, p, table):
+        for after_operator in accept(reading, start, operator):
+            parses.extend(_number_then_column(reading, after_operator, table, operator))
+            for name, after_column, cost in columns(reading, after_operator, table):
                 if _countable(reading, table, name):
                     column = reading.lexicon.column(table, name)
-                    for r in maybe(reading, q, "of"):
-                        for amount, end in _amount(reading, r, column):
+                    for after_of in maybe(reading, after_column, "of"):
+                        for amount, end in _amount(reading, after_of, column):
                             parses.append((Compare(name, operator, amount), end, cost))
     return parses
 
 
 def _number_then_column(
-    reading: Reading, p: int, table: TableRef, operator: Operator
+    reading: Reading, start: int, table: TableRef, operator: Operator
 ) -> Iterator[tuple[Condition, int, int]]:
     """ "10 in stock", "40 years old": a number whose column stands behind it."""
-    for amount, q in number(reading, p):
-        for r in maybe(reading, q, "of"):
-            for name, end, cost in columns(reading, r, table):
+    for amount, after_number in number(reading, start):
+        for after_of in maybe(reading, after_number, "of"):
+            for name, end, cost in columns(reading, after_of, table):
                 if _countable(reading, table, name):
                     yield Compare(name, operator, amount), end, cost
-        for end in word(reading, q, *words.AGES[:3]):
+        for end in word(reading, after_number, *words.AGES[:3]):
             for name in measuring_columns(reading, table, ("age",)):
                 yield Compare(name, operator, amount), end, 0
 
@@ -211,16 +226,16 @@ def _countable(reading: Reading, table: TableRef, name: str) -> bool:
     return column.category == "N" and not reading.lexicon.is_key(table, name)
 
 
-def _measured(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def _measured(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """ "cheaper than 20", "longer than 120 minutes"."""
     parses: Parses[Condition] = []
     for adjective_name in naming.ADJECTIVES:
-        for p in accept(reading, i, f"comparative {adjective_name}"):
+        for after_comparative in accept(reading, start, f"comparative {adjective_name}"):
             measured, sign = naming.ADJECTIVES[adjective_name]
             for name in measuring_columns(reading, table, measured):
                 column = reading.lexicon.column(table, name)
-                for q in word(reading, p, "than"):
-                    for amount, end in _amount(reading, q, column):
+                for after_than in word(reading, after_comparative, "than"):
+                    for amount, end in _amount(reading, after_than, column):
                         parses.append((Compare(name, ">" if sign > 0 else "<", amount), end, 0))
     return parses
 
@@ -256,12 +271,12 @@ def measuring(reading: Reading, table: TableRef, adjective_name: str) -> list[tu
 
 
 @remembered
-def presence(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def presence(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """ "without a city", "with no stock", "with a city"."""
     parses: Parses[Condition] = []
-    for p in accept(reading, i, "have not"):
-        zero = reading.tokens[p - 1].lower in ("zero", "0")
-        for name, end, cost in columns(reading, p, table):
+    for after_have_not in accept(reading, start, "have not"):
+        zero = reading.tokens[after_have_not - 1].lower in ("zero", "0")
+        for name, end, cost in columns(reading, after_have_not, table):
             column, none = reading.lexicon.column(table, name), Compare(name, "=", "0")
             countable = _countable(reading, table, name)
             if may_be_empty(column) or (zero and not countable):
@@ -272,8 +287,8 @@ def presence(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
                 parses.append((either, end, cost))
             elif countable:
                 parses.append((none, end, cost))
-    for p in accept(reading, i, "have"):
-        for name, end, cost in columns(reading, p, table):
+    for after_have in accept(reading, start, "have"):
+        for name, end, cost in columns(reading, after_have, table):
             column = reading.lexicon.column(table, name)
             if (
                 column.category != "B"
@@ -291,16 +306,20 @@ def _counts_things(name: str, last_word: str) -> bool:
 
 
 @remembered
-def moment(reading: Reading, i: int, table: TableRef) -> Parses[Condition]:
+def moment(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """A phrase of time that names no column: it is about the table's own date."""
     parses: Parses[Condition] = []
-    for p in [i, *accept(reading, i, "not")]:
-        for q in [p, *word(reading, p, "placed", "made", "dated")]:
+    for position in [start, *accept(reading, start, "not")]:
+        for after_placed in [position, *word(reading, position, "placed", "made", "dated")]:
             name = own_date(reading, table)
-            for condition, end, cost in _dated(reading, q, name) if name is not None else []:
-                if p != i and any(token.lower == "in" for token in reading.tokens[q + 1 : end]):
+            for condition, end, cost in (
+                _dated(reading, after_placed, name) if name is not None else []
+            ):
+                if position != start and any(
+                    token.lower == "in" for token in reading.tokens[after_placed + 1 : end]
+                ):
                     continue  # "not in March in 2024": not in that month, or in that year?
-                parses.append((negated(condition) if p != i else condition, end, cost))
+                parses.append((negated(condition) if position != start else condition, end, cost))
     return parses
 
 

@@ -18,70 +18,84 @@ Range = tuple[date | None, date | None]
 
 
 @remembered
-def period(reading: Reading, i: int) -> Parses[Range]:
+def period(reading: Reading, start: int) -> Parses[Range]:
     """A phrase of time, its preposition included: "since 2024", "last week", "before March 1"."""
     return [
-        *_within(reading, i),
-        *_from_on(reading, i),
-        *_up_to(reading, i),
-        *_bounded(reading, i),
-        *_older_than(reading, i),
+        *_within(reading, start),
+        *_from_on(reading, start),
+        *_up_to(reading, start),
+        *_bounded(reading, start),
+        *_older_than(reading, start),
     ]
 
 
 def _within(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
     """ "in March 2024", "last week", "2024 or later"."""
-    for p in (i, *word(reading, i, "in", "on", "during", "of", "from", "for", "within", "made in")):
-        for (start, end), q, named in _span(reading, p):
-            if p != i or named:
-                yield (start, end), q, 0
-            for r in word(
-                reading, q, "on", "onwards", "onward", "and later", "or later", "and after"
+    for position in (
+        i,
+        *word(reading, i, "in", "on", "during", "of", "from", "for", "within", "made in"),
+    ):
+        for (start, end), after_span, named in _span(reading, position):
+            if position != i or named:
+                yield (start, end), after_span, 0
+            for after_on in word(
+                reading, after_span, "on", "onwards", "onward", "and later", "or later", "and after"
             ):
-                yield (start, None), r, 0
+                yield (start, None), after_on, 0
 
 
 def _from_on(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
     """ "since 2024", "after 2024"."""
-    for p in word(
+    for after_since in word(
         reading, i, "since", "starting", "as of", "beginning", "not before", "starting from"
     ):
-        yield from (((start, None), q, 0) for (start, _), q, _ in _span(reading, p))
-    for p in word(reading, i, "after", "later than"):
-        yield from (((end, None), q, 0) for (_, end), q, _ in _span(reading, p))
+        yield from (
+            ((start, None), after_span, 0)
+            for (start, _), after_span, _ in _span(reading, after_since)
+        )
+    for after_after in word(reading, i, "after", "later than"):
+        yield from (
+            ((end, None), after_span, 0) for (_, end), after_span, _ in _span(reading, after_after)
+        )
 
 
 def _up_to(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
     """ "before 2024", "until 3 May"; "until 2024" is not understood: with or without that year?"""
-    for p in word(reading, i, "before", "prior to", "earlier than", "older than"):
-        yield from (((None, start), q, 0) for (start, _), q, _ in _span(reading, p))
-    for p in word(reading, i, "until", "till", "up to", "through", "not after"):
-        for (start, end), q, _ in _span(reading, p):
+    for after_before in word(reading, i, "before", "prior to", "earlier than", "older than"):
+        yield from (
+            ((None, start), after_span, 0)
+            for (start, _), after_span, _ in _span(reading, after_before)
+        )
+    for after_until in word(reading, i, "until", "till", "up to", "through", "not after"):
+        for (start, end), after_span, _ in _span(reading, after_until):
             if _is_one_day(start, end):
-                yield (None, end), q, 0
-        for q in word(reading, p, "the end of", "end of"):
-            yield from (((None, end), r, 0) for (_, end), r, _ in _span(reading, q))
+                yield (None, end), after_span, 0
+        for after_the_end_of in word(reading, after_until, "the end of", "end of"):
+            yield from (
+                ((None, end), after_span, 0)
+                for (_, end), after_span, _ in _span(reading, after_the_end_of)
+            )
 
 
 def _bounded(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
     """ "between 2022 and 2024", "from May to July 2024"."""
-    for p in word(reading, i, "between", "from"):
-        for (start, first_end), q, _ in _span(reading, p):
-            for r in word(reading, q, "and", "to", "until", "till", "through"):
-                for (second, end), s, _ in _span(reading, r):
+    for after_between in word(reading, i, "between", "from"):
+        for (start, first_end), after_span, _ in _span(reading, after_between):
+            for after_and in word(reading, after_span, "and", "to", "until", "till", "through"):
+                for (second, end), after_second, _ in _span(reading, after_and):
                     if start < second and first_end <= end:
-                        yield (start, end), s, 0
-        yield from _shared_year(reading, p)
+                        yield (start, end), after_second, 0
+        yield from _shared_year(reading, after_between)
 
 
-def _older_than(reading: Reading, i: int) -> Iterator[tuple[Range, int, int]]:
+def _older_than(reading: Reading, start: int) -> Iterator[tuple[Range, int, int]]:
     """ "older than 30 days", "more than 2 weeks ago"."""
-    for p in word(reading, i, "older than", "more than"):
-        for q, unit, count in _counted(reading, p):
-            past = word(reading, q, "ago", "old")
-            if past or reading.tokens[p - 2].lower == "older":
-                for r in past or [q]:
-                    yield (None, _back(reading.today, unit, count)), r, 0
+    for after_older_than in word(reading, start, "older than", "more than"):
+        for after_counted, unit, count in _counted(reading, after_older_than):
+            past = word(reading, after_counted, "ago", "old")
+            if past or reading.tokens[after_older_than - 2].lower == "older":
+                for position in past or [after_counted]:
+                    yield (None, _back(reading.today, unit, count)), position, 0
 
 
 def yearless(reading: Reading, start: int, end: int) -> bool:
@@ -96,19 +110,19 @@ def _is_one_day(start: date, end: date) -> bool:
     return end - start == timedelta(days=1)
 
 
-def _shared_year(reading: Reading, p: int) -> Iterator[tuple[Range, int, int]]:
+def _shared_year(reading: Reading, start: int) -> Iterator[tuple[Range, int, int]]:
     """ "November and December 2024": the year belongs to both."""
-    for m in starts(reading, p):
+    for m in starts(reading, start):
         if m < len(reading.tokens) and reading.tokens[m].lower in words.MONTHS:
             first = words.MONTHS[reading.tokens[m].lower]
-            for r in word(reading, m + 1, "and", "to", "until", "till", "through"):
-                for (second, end), s, _ in _span(reading, r):
+            for after_and in word(reading, m + 1, "and", "to", "until", "till", "through"):
+                for (second, end), after_span, _ in _span(reading, after_and):
                     if (
-                        s == r + 2
-                        and reading.tokens[s - 1].kind == "number"
+                        after_span == after_and + 2
+                        and reading.tokens[after_span - 1].kind == "number"
                         and first < second.month
                     ):
-                        yield (date(second.year, first, 1), end), s, -1
+                        yield (date(second.year, first, 1), end), after_span, -1
 
 
 @remembered
@@ -116,29 +130,33 @@ def _span(reading: Reading, i: int) -> list[tuple[tuple[date, date], int, bool]]
     """A stretch of days without preposition; the flag says that it can stand without one."""
     spans: list[tuple[tuple[date, date], int, bool]] = []
     today = reading.today
-    for p in starts(reading, i):
-        if p >= len(reading.tokens):
+    for word_at in starts(reading, i):
+        if word_at >= len(reading.tokens):
             continue
-        token = reading.tokens[p]
+        token = reading.tokens[word_at]
         if token.kind == "date":
-            spans += [((day, day + timedelta(days=1)), p + 1, True) for day in _iso(token.text)]
+            spans += [
+                ((day, day + timedelta(days=1)), word_at + 1, True) for day in _iso(token.text)
+            ]
         elif token.kind == "number" and len(token.text) == 4 and "1900" <= token.text <= "2100":
             year = int(token.text)
-            spans.append(((date(year, 1, 1), date(year + 1, 1, 1)), p + 1, True))
+            spans.append(((date(year, 1, 1), date(year + 1, 1, 1)), word_at + 1, True))
         elif token.lower in ("today", "yesterday", "tomorrow"):
             shift = {"today": 0, "yesterday": -1, "tomorrow": 1}[token.lower]
             day = today + timedelta(days=shift)
-            spans.append(((day, day + timedelta(days=1)), p + 1, True))
-        spans += _relative(reading, p)
-        spans += _month(reading, p)
-        spans += _quarter(reading, p)
-        for q in word(reading, p, "beginning of", "start of", "year", "month of"):
-            head = reading.tokens[p].lower
-            for (start, end), r, _ in _span(reading, q):
+            spans.append(((day, day + timedelta(days=1)), word_at + 1, True))
+        spans += _relative(reading, word_at)
+        spans += _month(reading, word_at)
+        spans += _quarter(reading, word_at)
+        for after_beginning_of in word(
+            reading, word_at, "beginning of", "start of", "year", "month of"
+        ):
+            head = reading.tokens[word_at].lower
+            for (start, end), after_span, _ in _span(reading, after_beginning_of):
                 if head in ("beginning", "start"):
-                    spans.append(((start, start + timedelta(days=1)), r, False))
+                    spans.append(((start, start + timedelta(days=1)), after_span, False))
                 elif head == "month" or (end - start).days > 364:
-                    spans.append(((start, end), r, True))
+                    spans.append(((start, end), after_span, True))
     return spans
 
 
@@ -150,75 +168,75 @@ def _iso(text: str) -> list[date]:
         return []
 
 
-def _relative(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+def _relative(reading: Reading, start: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
     """ "this month", "last 3 weeks", "2 days ago"."""
-    if reading.tokens[p].lower in _HEADS and p + 1 < len(reading.tokens):
-        yield from _calendar_unit(reading, p)
-        yield from _last_units(reading, p)
-    for q, unit, count in _counted(reading, p):
-        for r in word(reading, q, "ago"):
+    if reading.tokens[start].lower in _HEADS and start + 1 < len(reading.tokens):
+        yield from _calendar_unit(reading, start)
+        yield from _last_units(reading, start)
+    for after_counted, unit, count in _counted(reading, start):
+        for after_ago in word(reading, after_counted, "ago"):
             if unit == "day":
                 day = _back(reading.today, unit, count)
-                yield (day, day + timedelta(days=1)), r, True
+                yield (day, day + timedelta(days=1)), after_ago, True
 
 
 _HEADS = ("this", "current", "last", "previous", "next", "past")
 
 
-def _calendar_unit(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+def _calendar_unit(reading: Reading, begin: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
     """ "this month", "last year", "past week"."""
     tokens, today = reading.tokens, reading.today
-    head, unit_word = tokens[p].lower, tokens[p + 1].lower
+    head, unit_word = tokens[begin].lower, tokens[begin + 1].lower
     unit = words.UNITS.get(unit_word)
     if not unit or unit_word.endswith("s") or unit == "day":
         return
     if head == "past":
-        yield (_back(today, unit, 1), today + timedelta(days=1)), p + 2, True
-    elif head != "last" or p == 0 or tokens[p - 1].lower != "the":
+        yield (_back(today, unit, 1), today + timedelta(days=1)), begin + 2, True
+    elif head != "last" or begin == 0 or tokens[begin - 1].lower != "the":
         # "the last year" may be the one up to today.
         shift = {"this": 0, "current": 0, "next": 1}.get(head, -1)
         start = _shift(floor(today, unit), unit, shift)
-        yield (start, _shift(start, unit, 1)), p + 2, True
+        yield (start, _shift(start, unit, 1)), begin + 2, True
 
 
-def _last_units(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+def _last_units(reading: Reading, start: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
     """ "last 3 weeks", "next 2 days"."""
-    head, today = reading.tokens[p].lower, reading.today
-    for q, unit, count in _counted(reading, p + 1):
-        if head in ("last", "past", "previous") and q > p + 2:
-            yield (_back(today, unit, count), today + timedelta(days=1)), q, True
+    head, today = reading.tokens[start].lower, reading.today
+    for after_counted, unit, count in _counted(reading, start + 1):
+        if head in ("last", "past", "previous") and after_counted > start + 2:
+            yield (_back(today, unit, count), today + timedelta(days=1)), after_counted, True
         elif head == "next":
-            yield (today, _shift(today, unit, count) + timedelta(days=1)), q, True
+            yield (today, _shift(today, unit, count) + timedelta(days=1)), after_counted, True
 
 
-def _counted(reading: Reading, p: int) -> Iterator[tuple[int, str, int]]:
+def _counted(reading: Reading, start: int) -> Iterator[tuple[int, str, int]]:
     """ "30 days": (end, unit, count)."""
-    for text, q in number(reading, p):
-        if q < len(reading.tokens) and text.isdecimal() and 0 < int(text) < 1_000:
-            unit = words.UNITS.get(reading.tokens[q].lower)
+    for text, after_number in number(reading, start):
+        if after_number < len(reading.tokens) and text.isdecimal() and 0 < int(text) < 1_000:
+            unit = words.UNITS.get(reading.tokens[after_number].lower)
             if unit:
-                yield q + 1, unit, int(text)
+                yield after_number + 1, unit, int(text)
 
 
-def _month(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+def _month(reading: Reading, begin: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
     tokens = reading.tokens
-    lower = [token.lower for token in tokens[p : p + 5]]
-    if lower[0] in words.MONTHS and tokens[p].kind == "word":
+    lower = [token.lower for token in tokens[begin : begin + 5]]
+    if lower[0] in words.MONTHS and tokens[begin].kind == "word":
         month = words.MONTHS[lower[0]]
-        year, q = _year(lower, 1)
+        year, after_year = _year(lower, 1)
         start = date(year, month, 1) if year else _latest(reading.today, month, 1)
         if start:
             # "may" is also an auxiliary: alone it needs its preposition and a capital.
-            yield (start, _shift(start, "month", 1)), p + q, bool(year)
+            yield (start, _shift(start, "month", 1)), begin + after_year, bool(year)
         day = _day(lower[1]) if len(lower) > 1 else None
         if day:
-            year, q = _year(lower, 2)
-            yield from _one_day(reading.today, year, month, day, p + q)
+            year, after_year = _year(lower, 2)
+            yield from _one_day(reading.today, year, month, day, begin + after_year)
     day = _day(lower[0])
     at = 2 if len(lower) > 1 and lower[1] == "of" else 1
     if day and len(lower) > at and lower[at] in words.MONTHS:
-        year, q = _year(lower, at + 1)
-        yield from _one_day(reading.today, year, words.MONTHS[lower[at]], day, p + q)
+        year, after_year = _year(lower, at + 1)
+        yield from _one_day(reading.today, year, words.MONTHS[lower[at]], day, begin + after_year)
 
 
 def _one_day(
@@ -233,11 +251,11 @@ def _one_day(
 
 
 def _year(lower: list[str], at: int) -> tuple[int | None, int]:
-    for q in (at, at + 1):
-        if q < len(lower) and lower[q].isdecimal() and len(lower[q]) == 4:
-            between = lower[at:q]
+    for position in (at, at + 1):
+        if position < len(lower) and lower[position].isdecimal() and len(lower[position]) == 4:
+            between = lower[at:position]
             if not between or between[0] in (",", "of", "in"):
-                return int(lower[q]), q + 1
+                return int(lower[position]), position + 1
     return None, at
 
 
@@ -258,17 +276,17 @@ def _latest(today: date, month: int, day: int) -> date | None:
     return None
 
 
-def _quarter(reading: Reading, p: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
-    lower = [token.lower for token in reading.tokens[p : p + 5]]
+def _quarter(reading: Reading, begin: int) -> Iterator[tuple[tuple[date, date], int, bool]]:
+    lower = [token.lower for token in reading.tokens[begin : begin + 5]]
     ordinal = {"q1": 1, "q2": 2, "q3": 3, "q4": 4}.get(lower[0])
     at = 1
     if ordinal is None and len(lower) > 1 and lower[1] == "quarter":
         ordinal = {"first": 1, "second": 2, "third": 3, "fourth": 4}.get(lower[0])
         at = 2
-    year, q = _year(lower, at)
+    year, after_year = _year(lower, at)
     if ordinal and year:
         start = date(year, 3 * ordinal - 2, 1)
-        yield (start, _shift(start, "quarter", 1)), p + q, True
+        yield (start, _shift(start, "quarter", 1)), begin + after_year, True
 
 
 # -- calendar arithmetic ---------------------------------------------------------------------------

@@ -62,9 +62,15 @@ def _exception(
 
 def _nameless(reading: Reading, start: int, phrase: Phrase) -> frozenset[tuple[Condition, int]]:
     """The dates at `start` that name no column."""
-    at = [r for q in maybe(reading, start, "who") for r in maybe(reading, q, "be")]
+    at = [
+        after_be
+        for after_who in maybe(reading, start, "who")
+        for after_be in maybe(reading, after_who, "be")
+    ]
     return frozenset(
-        (condition, end) for r in at for condition, end, _ in moment(reading, r, phrase.table)
+        (condition, end)
+        for position in at
+        for condition, end, _ in moment(reading, position, phrase.table)
     )
 
 
@@ -103,28 +109,37 @@ def _counterpart(where: tuple[Condition, ...], excluded: Condition) -> Condition
     return same[0] if len(same) == 1 else None
 
 
-def difference(reading: Reading, p: int, having: Condition) -> Iterator[tuple[Condition, int, int]]:
+def difference(
+    reading: Reading, start: int, having: Condition
+) -> Iterator[tuple[Condition, int, int]]:
     """ "with orders in 2023" and, at `p`, "but not in 2024": one set without the other."""
     if not isinstance(having, Related) or having.count is not None or not to_many(having.path):
         return
     target = having.path[-1].target
     where = having.where.of if isinstance(having.where, All) else (having.where,)
     conditions = tuple(condition for condition in where if condition is not None)
-    for q in _but_not(reading, p):
-        for excluded, end, cost in [*moment(reading, q, target), *placed(reading, q, target)]:
+    for after_but_not in _but_not(reading, start):
+        for excluded, end, cost in [
+            *moment(reading, after_but_not, target),
+            *placed(reading, after_but_not, target),
+        ]:
             before = _counterpart(conditions, excluded)
             if before is None or not _is_disjoint(before, excluded):
                 continue
-            if yearless(reading, q, end):
+            if yearless(reading, after_but_not, end):
                 continue  # "in 2024 but not in March": other orders, or no orders in March?
             others = tuple(excluded if part == before else part for part in conditions)
             yield All((having, Not(Related(having.path, both(others))))), end, cost
 
 
-def _but_not(reading: Reading, p: int) -> list[int]:
+def _but_not(reading: Reading, start: int) -> list[int]:
     """The positions behind "but not" and its like."""
-    behind = [r for q in accept(reading, p, "but") for r in accept(reading, q, "not")]
-    return list(dict.fromkeys([*behind, *accept(reading, p, "except")]))
+    behind = [
+        after_not
+        for after_but in accept(reading, start, "but")
+        for after_not in accept(reading, after_but, "not")
+    ]
+    return list(dict.fromkeys([*behind, *accept(reading, start, "except")]))
 
 
 def _is_disjoint(before: Condition, excluded: Condition) -> bool:
@@ -135,7 +150,9 @@ def _is_disjoint(before: Condition, excluded: Condition) -> bool:
     return before != excluded
 
 
-def misplaced_dates(reading: Reading, p: int, phrase: Phrase) -> frozenset[tuple[Condition, int]]:
+def misplaced_dates(
+    reading: Reading, start: int, phrase: Phrase
+) -> frozenset[tuple[Condition, int]]:
     """The dates at `p` that name no column, where another date was spoken of before.
 
     "users without orders since May" is about the orders, even where these have no plain date;
@@ -152,8 +169,14 @@ def misplaced_dates(reading: Reading, p: int, phrase: Phrase) -> frozenset[tuple
             spoken = spoken or is_date(column)
     if not spoken:
         return frozenset()
-    ends = [q for conj in maybe(reading, p, "but") for q in maybe(reading, conj, "who")]
-    at = [r for q in ends for r in maybe(reading, q, "be")]
+    ends = [
+        after_who
+        for conj in maybe(reading, start, "but")
+        for after_who in maybe(reading, conj, "who")
+    ]
+    at = [after_be for position in ends for after_be in maybe(reading, position, "be")]
     return frozenset(
-        (condition, end) for r in at for condition, end, _ in moment(reading, r, phrase.table)
+        (condition, end)
+        for position in at
+        for condition, end, _ in moment(reading, position, phrase.table)
     )

@@ -43,13 +43,13 @@ def count_rows(distinct: str | None = None) -> Aggregate:
 FUNCTIONS: tuple[AggregateFunction, ...] = ("sum", "avg", "min", "max")
 
 
-def count_request(reading: Reading, p: int) -> Parses[Question]:
+def count_request(reading: Reading, begin: int) -> Parses[Question]:
     """ "how many active users are there", "number of orders per status"."""
     parses: Parses[Question] = []
-    openings = [(q, True) for q in accept(reading, p, "how many")]
-    openings += [(q, False) for q in accept(reading, p, "count")]
-    for q, how_many in openings:
-        for start in maybe(reading, q, "rows in"):
+    openings = [(after_how_many, True) for after_how_many in accept(reading, begin, "how many")]
+    openings += [(after_count, False) for after_count in accept(reading, begin, "count")]
+    for position, how_many in openings:
+        for start in maybe(reading, position, "rows in"):
             for phrase, end, cost in subject(reading, start):
                 if _is_arranged(phrase):
                     continue
@@ -58,7 +58,7 @@ def count_request(reading: Reading, p: int) -> Parses[Question]:
                     parses.extend(grouped(reading, last, phrase, count_rows(), cost=cost))
                 if how_many:
                     parses.extend(_whose(reading, end, phrase, cost))
-        for start in accept(reading, q, "distinct"):
+        for start in accept(reading, position, "distinct"):
             parses.extend(_distinct_count(reading, start))
     return parses
 
@@ -68,11 +68,15 @@ def _distinct_count(reading: Reading, start: int) -> Iterator[tuple[Question, in
     for names, phrase, end, cost in column_phrases(reading, start):
         if len(names) == 1 and not _is_arranged(phrase):
             yield Select(phrase.table, both(phrase.where), (count_rows(names[0]),)), end, cost
-    for k in range(start + 1, len(reading.tokens)):
-        for r in [r for end in accept(reading, k, "exist") for r in accept(reading, end, "of")]:
-            for phrase, last, cost in subject(reading, r):
+    for split in range(start + 1, len(reading.tokens)):
+        for position in [
+            after_of
+            for end in accept(reading, split, "exist")
+            for after_of in accept(reading, end, "of")
+        ]:
+            for phrase, last, cost in subject(reading, position):
                 for name, stop, more in columns(reading, start, phrase.table):
-                    if stop == k and not _is_arranged(phrase):
+                    if stop == split and not _is_arranged(phrase):
                         show = (count_rows(name),)
                         yield Select(phrase.table, both(phrase.where), show), last, cost + more
 
@@ -84,10 +88,12 @@ def _is_arranged(phrase: Phrase) -> bool:
 def _whose(reading: Reading, end: int, phrase: Phrase, cost: int) -> Parses[Question]:
     """ "how many orders does user 2 have", "how many orders does each user have"."""
     parses: Parses[Question] = []
-    for q in accept(reading, end, "do"):
-        each = accept(reading, q, "each")
-        for (other, path), r, more in noun_phrase(reading, (each or [q])[0], phrase.table, 1):
-            for last in word(reading, r, "have", "has", "contain", "include"):
+    for after_do in accept(reading, end, "do"):
+        each = accept(reading, after_do, "each")
+        for (other, path), after_noun_phrase, more in noun_phrase(
+            reading, (each or [after_do])[0], phrase.table, 1
+        ):
+            for last in word(reading, after_noun_phrase, "have", "has", "contain", "include"):
                 total = cost + more
                 if each:
                     parses.append(
@@ -100,38 +106,41 @@ def _whose(reading: Reading, end: int, phrase: Phrase, cost: int) -> Parses[Ques
 
 
 def _reported(
-    reading: Reading, p: int, phrase: Phrase, show: tuple[Term, ...], cost: int
+    reading: Reading, start: int, phrase: Phrase, show: tuple[Term, ...], cost: int
 ) -> Parses[Question]:
     """A figure over the phrase, with a last condition: "how many users … are active"."""
-    parses: Parses[Question] = [(Select(phrase.table, both(phrase.where), show), p, cost)]
+    parses: Parses[Question] = [(Select(phrase.table, both(phrase.where), show), start, cost)]
     for candidate, end, more in (
-        clause(reading, p, phrase.table, 0) if p < len(reading.tokens) else []
+        clause(reading, start, phrase.table, 0) if start < len(reading.tokens) else []
     ):
-        condition = joined(reading, p, end, phrase, candidate, 0)
+        condition = joined(reading, start, end, phrase, candidate, 0)
         if condition is not None:
             where = both((*phrase.where, condition))
             parses.append((Select(phrase.table, where, show), end, cost + more))
     return parses
 
 
-def figure_request(reading: Reading, p: int) -> Parses[Question]:
+def figure_request(reading: Reading, start: int) -> Parses[Question]:
     """ "average price of products per category", "minimum and maximum price of products"."""
     parses: Parses[Question] = []
-    for functions, q in _functions(reading, p):
-        for name, phrase, end, cost in _measured_columns(reading, q):
+    for functions, after_functions in _functions(reading, start):
+        for name, phrase, end, cost in _measured_columns(reading, after_functions):
             column = reading.lexicon.column(phrase.table, name)
             if _is_arranged(phrase) or not all(
                 _fits(function, column.category) for function in functions
             ):
                 continue
-            if reading.tokens[q - 1].lower in ("latest", "earliest") and column.category != "D":
+            if (
+                reading.tokens[after_functions - 1].lower in ("latest", "earliest")
+                and column.category != "D"
+            ):
                 continue
             figures = tuple(Aggregate(function, name) for function in functions)
             parses.append((Select(phrase.table, both(phrase.where), figures), end, cost))
             if len(figures) == 1:
                 parses.extend(grouped(reading, end, phrase, figures[0], cost=cost))
     # "total of all paid orders", "total of orders per month": the column's own name is "total".
-    for name, phrase, end, cost in _measured_columns(reading, p):
+    for name, phrase, end, cost in _measured_columns(reading, start):
         column = reading.lexicon.column(phrase.table, name)
         if (
             "total" not in name
@@ -151,31 +160,31 @@ def _fits(function: AggregateFunction, category: str) -> bool:
     return category == "N" or (function in ("min", "max") and category == "D")
 
 
-def _functions(reading: Reading, p: int) -> list[tuple[tuple[AggregateFunction, ...], int]]:
+def _functions(reading: Reading, start: int) -> list[tuple[tuple[AggregateFunction, ...], int]]:
     parses: list[tuple[tuple[AggregateFunction, ...], int]] = []
     for function in FUNCTIONS:
-        for q in accept(reading, p, function):
-            parses.append(((function,), q))
-            for r in accept(reading, q, "and"):
+        for after_function in accept(reading, start, function):
+            parses.append(((function,), after_function))
+            for after_and in accept(reading, after_function, "and"):
                 parses.extend(
                     ((function, *rest), end)
-                    for rest, end in _functions(reading, r)
+                    for rest, end in _functions(reading, after_and)
                     if function not in rest
                 )
     return parses
 
 
-def _measured_columns(reading: Reading, q: int) -> list[tuple[str, Phrase, int, int]]:
+def _measured_columns(reading: Reading, start: int) -> list[tuple[str, Phrase, int, int]]:
     return [
         (names[0], phrase, end, cost)
-        for names, phrase, end, cost in column_phrases(reading, q)
+        for names, phrase, end, cost in column_phrases(reading, start)
         if len(names) == 1 and not reading.lexicon.is_key(phrase.table, names[0])
     ]
 
 
 def grouped(
     reading: Reading,
-    p: int,
+    start: int,
     phrase: Phrase,
     figure: Aggregate,
     *,
@@ -184,17 +193,21 @@ def grouped(
 ) -> Parses[Question]:
     """A figure for each group, a condition behind it included: "per month in 2024"."""
     parses: Parses[Question] = []
-    for who in maybe(reading, p, "be"):
+    for who in maybe(reading, start, "be"):
         for name in ("per", "for each"):
-            for q in accept(reading, who, name):
+            for after_name in accept(reading, who, name):
                 # "orders by status" may ask for an order as well as for groups.
                 # So may "orders of every user" ask for the orders.
-                opening = " ".join(token.lower for token in reading.tokens[max(q - 2, 0) : q])
+                opening = " ".join(
+                    token.lower for token in reading.tokens[max(after_name - 2, 0) : after_name]
+                )
                 vague = not counted and (opening.endswith(" by") or opening in _OF_EACH)
-                groups = _by_columns(reading, q, phrase, figure, buckets_only=vague)
+                groups = _by_columns(reading, after_name, phrase, figure, buckets_only=vague)
                 parses.extend((select, end, cost + more) for select, end, more in groups)
                 if not vague:
-                    rows = _by_rows(reading, q, phrase, figure, inclusive=name == "for each")
+                    rows = _by_rows(
+                        reading, after_name, phrase, figure, inclusive=name == "for each"
+                    )
                     parses.extend((select, end, cost + more) for select, end, more in rows)
     return parses
 
@@ -203,10 +216,10 @@ _OF_EACH = frozenset({"of every", "of each", "from every", "from each"})
 
 
 def _by_columns(
-    reading: Reading, q: int, phrase: Phrase, figure: Aggregate, *, buckets_only: bool
+    reading: Reading, start: int, phrase: Phrase, figure: Aggregate, *, buckets_only: bool
 ) -> Iterator[tuple[Select, int, int]]:
     """A figure for each value of the columns that are named at `q`."""
-    for keys, end, cost in _group_lists(reading, q, phrase.table):
+    for keys, end, cost in _group_lists(reading, start, phrase.table):
         if buckets_only and not all(isinstance(key, Bucket) for key in keys):
             continue
         for limited, last, more in followed(reading, end, phrase):
@@ -215,10 +228,10 @@ def _by_columns(
 
 
 def _by_rows(
-    reading: Reading, q: int, phrase: Phrase, figure: Aggregate, *, inclusive: bool
+    reading: Reading, start: int, phrase: Phrase, figure: Aggregate, *, inclusive: bool
 ) -> Iterator[tuple[Select, int, int]]:
     """A figure for each row of the table that is named at `q`."""
-    for path, end, cost in related(reading, q, phrase.table):
+    for path, end, cost in related(reading, start, phrase.table):
         for limited, last, more in followed(reading, end, phrase):
             if not _is_arranged(limited):
                 other = Phrase(path[-1].target)
@@ -226,27 +239,29 @@ def _by_rows(
                 yield select, last, cost + more
 
 
-def _group_keys(reading: Reading, q: int, table: TableRef) -> Parses[Field | Bucket]:
+def _group_keys(reading: Reading, start: int, table: TableRef) -> Parses[Field | Bucket]:
     parses: Parses[Field | Bucket] = []
-    for name, end, cost in columns(reading, q, table):
+    for name, end, cost in columns(reading, start, table):
         column = reading.lexicon.column(table, name)
         if column.category != "D" and name not in reading.lexicon.relations[table].primary_key:
             parses.append((Field(name), end, cost))
     for unit in ("day", "week", "month", "quarter", "year"):
-        for end in word(reading, q, unit, f"calendar {unit}"):
+        for end in word(reading, start, unit, f"calendar {unit}"):
             name_of_date = own_date(reading, table)
             if name_of_date is not None:
                 parses.append((Bucket(unit, name_of_date), end, 0))
     return parses
 
 
-def _group_lists(reading: Reading, q: int, table: TableRef) -> Parses[tuple[Field | Bucket, ...]]:
+def _group_lists(
+    reading: Reading, start: int, table: TableRef
+) -> Parses[tuple[Field | Bucket, ...]]:
     """One key, or two: "by role and city", "per status per month"."""
     parses: Parses[tuple[Field | Bucket, ...]] = []
-    for key, end, cost in _group_keys(reading, q, table):
+    for key, end, cost in _group_keys(reading, start, table):
         parses.append(((key,), end, cost))
-        for r in accept(reading, end, "and", "per"):
-            for other, last, more in _group_keys(reading, r, table):
+        for after_and in accept(reading, end, "and", "per"):
+            for other, last, more in _group_keys(reading, after_and, table):
                 if other != key:
                     parses.append(((key, other), last, cost + more))
     return parses
@@ -279,17 +294,17 @@ def reverse(path: Path) -> Path:
     )  # fmt: skip
 
 
-def group_request(reading: Reading, p: int) -> Parses[Question]:
+def group_request(reading: Reading, start: int) -> Parses[Question]:
     """ "statuses with more than 1 order", "each user with the number of orders"."""
     parses: Parses[Question] = []
-    for k in range(p + 1, min(p + 5, len(reading.tokens))):
-        for q in accept(reading, k, "have"):
+    for split in range(start + 1, min(start + 5, len(reading.tokens))):
+        for after_have in accept(reading, split, "have"):
             for operator in (">", ">=", "<", "<=", "="):
-                for r in accept(reading, q, operator):
-                    for text, s in number(reading, r):
-                        for phrase, end, cost in subject(reading, s):
-                            for name, stop, more in columns(reading, p, phrase.table):
-                                if stop == k and is_count(text) and not _is_arranged(phrase):
+                for after_operator in accept(reading, after_have, operator):
+                    for text, after_number in number(reading, after_operator):
+                        for phrase, end, cost in subject(reading, after_number):
+                            for name, stop, more in columns(reading, start, phrase.table):
+                                if stop == split and is_count(text) and not _is_arranged(phrase):
                                     key = Field(name)
                                     select = replace(
                                         _by_keys(phrase, (key,), count_rows()),

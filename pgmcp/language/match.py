@@ -30,27 +30,29 @@ from pgmcp.sql.names import fold
 
 
 @remembered
-def _spans(reading: Reading, i: int) -> list[tuple[tuple[str, ...], int, int]]:
+def _spans(reading: Reading, start: int) -> list[tuple[tuple[str, ...], int, int]]:
     """The stems of the phrases that begin at `i`, the longest first: (stems, start, end)."""
     spans: list[tuple[tuple[str, ...], int, int]] = []
-    for p in starts(reading, i):
+    for word_at in starts(reading, start):
         here = []
         key: tuple[str, ...] = ()
-        for end in range(p + 1, min(p + 1 + _LONGEST, len(reading.tokens) + 1)):
+        for end in range(word_at + 1, min(word_at + 1 + _LONGEST, len(reading.tokens) + 1)):
             token = reading.tokens[end - 1]
-            if token.kind not in ("word", "number") or (end == p + 1 and token.kind == "number"):
+            if token.kind not in ("word", "number") or (
+                end == word_at + 1 and token.kind == "number"
+            ):
                 break
             key = (*key, *token.parts)
-            here.append((key, p, end))
+            here.append((key, word_at, end))
         spans.extend(reversed(here))
     return spans
 
 
 @remembered
-def tables(reading: Reading, i: int) -> Parses[TableRef]:
+def tables(reading: Reading, start: int) -> Parses[TableRef]:
     """The tables that a phrase at `i` names."""
     parses: Parses[TableRef] = []
-    for key, _, end in _spans(reading, i):
+    for key, _, end in _spans(reading, start):
         for rank, refs in _lookup(reading.lexicon, key):
             parses.extend((ref, end, rank) for ref in _by_path(reading, refs))
     return _in_schema(reading, parses)
@@ -96,52 +98,52 @@ CLAUSE = 2
 """What a clause costs: one clause that says it all is a plainer reading than two."""
 
 
-def _is_value(reading: Reading, i: int, table: TableRef) -> bool:
+def _is_value(reading: Reading, start: int, table: TableRef) -> bool:
     """Whether a schema's name at `i` is also a value of the table, so that both can be meant."""
     for column in reading.lexicon.value_columns(table):
         if column not in reading.values:
             reading.wanted[column] = None
-    return bool(values(reading, i, table))
+    return bool(values(reading, start, table))
 
 
-def _schema_after(reading: Reading, i: int) -> Iterator[tuple[str, int, int, bool]]:
+def _schema_after(reading: Reading, start: int) -> Iterator[tuple[str, int, int, bool]]:
     """ "in archive": (schema, start, end, whether the text says "schema")."""
-    for p in word(reading, i, "in", "from", "of"):
-        for q in maybe(reading, p, "schema"):
-            for name, end in schemas(reading, q):
+    for after_in in word(reading, start, "in", "from", "of"):
+        for after_schema in maybe(reading, after_in, "schema"):
+            for name, end in schemas(reading, after_schema):
                 for last in maybe(reading, end, "schema"):
-                    yield name, q, last, q != p or last != end
+                    yield name, after_schema, last, after_schema != after_in or last != end
 
 
-def begins_with_schema(reading: Reading, i: int, end: int, table: TableRef) -> bool:
+def begins_with_schema(reading: Reading, start: int, end: int, table: TableRef) -> bool:
     """Whether the table's name from `i` to `end` begins with its schema's, as a word of its own.
 
     The values of the table are wanted then: the word may be one of them.
     """
-    for name, after in schemas(reading, i):
+    for name, after in schemas(reading, start):
         if name == table.schema and after < end:
-            _is_value(reading, i, table)
+            _is_value(reading, start, table)
             return True
     return False
 
 
-def schemas(reading: Reading, i: int) -> list[tuple[str, int]]:
+def schemas(reading: Reading, start: int) -> list[tuple[str, int]]:
     """The schemas that the token at `i` names."""
     return [
-        (name, p + 1)
-        for p in starts(reading, i)
-        if p < len(reading.tokens)
+        (name, word_at + 1)
+        for word_at in starts(reading, start)
+        if word_at < len(reading.tokens)
         for name in reading.lexicon.schemas
-        if fold(name) == fold(reading.tokens[p].text)
+        if fold(name) == fold(reading.tokens[word_at].text)
     ]
 
 
 @remembered
-def columns(reading: Reading, i: int, table: TableRef) -> Parses[str]:
+def columns(reading: Reading, start: int, table: TableRef) -> Parses[str]:
     """The columns of a table that a phrase at `i` names."""
     known = reading.lexicon.columns(table)
     parses: Parses[str] = []
-    for key, _, end in _spans(reading, i):
+    for key, _, end in _spans(reading, start):
         for candidate in (key, ("".join(key),) if len(key) > 1 else key):
             if candidate in known:
                 rank, names = known[candidate]
@@ -151,11 +153,11 @@ def columns(reading: Reading, i: int, table: TableRef) -> Parses[str]:
 
 
 @remembered
-def related(reading: Reading, i: int, table: TableRef) -> Parses[Path]:
+def related(reading: Reading, start: int, table: TableRef) -> Parses[Path]:
     """The ways from a table to what a phrase at `i` names: another table, or a key's role."""
     graph = reading.lexicon.graph
     parses: Parses[Path] = []
-    for key, _, end in _spans(reading, i):
+    for key, _, end in _spans(reading, start):
         roles = [
             hop
             for hop in graph.hops(table)
@@ -171,7 +173,7 @@ def related(reading: Reading, i: int, table: TableRef) -> Parses[Path]:
             for hop in dict.fromkeys(roles + comments)
             if not (is_plural(reading.tokens[end - 1].lower) and _shared(reading, hop))
         )
-    for ref, end, cost in tables(reading, i):
+    for ref, end, cost in tables(reading, start):
         if any(end == other and path[-1].target == ref for path, other, _ in parses):
             continue
         plural = is_plural(reading.tokens[end - 1].lower)
@@ -228,30 +230,30 @@ _short_key = lru_cache(maxsize=4096)(_key)
 
 
 @remembered
-def values(reading: Reading, i: int, table: TableRef) -> Parses[tuple[str, str]]:
+def values(reading: Reading, start: int, table: TableRef) -> Parses[tuple[str, str]]:
     """The (column, value) pairs of a table that a phrase at `i` names, as stored."""
     index: Any = values_of(reading, table)
     parses: Parses[tuple[str, str]] = []
     if not index:
         return parses
-    for p in starts(reading, i):
-        for end in range(min(p + _LONGEST, len(reading.tokens)), p, -1):
-            chunk = reading.tokens[p:end]
+    for word_at in starts(reading, start):
+        for end in range(min(word_at + _LONGEST, len(reading.tokens)), word_at, -1):
+            chunk = reading.tokens[word_at:end]
             key = tuple(part for token in chunk for part in value_key(token.lower))
             parses.extend((pair, end, 0) for pair in index.get(key, ()))
     return parses
 
 
-def number(reading: Reading, i: int) -> list[tuple[str, int]]:
+def number(reading: Reading, start: int) -> list[tuple[str, int]]:
     """A number in digits or words."""
     numbers = []
-    for p in starts(reading, i):
-        if p < len(reading.tokens):
-            token = reading.tokens[p]
+    for word_at in starts(reading, start):
+        if word_at < len(reading.tokens):
+            token = reading.tokens[word_at]
             if token.kind == "number":
-                numbers.append((token.text, p + 1))
+                numbers.append((token.text, word_at + 1))
             elif token.kind == "word" and token.lower in words.NUMBERS:
-                numbers.append((str(words.NUMBERS[token.lower]), p + 1))
+                numbers.append((str(words.NUMBERS[token.lower]), word_at + 1))
     return numbers
 
 
@@ -260,37 +262,41 @@ def is_count(text: str) -> bool:
     return text.isdecimal() and len(text) < 10
 
 
-def literal(reading: Reading, i: int, *, loose: bool = True) -> list[tuple[str, int, bool]]:
+def literal(reading: Reading, start: int, *, loose: bool = True) -> list[tuple[str, int, bool]]:
     """Text the user means as it stands: (text, end, whether it was quoted).
 
     Quoted, or a run of capitalised words, or (`loose`) one word that nothing else claims.
     """
     tokens = reading.tokens
-    if i >= len(tokens):
+    if start >= len(tokens):
         return []
-    if tokens[i].kind == "string":
-        return [(tokens[i].text, i + 1, True)]
-    end = i
+    if tokens[start].kind == "string":
+        return [(tokens[start].text, start + 1, True)]
+    end = start
     while end < len(tokens) and tokens[end].kind == "word" and tokens[end].text[:1].isupper():
         end += 1
-    if end > i:
-        return [(" ".join(token.text for token in tokens[i:end]), end, False)]
-    if loose and tokens[i].kind in ("word", "number") and tokens[i].lower not in known_words():
-        return [(tokens[i].text, i + 1, False)]
+    if end > start:
+        return [(" ".join(token.text for token in tokens[start:end]), end, False)]
+    if (
+        loose
+        and tokens[start].kind in ("word", "number")
+        and tokens[start].lower not in known_words()
+    ):
+        return [(tokens[start].text, start + 1, False)]
     return []
 
 
 def item_list(
-    reading: Reading, p: int, item: Callable[[Reading, int], Iterable[tuple[str, int]]]
+    reading: Reading, start: int, item: Callable[[Reading, int], Iterable[tuple[str, int]]]
 ) -> Iterator[tuple[list[str], int]]:
     """One or more items: "a", "a or b", "a, b and c", "(a, b)"."""
-    if p < len(reading.tokens) and reading.tokens[p].lower == "(":
-        for listed, end in item_list(reading, p + 1, item):
+    if start < len(reading.tokens) and reading.tokens[start].lower == "(":
+        for listed, end in item_list(reading, start + 1, item):
             if end < len(reading.tokens) and reading.tokens[end].lower == ")":
                 yield listed, end + 1
         return
-    for first, q in item(reading, p):
-        yield [first], q
-        for r in accept(reading, q, "or", "and"):
-            for rest, end in item_list(reading, r, item):
+    for first, after_item in item(reading, start):
+        yield [first], after_item
+        for after_or in accept(reading, after_item, "or", "and"):
+            for rest, end in item_list(reading, after_or, item):
                 yield [first, *rest], end

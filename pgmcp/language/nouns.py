@@ -13,19 +13,18 @@ from functools import partial
 from pgmcp.language import words
 from pgmcp.language.adjectives import adjectives, either, negated
 from pgmcp.language.apposition import apposition
-from pgmcp.language.conditions import OPERATORS, comparison, moment, own_date, presence
+from pgmcp.language.conditions import comparison, moment, own_date, presence
+from pgmcp.language.counts import counted, counts
 from pgmcp.language.dates import period, yearless
 from pgmcp.language.exceptions import difference, joined, misplaced_dates
 from pgmcp.language.index import NAME
-from pgmcp.language.match import CLAUSE, begins_with_schema, is_count, number, related, tables
+from pgmcp.language.match import CLAUSE, begins_with_schema, related, tables
 from pgmcp.language.phrase import Phrase, also, contradicts, mixed, nested, to_many
 from pgmcp.language.places import excepted, own_column, placed, related_values
 from pgmcp.language.question import (
     All,
     Any,
     Condition,
-    Not,
-    Operator,
     Path,
     Period,
     Related,
@@ -53,7 +52,7 @@ class Extension:
 @remembered
 def noun_phrase(
     reading: Reading,
-    i: int,
+    start: int,
     source: TableRef | None = None,
     depth: int = 0,
     extension: Extension | None = None,
@@ -64,19 +63,19 @@ def noun_phrase(
     # "public documents" is not: the word may be a schema's name or a flag of documents.
     whole = [
         end
-        for ref, end, rank in tables(reading, i)
-        if rank == NAME and not begins_with_schema(reading, i, end, ref)
+        for ref, end, rank in tables(reading, start)
+        if rank == NAME and not begins_with_schema(reading, start, end, ref)
     ]
-    for k in range(i, min(i + _REACH, len(reading.tokens))):
-        if starts(reading, k) != (k,):
+    for position in range(start, min(start + _REACH, len(reading.tokens))):
+        if starts(reading, position) != (position,):
             continue
-        for path, table, end, rank in _heads(reading, k, source):
+        for path, table, end, rank in _heads(reading, position, source):
             if depth == MAX_DEPTH and not _close(reading, path):
                 continue
-            cost = rank + (end in whole and k not in starts(reading, i))
+            cost = rank + (end in whole and position not in starts(reading, start))
             timeless = source is not None and not to_many(path)
             head = Phrase(table, plural=is_plural(reading.tokens[end - 1].lower), timeless=timeless)
-            for phrase, more in _preceded(reading, i, k, head, extension):
+            for phrase, more in _preceded(reading, start, position, head, extension):
                 for after in maybe(reading, end, "table", "records"):
                     total = cost + more + (after != end)
                     parses.extend(
@@ -89,20 +88,22 @@ def noun_phrase(
 
 
 def _heads(
-    reading: Reading, k: int, source: TableRef | None
+    reading: Reading, start: int, source: TableRef | None
 ) -> list[tuple[Path, TableRef, int, int]]:
     """The nouns at `k`: (path from `source`, table, end, rank)."""
     if source is None:
-        return [((), ref, end, rank) for ref, end, rank in tables(reading, k)]
-    return [(path, path[-1].target, end, rank) for path, end, rank in related(reading, k, source)]
+        return [((), ref, end, rank) for ref, end, rank in tables(reading, start)]
+    return [
+        (path, path[-1].target, end, rank) for path, end, rank in related(reading, start, source)
+    ]
 
 
 def _preceded(
-    reading: Reading, i: int, k: int, head: Phrase, extension: Extension | None
+    reading: Reading, start: int, end: int, head: Phrase, extension: Extension | None
 ) -> Iterator[tuple[Phrase, int]]:
     """The noun at `k` with the modifiers that fill the text from `i` to there: (phrase, cost)."""
-    for before, at, cost in _before(reading, i, head.table, extension):
-        if k in starts(reading, at):
+    for before, at, cost in _before(reading, start, head.table, extension):
+        if end in starts(reading, at):
             phrase = replace(before, plural=head.plural, timeless=head.timeless)
             settled = extension.settle(phrase) if extension else phrase
             if settled is not None:
@@ -116,15 +117,15 @@ def _close(reading: Reading, path: Path) -> bool:
 
 @remembered
 def _before(
-    reading: Reading, i: int, table: TableRef, extension: Extension | None
+    reading: Reading, start: int, table: TableRef, extension: Extension | None
 ) -> Parses[Phrase]:
     """Every run of modifiers that begins at `i`, the empty one first."""
-    parses: Parses[Phrase] = [(Phrase(table), i, 0)]
+    parses: Parses[Phrase] = [(Phrase(table), start, 0)]
     seen = set(parses)
-    for phrase, p, cost in parses:
-        if p - i > _REACH:
+    for phrase, position, cost in parses:
+        if position - start > _REACH:
             continue
-        for modified, end, more in _modifier(reading, p, phrase, extension):
+        for modified, end, more in _modifier(reading, position, phrase, extension):
             state = (modified, end, cost + more)
             if state not in seen:
                 seen.add(state)
@@ -133,52 +134,52 @@ def _before(
 
 
 def _modifier(
-    reading: Reading, p: int, phrase: Phrase, extension: Extension | None
+    reading: Reading, begin: int, phrase: Phrase, extension: Extension | None
 ) -> Parses[Phrase]:
     parses: Parses[Phrase] = []
     table = phrase.table
-    joined = accept(reading, p, "and") if phrase.where else []
-    for q in [p, *joined]:
-        for condition, end, cost in adjectives(reading, q, table):
+    joined = accept(reading, begin, "and") if phrase.where else []
+    for position in [begin, *joined]:
+        for condition, end, cost in adjectives(reading, position, table):
             if not contradicts(phrase.where, condition):
                 ends = [end, *own_column(reading, end, table, condition)]
                 parses.extend((also(phrase, condition), last, cost) for last in ends)
-    for end in accept(reading, p, "table"):
+    for end in accept(reading, begin, "table"):
         parses.append((phrase, end, 1))
-    parses.extend((phrase, end, 0) for end in _both_of(reading, p))
-    for (start, stop), q, cost in period(reading, p):
-        for end in word(reading, q, "'s"):
+    parses.extend((phrase, end, 0) for end in _both_of(reading, begin))
+    for (start, stop), after_period, cost in period(reading, begin):
+        for end in word(reading, after_period, "'s"):
             name = own_date(reading, table)
             if name is not None:
                 parses.append((also(phrase, Period(name, start, stop)), end, cost))
-    for path, condition, end in related_values(reading, p, table):
+    for path, condition, end in related_values(reading, begin, table):
         parses.append((also(phrase, Related(path, condition)), end, 1))
     if extension is not None:
-        parses.extend(extension.modifiers(reading, p, phrase))
+        parses.extend(extension.modifiers(reading, begin, phrase))
     return parses
 
 
-def _both_of(reading: Reading, p: int) -> list[int]:
+def _both_of(reading: Reading, start: int) -> list[int]:
     """The positions behind "both", where "and" follows soon: conditions in a row are all meant."""
     return [
         end
-        for end in word(reading, p, "both")
+        for end in word(reading, start, "both")
         if any(token.lower == "and" for token in reading.tokens[end : end + 4])
     ]
 
 
 def _behind(
-    reading: Reading, i: int, phrase: Phrase, depth: int, extension: Extension | None
+    reading: Reading, start: int, phrase: Phrase, depth: int, extension: Extension | None
 ) -> Parses[Phrase]:
     """The phrase with every run of clauses behind it, the empty one first."""
-    parses: Parses[Phrase] = [(phrase, i, 0)]
-    for condition, end in apposition(reading, i, phrase, depth):
+    parses: Parses[Phrase] = [(phrase, start, 0)]
+    for condition, end in apposition(reading, start, phrase, depth):
         parses.append((also(phrase, condition), end, 0))
     seen = set(parses)
-    for followed, p, cost in parses:
-        if p >= len(reading.tokens):
+    for followed, position, cost in parses:
+        if position >= len(reading.tokens):
             continue
-        for state in follow(reading, p, followed, depth, extension):
+        for state in follow(reading, position, followed, depth, extension):
             following = (state[0], state[1], cost + state[2])
             if following not in seen:
                 seen.add(following)
@@ -188,29 +189,31 @@ def _behind(
 
 @remembered
 def follow(
-    reading: Reading, p: int, phrase: Phrase, depth: int, extension: Extension | None
+    reading: Reading, start: int, phrase: Phrase, depth: int, extension: Extension | None
 ) -> Parses[Phrase]:
     """One more clause: a condition or, with an extension, what that knows."""
     parses: Parses[Phrase] = []
     if not phrase.beside:
-        parses.extend(_conditions(reading, p, phrase, depth))
+        parses.extend(_conditions(reading, start, phrase, depth))
     if extension is not None:
-        parses.extend(extension.clauses(reading, p, phrase))
+        parses.extend(extension.clauses(reading, start, phrase))
     return parses
 
 
-def _conditions(reading: Reading, p: int, phrase: Phrase, depth: int) -> Parses[Phrase]:
+def _conditions(reading: Reading, start: int, phrase: Phrase, depth: int) -> Parses[Phrase]:
     parses: Parses[Phrase] = []
     passed_on = 1 if phrase.measures or any(nested(candidate) for candidate in phrase.where) else 0
-    dated = misplaced_dates(reading, p, phrase)
-    for q in [p, *accept(reading, p, "but")]:
-        if q != p and (not phrase.where or any(mixed(candidate) for candidate in phrase.where)):
+    dated = misplaced_dates(reading, start, phrase)
+    for position in [start, *accept(reading, start, "but")]:
+        if position != start and (
+            not phrase.where or any(mixed(candidate) for candidate in phrase.where)
+        ):
             continue
-        for candidate, end, cost in clause(reading, q, phrase.table, depth, phrase.timeless):
-            if q == p and passed_on and nested(candidate):
+        for candidate, end, cost in clause(reading, position, phrase.table, depth, phrase.timeless):
+            if position == start and passed_on and nested(candidate):
                 continue  # "A of B of C" is about B of C, or it is about nothing
             if (candidate, end) not in dated:
-                condition = joined(reading, q, end, phrase, candidate, depth)
+                condition = joined(reading, position, end, phrase, candidate, depth)
                 if condition is not None:
                     parses.append((also(phrase, condition), end, cost + passed_on + CLAUSE))
     return parses
@@ -218,23 +221,27 @@ def _conditions(reading: Reading, p: int, phrase: Phrase, depth: int) -> Parses[
 
 @remembered
 def clause(
-    reading: Reading, i: int, table: TableRef, depth: int, timeless: bool = False
+    reading: Reading, start: int, table: TableRef, depth: int, timeless: bool = False
 ) -> Parses[Condition]:
     """One condition, or several joined by "or"."""
     parses: Parses[Condition] = []
     first_negated = any(
-        accept(reading, q, "not") for p in maybe(reading, i, "who") for q in maybe(reading, p, "be")
+        accept(reading, after_be, "not")
+        for after_who in maybe(reading, start, "who")
+        for after_be in maybe(reading, after_who, "be")
     )
-    for first, j, cost in _single(reading, i, table, depth, timeless):
-        parses.append((first, j, cost))
-        for p in accept(reading, j, "or"):
-            if accept(reading, i, "have not") and not accept(reading, p, "have", "have not"):
+    for first, after_single, cost in _single(reading, start, table, depth, timeless):
+        parses.append((first, after_single, cost))
+        for after_or in accept(reading, after_single, "or"):
+            if accept(reading, start, "have not") and not accept(
+                reading, after_or, "have", "have not"
+            ):
                 continue  # "without a city or insured": with or without the insurance?
-            for rest, end, more in clause(reading, p, table, depth, timeless):
+            for rest, end, more in clause(reading, after_or, table, depth, timeless):
                 condition = either(first, rest, first_negated=first_negated)
-                if yearless(reading, i, j) != yearless(reading, p, end) and _is_of_time(
-                    first, rest
-                ):
+                if yearless(reading, start, after_single) != yearless(
+                    reading, after_or, end
+                ) and _is_of_time(first, rest):
                     continue  # "in March or April 2024", "in 2024 or in March": of which year?
                 if condition is not None:
                     parses.append((condition, end, cost + more))
@@ -247,105 +254,112 @@ def _is_of_time(first: Condition, second: Condition) -> bool:
 
 @remembered
 def _single(
-    reading: Reading, i: int, table: TableRef, depth: int, timeless: bool
+    reading: Reading, start: int, table: TableRef, depth: int, timeless: bool
 ) -> Parses[Condition]:
     parses: Parses[Condition] = []
     is_key = partial(reading.lexicon.is_key, table)
-    after_who = maybe(reading, i, "who")
-    for p in after_who:
-        for q in [r for s in maybe(reading, p, "be") for r in (s, *_both_of(reading, s))]:
+    after_who = maybe(reading, start, "who")
+    for position in after_who:
+        for adjective_at in [
+            after_both
+            for after_be in maybe(reading, position, "be")
+            for after_both in (after_be, *_both_of(reading, after_be))
+        ]:
             parses.extend(
                 (condition, end, cost)
-                for condition, end, cost in adjectives(reading, q, table)
+                for condition, end, cost in adjectives(reading, adjective_at, table)
                 # "parent CAR" is not one whose own parent is CAR.
-                if not (depth and q == i and any(map(is_key, columns_of(condition))))
+                if not (depth and adjective_at == start and any(map(is_key, columns_of(condition))))
             )
             if not timeless:
-                parses.extend(moment(reading, q, table))
-        for q in maybe(reading, p, "have", "lead", "be"):
-            parses.extend(comparison(reading, q, table))
-        parses.extend(presence(reading, p, table))
-        parses.extend(excepted(reading, p, table))
-        for q in maybe(reading, p, "be"):
-            parses.extend(placed(reading, q, table))
+                parses.extend(moment(reading, adjective_at, table))
+        for after_have in maybe(reading, position, "have", "lead", "be"):
+            parses.extend(comparison(reading, after_have, table))
+        parses.extend(presence(reading, position, table))
+        parses.extend(excepted(reading, position, table))
+        for after_be in maybe(reading, position, "be"):
+            parses.extend(placed(reading, after_be, table))
         if depth < MAX_DEPTH:
-            for q in maybe(reading, p, "be"):
-                parses.extend(_relation(reading, q, table, depth))
+            for after_be in maybe(reading, position, "be"):
+                parses.extend(_relation(reading, after_be, table, depth))
     return list(dict.fromkeys(parses))
 
 
-def _relation(reading: Reading, p: int, table: TableRef, depth: int) -> Parses[Condition]:
+def _relation(reading: Reading, start: int, table: TableRef, depth: int) -> Parses[Condition]:
     """ "with orders", "without paid orders", "with more than 5 orders", "of user 3"."""
     return [
-        *_without(reading, p, table, depth),
-        *_with(reading, p, table, depth),
-        *_belonging(reading, p, table, depth),
+        *_without(reading, start, table, depth),
+        *_with(reading, start, table, depth),
+        *_belonging(reading, start, table, depth),
     ]
 
 
 def _without(
-    reading: Reading, p: int, table: TableRef, depth: int
+    reading: Reading, start: int, table: TableRef, depth: int
 ) -> Iterator[tuple[Condition, int, int]]:
     """ "without orders", "with no orders or reviews"."""
-    for q in accept(reading, p, "have not"):
-        for first, r, cost in _had(reading, q, table, depth):
-            yield negated(first), r, cost
-            for s in accept(reading, r, "or"):
-                for second, end, more in _had(reading, s, table, depth):
+    for after_have_not in accept(reading, start, "have not"):
+        for first, after_had, cost in _had(reading, after_have_not, table, depth):
+            yield negated(first), after_had, cost
+            for after_or in accept(reading, after_had, "or"):
+                for second, end, more in _had(reading, after_or, table, depth):
                     yield All((negated(first), negated(second))), end, cost + more
 
 
 def _with(
-    reading: Reading, p: int, table: TableRef, depth: int
+    reading: Reading, start: int, table: TableRef, depth: int
 ) -> Iterator[tuple[Condition, int, int]]:
     """ "with orders", "with orders but no reviews", "with orders or reviews"."""
-    for q in accept(reading, p, "have"):
-        yield from _with_both(reading, q, table, depth)
-        for first, r, cost in _had(reading, q, table, depth):
-            yield first, r, cost
-            for second, end, more in _had_too(reading, r, table, depth):
+    for after_have in accept(reading, start, "have"):
+        yield from _with_both(reading, after_have, table, depth)
+        for first, after_had, cost in _had(reading, after_have, table, depth):
+            yield first, after_had, cost
+            for second, end, more in _had_too(reading, after_had, table, depth):
                 yield All((first, second)), end, cost + more
-            for condition, end, more in difference(reading, r, first):
+            for condition, end, more in difference(reading, after_had, first):
                 yield condition, end, cost + more
-            for s in accept(reading, r, "or"):
-                for second, end, more in _had(reading, s, table, depth):
+            for after_or in accept(reading, after_had, "or"):
+                for second, end, more in _had(reading, after_or, table, depth):
                     yield Any((first, second)), end, cost + more
 
 
 def _with_both(
-    reading: Reading, q: int, table: TableRef, depth: int
+    reading: Reading, start: int, table: TableRef, depth: int
 ) -> Iterator[tuple[Condition, int, int]]:
     """ "both orders and reviews", as one has them."""
-    for p in word(reading, q, "both"):
-        for first, r, cost in _had(reading, p, table, depth):
-            for s in word(reading, r, "and"):
-                for second, end, more in _had(reading, s, table, depth):
+    for after_both in word(reading, start, "both"):
+        for first, after_had, cost in _had(reading, after_both, table, depth):
+            for after_and in word(reading, after_had, "and"):
+                for second, end, more in _had(reading, after_and, table, depth):
                     yield All((first, second)), end, cost + more
 
 
 def _belonging(
-    reading: Reading, p: int, table: TableRef, depth: int
+    reading: Reading, begin: int, table: TableRef, depth: int
 ) -> Iterator[tuple[Condition, int, int]]:
     """ "of user 3", "not by active users"."""
-    for start in [p, *accept(reading, p, "not")]:
-        for q in accept(reading, start, "in"):
-            by = reading.tokens[q - 1].lower == "by"
-            for (phrase, path), end, cost in noun_phrase(reading, q, table, depth + 1):
-                if (by and phrase.bare) or _is_universal(reading, q, end, path):
+    for start in [begin, *accept(reading, begin, "not")]:
+        for after_in in accept(reading, start, "in"):
+            by = reading.tokens[after_in - 1].lower == "by"
+            for (phrase, path), end, cost in noun_phrase(reading, after_in, table, depth + 1):
+                if (by and phrase.bare) or _is_universal(reading, after_in, end, path):
                     continue  # "orders by user" asks for groups, or for an order
                 reached: Condition = Related(path, both(phrase.where))
-                yield (negated(reached) if start != p else reached), end, cost
+                yield (negated(reached) if start != begin else reached), end, cost
 
 
-def _had(reading: Reading, q: int, table: TableRef, depth: int) -> Parses[Condition]:
+def _had(reading: Reading, start: int, table: TableRef, depth: int) -> Parses[Condition]:
     """ "more than 5 orders", "paid orders", "no reviews", as one has them."""
     parses: Parses[Condition] = []
-    for count, r in [*_counts(reading, q), *((("=", 0), r) for r in word(reading, q, "no"))]:
-        for (phrase, path), end, cost in noun_phrase(reading, r, table, depth + 1):
-            if _is_universal(reading, r, end, path):
+    for count, after_counts in [
+        *counts(reading, start),
+        *((("=", 0), after_no) for after_no in word(reading, start, "no")),
+    ]:
+        for (phrase, path), end, cost in noun_phrase(reading, after_counts, table, depth + 1):
+            if _is_universal(reading, after_counts, end, path):
                 continue
             if count is None or to_many(path) or count == ("=", 0):
-                parses.append((_counted(path, both(phrase.where), count), end, cost))
+                parses.append((counted(path, both(phrase.where), count), end, cost))
     return parses
 
 
@@ -358,29 +372,10 @@ def _is_universal(reading: Reading, start: int, end: int, path: Path) -> bool:
     return to_many(path) and bool(said & words.UNIVERSAL)
 
 
-def _had_too(reading: Reading, r: int, table: TableRef, depth: int) -> Parses[Condition]:
+def _had_too(reading: Reading, start: int, table: TableRef, depth: int) -> Parses[Condition]:
     """ "… and reviews", "… but no reviews"."""
-    return [state for s in accept(reading, r, "but") for state in _had(reading, s, table, depth)]
-
-
-def _counts(reading: Reading, q: int) -> list[tuple[tuple[Operator, int] | None, int]]:
-    counts: list[tuple[tuple[Operator, int] | None, int]] = [(None, q)]
-    for operator in OPERATORS:
-        for r in accept(reading, q, operator):
-            counts.extend(
-                ((operator, int(text)), s) for text, s in number(reading, r) if is_count(text)
-            )
-    for text, r in number(reading, q):
-        if is_count(text):
-            counts.append((("=", int(text)), r))
-            counts.extend(((">=", int(text)), s) for s in accept(reading, r, "or more"))
-            counts.extend((("<=", int(text)), s) for s in accept(reading, r, "or less"))
-    return counts
-
-
-def _counted(path: Path, where: Condition | None, count: tuple[Operator, int] | None) -> Condition:
-    if count in ((">=", 1), (">", 0), None):
-        return Related(path, where)
-    if count in (("=", 0), ("<", 1), ("<=", 0)):
-        return Not(Related(path, where))
-    return Related(path, where, count)
+    return [
+        state
+        for after_but in accept(reading, start, "but")
+        for state in _had(reading, after_but, table, depth)
+    ]

@@ -11,7 +11,9 @@ from pgmcp.language.question import Condition, Not, OneOf, Path, Related, TableR
 from pgmcp.language.reading import Parses, Reading, accept, maybe
 
 
-def related_values(reading: Reading, p: int, table: TableRef) -> list[tuple[Path, Condition, int]]:
+def related_values(
+    reading: Reading, start: int, table: TableRef
+) -> list[tuple[Path, Condition, int]]:
     """ "electronics products": a value of a table one key or one bridge away."""
     graph = reading.lexicon.graph
     matches: list[tuple[Path, Condition, int]] = []
@@ -20,7 +22,7 @@ def related_values(reading: Reading, p: int, table: TableRef) -> list[tuple[Path
         same = [hop for hop in graph.hops(table) if hop.target == target]
         if len(same) > 1:
             continue
-        for (column, value), end, _ in values(reading, p, target):
+        for (column, value), end, _ in values(reading, start, target):
             matches.append((path, OneOf(column, (value,)), end))
     return matches
 
@@ -41,11 +43,11 @@ def near(reading: Reading, table: TableRef) -> list[Path]:
     return paths
 
 
-def excepted(reading: Reading, p: int, table: TableRef) -> Parses[Condition]:
+def excepted(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     """ "except cancelled ones"."""
     parses: Parses[Condition] = []
-    for q in accept(reading, p, "except"):
-        for condition, end, cost in adjectives(reading, q, table):
+    for after_except in accept(reading, start, "except"):
+        for condition, end, cost in adjectives(reading, after_except, table):
             for last in maybe(reading, end, "ones"):
                 if not isinstance(condition, Not):
                     parses.append((Not(condition), last, cost))
@@ -56,11 +58,11 @@ def placed(reading: Reading, p: int, table: TableRef) -> Parses[Condition]:
     """ "in Berlin", "not from Berlin", "in Berlin and London", "in the electronics category"."""
     parses: Parses[Condition] = []
     for start in [p, *accept(reading, p, "not")]:
-        for q in accept(reading, start, "place"):
-            for match, end, cost in _value_list(reading, q, table):
+        for after_place in accept(reading, start, "place"):
+            for match, end, cost in _value_list(reading, after_place, table):
                 for last in [end, *own_column(reading, end, table, match)]:
                     parses.append((negated(match) if start != p else match, last, cost))
-            for path, match, end in related_values(reading, q, table):
+            for path, match, end in related_values(reading, after_place, table):
                 target = path[-1].target
                 named = [stop for ref, stop, _ in tables(reading, end) if ref == target]
                 for last in [end, *named]:
@@ -78,13 +80,13 @@ def own_column(reading: Reading, end: int, table: TableRef, condition: Condition
     ]
 
 
-def _value_list(reading: Reading, q: int, table: TableRef) -> Parses[Condition]:
+def _value_list(reading: Reading, start: int, table: TableRef) -> Parses[Condition]:
     parses: Parses[Condition] = []
-    for (column, value), end, cost in values(reading, q, table):
+    for (column, value), end, cost in values(reading, start, table):
         parses.append((OneOf(column, (value,)), end, cost))
-        for r in accept(reading, end, "and", "or"):
-            for s in maybe(reading, r, "place"):
-                for rest, last, more in _value_list(reading, s, table):
+        for after_and in accept(reading, end, "and", "or"):
+            for after_place in maybe(reading, after_and, "place"):
+                for rest, last, more in _value_list(reading, after_place, table):
                     if isinstance(rest, OneOf) and rest.column == column:
                         merged = tuple(dict.fromkeys((value, *rest.values)))
                         parses.append((OneOf(column, merged), last, cost + more))

@@ -48,7 +48,10 @@ def identity(reading: Reading, table: TableRef) -> tuple[Field, ...]:
 def columns_shown(reading: Reading, p: int) -> Parses[Question]:
     """ "names and emails of active users", "user names", "users' names"."""
     parses: Parses[Question] = []
-    for distinct, start in [(False, p), *((True, q) for q in accept(reading, p, "distinct"))]:
+    for distinct, start in [
+        (False, p),
+        *((True, after_distinct) for after_distinct in accept(reading, p, "distinct")),
+    ]:
         for names, phrase, end, cost in column_phrases(reading, start):
             show = tuple(Field(name) for name in names)
             if len(names) == 1 and "total" in names[0] and phrase.plural:
@@ -61,52 +64,55 @@ def columns_shown(reading: Reading, p: int) -> Parses[Question]:
     return parses
 
 
-def column_phrases(reading: Reading, p: int) -> list[tuple[tuple[str, ...], Phrase, int, int]]:
+def column_phrases(reading: Reading, start: int) -> list[tuple[tuple[str, ...], Phrase, int, int]]:
     """Columns with the rows they are taken from: (columns, phrase, end, cost)."""
-    return [*_columns_of_rows(reading, p), *_columns_behind_table(reading, p)]
+    return [*_columns_of_rows(reading, start), *_columns_behind_table(reading, start)]
 
 
 def _columns_of_rows(
-    reading: Reading, p: int
+    reading: Reading, start: int
 ) -> Iterator[tuple[tuple[str, ...], Phrase, int, int]]:
     """ "names and emails of active users"."""
-    for k in range(p + 1, min(p + 12, len(reading.tokens))):
+    for k in range(start + 1, min(start + 12, len(reading.tokens))):
         for q in accept(reading, k, "of") + accept(reading, k, "for each"):
             for phrase, end, cost in subject(reading, q):
-                for names, stop, more in _column_list(reading, p, phrase.table):
+                for names, stop, more in _column_list(reading, start, phrase.table):
                     if stop == k:
                         yield names, phrase, end, cost + more
 
 
 def _columns_behind_table(
-    reading: Reading, p: int
+    reading: Reading, start: int
 ) -> Iterator[tuple[tuple[str, ...], Phrase, int, int]]:
     """ "user names of 2024", "users' names"."""
-    for ref, k, cost in tables(reading, p):
-        for j in [k, *word(reading, k, "'s")]:
-            for names, end, more in _column_list(reading, j, ref):
-                if j == k and reading.tokens[end - 1].lower == reading.tokens[k - 1].lower:
+    for ref, after_tables, cost in tables(reading, start):
+        for position in [after_tables, *word(reading, after_tables, "'s")]:
+            for names, end, more in _column_list(reading, position, ref):
+                if (
+                    position == after_tables
+                    and reading.tokens[end - 1].lower == reading.tokens[after_tables - 1].lower
+                ):
                     continue
                 for phrase, last, most in followed(reading, end, Phrase(ref)):
                     # "users created last week" is about users, "user names" about names.
-                    yield names, phrase, last, cost + more + most + (j == k)
+                    yield names, phrase, last, cost + more + most + (position == after_tables)
 
 
-def _column_list(reading: Reading, p: int, table: TableRef) -> Parses[tuple[str, ...]]:
+def _column_list(reading: Reading, start: int, table: TableRef) -> Parses[tuple[str, ...]]:
     parses: Parses[tuple[str, ...]] = []
-    for name, q, cost in columns(reading, p, table):
-        parses.append(((name,), q, cost))
-        for r in accept(reading, q, "and"):
-            for rest, end, more in _column_list(reading, r, table):
+    for name, after_column, cost in columns(reading, start, table):
+        parses.append(((name,), after_column, cost))
+        for after_and in accept(reading, after_column, "and"):
+            for rest, end, more in _column_list(reading, after_and, table):
                 if name not in rest:
                     parses.append(((name, *rest), end, cost + more))
     # "first and last names": the noun belongs to both.
-    for r in accept(reading, p + 1, "and"):
-        if r + 1 < len(reading.tokens):
-            first = (*reading.tokens[p].parts, *reading.tokens[r + 1].parts)
+    for after_and in accept(reading, start + 1, "and"):
+        if after_and + 1 < len(reading.tokens):
+            first = (*reading.tokens[start].parts, *reading.tokens[after_and + 1].parts)
             _, names = reading.lexicon.columns(table).get(first, (0, ()))
-            for name, end, cost in columns(reading, r, table):
-                if len(names) == 1 and end == r + 2 and names[0] != name:
+            for name, end, cost in columns(reading, after_and, table):
+                if len(names) == 1 and end == after_and + 2 and names[0] != name:
                     parses.append(((names[0], name), end, cost))
     return parses
 

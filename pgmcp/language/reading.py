@@ -1,7 +1,8 @@
 """One text being read: its tokens, and what the grammar's own words in it say.
 
 The rule: a grammar function is given a position and returns every way to go on from there, as
-(value, end, cost). It never chooses; `understand` compares whole readings.
+(value, end, cost). It never chooses; `understand` compares whole readings. `start` is where a
+phrase begins, and `after_x` the position behind the phrase "x", or behind what `x` reads.
 """
 
 from __future__ import annotations

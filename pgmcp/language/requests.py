@@ -19,9 +19,9 @@ from pgmcp.language.subjects import subject
 def requests(reading: Reading) -> list[tuple[Question, int]]:
     """Every reading of the whole text, with its cost; "show me" is one word, not a request."""
     parses: list[tuple[Question, int]] = []
-    for p in sorted(_openings(reading), reverse=True):
+    for after_openings in sorted(_openings(reading), reverse=True):
         for rule in _RULES:
-            for question, end, cost in rule(reading, p):
+            for question, end, cost in rule(reading, after_openings):
                 if any(at_end(reading, last) for last in _closings(reading, end)):
                     parses.append((simplified(question), cost))
         if parses:
@@ -32,10 +32,10 @@ def requests(reading: Reading) -> list[tuple[Question, int]]:
 def _openings(reading: Reading) -> list[int]:
     """Where the request can begin: behind politeness and "show me", in any number."""
     positions = [0]
-    for p in positions:
+    for position in positions:
         positions.extend(
             end
-            for end in [*accept(reading, p, "polite", "show"), *word(reading, p, ",")]
+            for end in [*accept(reading, position, "polite", "show"), *word(reading, position, ",")]
             if end not in positions
         )
     return positions
@@ -43,56 +43,60 @@ def _openings(reading: Reading) -> list[int]:
 
 def _closings(reading: Reading, end: int) -> list[int]:
     positions = [end]
-    for p in positions:
-        after = [*accept(reading, p, "polite"), *word(reading, p, ",")]
-        positions.extend(q for q in after if q not in positions)
+    for position in positions:
+        after = [*accept(reading, position, "polite"), *word(reading, position, ",")]
+        positions.extend(position for position in after if position not in positions)
     return positions
 
 
-def _listing(reading: Reading, p: int) -> Parses[Question]:
+def _listing(reading: Reading, start: int) -> Parses[Question]:
     parses: Parses[Question] = []
     for what in ("tables", "views", "schemas"):
-        for q in accept(reading, p, what):
-            for r in maybe(reading, q, "exist"):
-                parses.append((Listing(what), r, 0))
+        for after_what in accept(reading, start, what):
+            for after_exist in maybe(reading, after_what, "exist"):
+                parses.append((Listing(what), after_exist, 0))
                 if what == "schemas":
                     continue
-                for s in [
-                    *word(reading, r, "in", "of", "from"),
-                    *word(reading, q, "in", "of", "from"),
+                for after_in in [
+                    *word(reading, after_exist, "in", "of", "from"),
+                    *word(reading, after_what, "in", "of", "from"),
                 ]:
-                    for t in maybe(reading, s, "schema"):
+                    for t in maybe(reading, after_in, "schema"):
                         for name, end in schemas(reading, t):
                             parses.extend(
                                 (Listing(what, name), last, 0)
                                 for last in maybe(reading, end, "schema")
                             )
         if what != "schemas":
-            for name, q in schemas(reading, p):
-                parses.extend((Listing(what, name), end, 0) for end in accept(reading, q, what))
+            for name, after_schemas in schemas(reading, start):
+                parses.extend(
+                    (Listing(what, name), end, 0) for end in accept(reading, after_schemas, what)
+                )
     return parses
 
 
-def _description(reading: Reading, p: int) -> Parses[Question]:
+def _description(reading: Reading, start: int) -> Parses[Question]:
     parses: Parses[Question] = []
-    for q in accept(reading, p, "describe"):
-        for r in maybe(reading, q, "table"):
-            for ref, end, cost in tables(reading, r):
+    for after_describe in accept(reading, start, "describe"):
+        for after_table in maybe(reading, after_describe, "table"):
+            for ref, end, cost in tables(reading, after_table):
                 for last in maybe(reading, end, "table"):
                     parses.append((Describe(ref), last, cost))
                     parses.extend(
                         (Describe(ref), stop, cost) for stop in accept(reading, last, "have")
                     )
-    for ref, q, cost in tables(reading, p):
-        for r in maybe(reading, q, "table"):
-            parses.extend((Describe(ref), end, cost) for end in accept(reading, r, "columns"))
+    for ref, after_tables, cost in tables(reading, start):
+        for after_table in maybe(reading, after_tables, "table"):
+            parses.extend(
+                (Describe(ref), end, cost) for end in accept(reading, after_table, "columns")
+            )
     return parses
 
 
-def _rows(reading: Reading, p: int) -> Parses[Question]:
+def _rows(reading: Reading, start: int) -> Parses[Question]:
     parses: Parses[Question] = []
-    for q, limit in _rows_of(reading, p):
-        for phrase, end, cost in subject(reading, q):
+    for after_rows_of, limit in _rows_of(reading, start):
+        for phrase, end, cost in subject(reading, after_rows_of):
             if phrase.rank or (limit is not None and (phrase.limit or phrase.order)):
                 continue
             if limit is not None:
@@ -104,13 +108,17 @@ def _rows(reading: Reading, p: int) -> Parses[Question]:
     return parses
 
 
-def _rows_of(reading: Reading, p: int) -> list[tuple[int, int | None]]:
+def _rows_of(reading: Reading, start: int) -> list[tuple[int, int | None]]:
     """ "rows of users", "first 10 rows of users": where the noun begins, and how many."""
-    openings: list[tuple[int, int | None]] = [(q, None) for q in maybe(reading, p, "rows in")]
-    for q in maybe(reading, p, "first", "top"):
-        for text, r in number(reading, q):
+    openings: list[tuple[int, int | None]] = [
+        (after_rows_in, None) for after_rows_in in maybe(reading, start, "rows in")
+    ]
+    for after_first in maybe(reading, start, "first", "top"):
+        for text, after_number in number(reading, after_first):
             if is_count(text) and int(text) > 0:
-                openings.extend((end, int(text)) for end in accept(reading, r, "rows in"))
+                openings.extend(
+                    (end, int(text)) for end in accept(reading, after_number, "rows in")
+                )
     return openings
 
 
