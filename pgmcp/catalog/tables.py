@@ -63,8 +63,9 @@ class CatalogueTables:
         return make(self.list)
 
 
-class _Kept:
-    """A list, what was made of it, and the relations described so far with their fingerprints."""
+class _CachedTables:
+    """What is cached of one database: the list of its tables, what was made of the list, and the
+    relations that were described so far, with their fingerprints."""
 
     def __init__(self, snapshot: object, fingerprint: object, tables: TableList) -> None:
         self.snapshot = snapshot
@@ -79,15 +80,15 @@ class _Kept:
 class LazyTables(CatalogueTables):
     """`CatalogueTables` that describes a relation when it is first looked at; for one call."""
 
-    def __init__(self, kept: _Kept, kept_lock: threading.Lock, fetch: Fetch) -> None:
-        self.list = kept.list
-        self._kept = kept
-        self._kept_lock = kept_lock
+    def __init__(self, cached: _CachedTables, cache_lock: threading.Lock, fetch: Fetch) -> None:
+        self.list = cached.list
+        self._cached = cached
+        self._cache_lock = cache_lock
         self._fetch = fetch
         # The call's own: what another call drops stays here until this one is over.
-        with kept_lock:
-            self._relations = dict(kept.relations)
-            self.memo = kept.memo
+        with cache_lock:
+            self._relations = dict(cached.relations)
+            self.memo = cached.memo
 
     def __getitem__(self, name: QualifiedName) -> Relation:
         if name not in self._relations:
@@ -114,17 +115,17 @@ class LazyTables(CatalogueTables):
             )
         described = {(each.schema, each.name): each for each in relations}
         self._relations.update(described)
-        with self._kept_lock:
-            if len(self._kept.relations) + len(described) > _MAX_DESCRIBED:
-                self._kept.relations, self._kept.fingerprints, self._kept.memo = {}, {}, {}
-            self._kept.relations |= described
-            self._kept.fingerprints |= _by_oid(rows)
+        with self._cache_lock:
+            if len(self._cached.relations) + len(described) > _MAX_DESCRIBED:
+                self._cached.relations, self._cached.fingerprints, self._cached.memo = {}, {}, {}
+            self._cached.relations |= described
+            self._cached.fingerprints |= _by_oid(rows)
 
     def derived(self, make: Callable[[TableList], T]) -> T:
         """What `make` makes of the list, kept as long as the list."""
-        made: T | None = self._kept.made.get(make)
+        made: T | None = self._cached.made.get(make)
         if made is None:
-            made = self._kept.made[make] = make(self.list)
+            made = self._cached.made[make] = make(self.list)
         return made
 
 
@@ -132,29 +133,29 @@ class TablesCache:
     """What one role sees of one database; for any number of threads."""
 
     def __init__(self) -> None:
-        self._kept: _Kept | None = None
-        self._kept_lock = threading.Lock()
+        self._cached: _CachedTables | None = None
+        self._cache_lock = threading.Lock()
 
     def get(self, fetch: Fetch) -> LazyTables:
         """The tables as they are now; `fetch` asks the server, now and when one is looked at."""
-        with self._kept_lock:
-            kept = self._kept
+        with self._cache_lock:
+            cached = self._cached
         snapshot = fetch(SNAPSHOT, ()).rows
-        if kept is None or kept.snapshot != snapshot:
+        if cached is None or cached.snapshot != snapshot:
             # Asked before the list is read: what changes in between is seen the next time.
             fingerprint = fetch(FINGERPRINT, ()).rows
-            if kept is None or kept.fingerprint != fingerprint or self._altered(kept, fetch):
-                kept = _Kept(snapshot, fingerprint, read_list(fetch))
+            if cached is None or cached.fingerprint != fingerprint or self._altered(cached, fetch):
+                cached = _CachedTables(snapshot, fingerprint, read_list(fetch))
             else:
-                kept.snapshot = snapshot
-            with self._kept_lock:
-                self._kept = kept
-        return LazyTables(kept, self._kept_lock, fetch)
+                cached.snapshot = snapshot
+            with self._cache_lock:
+                self._cached = cached
+        return LazyTables(cached, self._cache_lock, fetch)
 
-    def _altered(self, kept: _Kept, fetch: Fetch) -> bool:
+    def _altered(self, cached: _CachedTables, fetch: Fetch) -> bool:
         """Whether one of the relations that were described is not as it was."""
-        with self._kept_lock:
-            known = dict(kept.fingerprints)
+        with self._cache_lock:
+            known = dict(cached.fingerprints)
         if not known:
             return False
         oids = array_literal((oid or b"").decode() for oid in known)

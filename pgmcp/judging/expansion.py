@@ -1,15 +1,19 @@
-"""How large a statement becomes, or how long it takes, while PostgreSQL analyses it.
+"""How much work it is for PostgreSQL to analyse a statement, estimated from the text alone.
 
-Before there is a tree that could be judged, PostgreSQL's analysis copies: the operands of BETWEEN
-twice, of BETWEEN SYMMETRIC four times, the left side of IN once for each element, `(…).*` once for
-each column, a table's columns wherever it is named, sets of CUBE and ROLLUP. Nested, these
-multiply: 372 bytes take 4 GB. It also compares each item of GROUP BY with all others, and each
-name with all columns in sight. Its lexer reads a run of operators' signs to its end for each
-comment and each + that begins in it: `/**//**/…`, `++++…`. Neither statement_timeout nor a cancel
-request reaches that work.
+PostgreSQL analyses a text before there is a tree that could be judged, and neither
+statement_timeout nor a cancel request ends the analysis. Three things make it large:
+
+- Copies. BETWEEN copies its operands twice, BETWEEN SYMMETRIC four times, and IN its left side once
+  for each element. `(…).*` copies its expression once for each column, a table in FROM lists its
+  columns, CUBE and ROLLUP copy their sets. Copies inside copies multiply: 372 bytes take 4 GB.
+- Comparisons. Each item of GROUP BY is compared with all others, and each name with all columns
+  that it could be.
+- Characters read again. The lexer reads a run of operators' signs (`/**//**/…`, `++++…`) to its end
+  for each comment and each + in it.
 
 The rule: pure, linear in the text, and an upper estimate: what surrounds a copied operand counts as
-part of it. A wrong reading refuses or lets through an expense, never a write.
+part of it. Where the text is misread, something too large may run, or something small is refused;
+what may be written is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -62,7 +66,7 @@ _BEFORE_A_SOURCE = frozenset({"from", "join", "lateral", ",", "("})
 
 @dataclass(slots=True)
 class _Query:
-    """What of one SELECT is compared with what: the numbers of its parts."""
+    """The numbers of the parts of one SELECT that are compared with each other."""
 
     selected: int = 1
     sources: int = 0
@@ -74,7 +78,7 @@ class _Query:
 
 @dataclass(slots=True)
 class _Frame:
-    """What stands between a bracket, or CASE, and its end; at the bottom of the stack, the text."""
+    """What stands between an opening bracket, or CASE, and its end. The first frame is the text."""
 
     opened_by: str = ""
     clause: str = ""  # "select", "from", "by" or, for any other, ""
@@ -111,7 +115,7 @@ def objection(text: str) -> str | None:
 
 
 def _read_again(text: str) -> int:
-    """How many characters PostgreSQL reads again in runs of operators' signs."""
+    """How many characters of the runs of operators' signs are read more than once."""
     runs = (run[0] for run in _SIGNS.finditer(text))
     return sum((run.count("/*") + run.count("+")) * len(run) for run in runs)
 
