@@ -35,6 +35,7 @@ NOT_RUN = {
     "npx ": "as above",
     "pgedge-postgres-mcp -suggest-policy": "it needs an audit of calls; test_suggest.py runs it",
     "pgedge-postgres-mcp -enable-token": "test_canaries_program.py runs it",
+    "pgedge-postgres-mcp -policy-diff": "it needs two configurations; test_policy_diff.py runs it",
     "pgedge-postgres-mcp -policy-check": "it fails, as it refuses; test_policy_program.py runs it",
 }
 """The beginnings of blocks that are not run, with the reason."""
