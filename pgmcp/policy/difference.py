@@ -188,6 +188,7 @@ COMPARISONS: Mapping[str, _Compare] = {
     "limits.bytes_per_day": _limit,
     "limits.calls_per_minute": _limit,
     "limits.statement_timeout": _limit,
+    "limits.estimated_cost": _limit,
     "functions": _names,
     "canaries": _canaries,
     "canary_action": _canary_action,
