@@ -61,6 +61,13 @@ SHOWN = [
     "select * from pg_stat_replication",
     "select pid, state from without_text",
 ]
+OF_THE_CALLERS_OWN = [
+    "with pg_stat_activity as (select 1 x) select x from pg_stat_activity",
+    "with pg_stat_activity (x, y) as not materialized (select 1, 2) select y from pg_stat_activity",
+    "with recursive a as (select 1), pg_stat_activity as (select 1 x) select x from"
+    " pg_stat_activity",
+    'select * from (with "pg_stat_activity" as (values (1)) table pg_stat_activity) t',
+]
 SCHEMA = """
 CREATE VIEW activity AS SELECT * FROM pg_stat_activity;
 CREATE VIEW without_text AS SELECT pid, state FROM pg_stat_activity;
@@ -107,7 +114,7 @@ def shown(database: Database, text: str) -> bytes:
 
 
 @pytest.mark.usefixtures("other_call")
-def test_the_text_of_other_callers_is_withheld(open_database: Open) -> None:
+def test_the_text_of_other_callers_is_withheld(open_database: Open, database: str) -> None:
     own = open_database()
     for _ in range(2):
         for text in SHOWN_WITHOUT_TEXT:
@@ -118,7 +125,16 @@ def test_the_text_of_other_callers_is_withheld(open_database: Open) -> None:
         for _ in range(2):
             with pytest.raises(StatementRefusedError, match="other callers"):
                 own.query(text, max_rows=5)
-    for text in SHOWN:
+    whole = f"{database}.pg_catalog.pg_stat_activity"
+    own.query(f"select pid from {whole}", max_rows=5)
+    for text in (
+        f"select query from {whole}",
+        "with pg_stat_activity as (select query from pg_catalog.pg_stat_activity)"
+        " select * from pg_stat_activity",
+    ):
+        with pytest.raises(StatementRefusedError, match="other callers"):
+            own.query(text, max_rows=5)
+    for text in [*SHOWN, *OF_THE_CALLERS_OWN]:
         own.query(text, max_rows=5)
     assert MARK in shown(open_database(statistics="all"), "select query from pg_stat_activity")
 

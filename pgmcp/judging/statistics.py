@@ -125,10 +125,11 @@ def withhold(text: str, views: Sequence[StatisticsView]) -> WithheldText:
     if len(text) > _MAX_CHARACTERS:
         return WithheldText(text)
     pieces = list(lexemes(text))
-    shown = {view.name: view for view in views if view.text_attribute}
     words = [_word_of(text, piece) for piece in pieces]
     if not words or words[0] not in _BEGINS_A_READ:
         return WithheldText(text)
+    own = _parts_of_with(words)
+    shown = {view.name: view for view in views if view.text_attribute and view.name not in own}
     named = []
     for place, word in enumerate(words):
         view = shown.get(word)
@@ -137,6 +138,8 @@ def withhold(text: str, views: Sequence[StatisticsView]) -> WithheldText:
         if place and words[place - 1] == ".":
             if place < 2 or words[place - 2] != view.schema:
                 continue
+            if place > 2 and words[place - 3] == ".":  # which database it is, PostgreSQL says
+                continue
             begin, end = pieces[place - 2].start, pieces[place - 1].end
             text = text[:begin] + " " * (end - begin) + text[end:]
         if view not in named:
@@ -144,6 +147,33 @@ def withhold(text: str, views: Sequence[StatisticsView]) -> WithheldText:
     if not named:
         return WithheldText(text)
     return _in_front(text, ", ".join(view.shadow for view in named), words, pieces)
+
+
+_MOST_WORDS = 200
+"""Of the columns of a part of WITH, so that a text is read in proportion to its length."""
+
+
+def _parts_of_with(words: Sequence[str]) -> set[str]:
+    """The names that a text gives to parts of WITH. Any more do no harm: a view that is not
+    replaced is refused where its text is read."""
+    return {
+        words[place - 1]
+        for place, word in enumerate(words)
+        if word == "as" and place > 1 and words[place - 2] in ("with", "recursive", ",")
+        if words[place + 1 : place + 2] in (["("], ["not"], ["materialized"])
+    } | {
+        words[place]
+        for place in range(1, len(words))
+        if words[place - 1] in ("with", "recursive", ",")
+        if words[place + 1 : place + 2] == ["("] and _names_columns(words, place + 1)
+    }
+
+
+def _names_columns(words: Sequence[str], bracket: int) -> bool:
+    """Whether the bracket that opens here holds the columns of a part of WITH: `(a, b) AS (`."""
+    inside = words[bracket : bracket + _MOST_WORDS]
+    end = bracket + inside.index(")") if ")" in inside else len(words)
+    return words[end + 1 : end + 2] == ["as"]
 
 
 def _in_front(
