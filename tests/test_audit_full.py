@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from pgmcp.audit import file
 from pgmcp.audit.audit import AuditLog
 from pgmcp.audit.chain import fingerprint
 from pgmcp.audit.read import read_key
+from pgmcp.calls.call import Waiting
 from pgmcp.calls.trail import Trail
 from pgmcp.config import audit as section
 from pgmcp.errors import AuditError
@@ -25,10 +27,9 @@ CALLS = 100
 
 
 def opened(folder: Path, *, required: bool = True, sql: bool = False) -> AuditLog:
-    file = folder / "audit.jsonl"
     return AuditLog(
         section.Audit(
-            file=file,
+            file=folder / "audit.jsonl",
             required=required,
             sql=sql,
             key_file=folder / "audit.jsonl.key",
@@ -168,3 +169,24 @@ def test_a_statement_that_is_too_long_to_run_is_cut(tmp_path: Path) -> None:
     assert MAX_TEXT_BYTES - 4 < len(cut["cut"].encode()) <= MAX_TEXT_BYTES
     assert cut["bytes"] == len(longer.encode())
     assert cut["fingerprint"] == fingerprint(read_key(tmp_path / "audit.jsonl.key"), longer)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_other_calls_go_on_while_one_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: bool
+) -> None:
+    class Noted(Waiting):
+        within = False
+
+        def __enter__(self) -> None:
+            self.within = True
+
+        def __exit__(self, *_: object) -> None:
+            self.within = False
+
+    audit, waiting, waits = opened(tmp_path, required=required), Noted(), list[bool]()
+    monkeypatch.setattr(file, "_to_disk", lambda _: waits.append(waiting.within))
+    audit.record(Trail(method="tools/call"), waiting)
+    assert waits == ([True] if required else [])
+    assert not waiting.within
+    audit.stop()

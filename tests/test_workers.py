@@ -181,12 +181,26 @@ def test_nobody_watches_a_leader_for_whom_nobody_waits() -> None:
 
 @pytest.mark.parametrize("blocks", [True, False])
 def test_a_leader_that_blocks_or_computes_for_long_loses_the_lead(blocks: bool) -> None:
-    with Threads() as threads:
+    near, far = socket.socketpair()
+    with Threads() as threads, near, far:
+        threads.source.park(near.fileno(), lambda: None, Wait(float("inf")))  # another client
         go_on = Event()
         held = threads.hold(go_on, threads.pool.block if blocks else lambda: None)
         answer = threads.run(lambda: 1)
         until(lambda: (blocks or threads.pool.replace_stalled_leader()) and not answer.empty())
         assert held.empty()
+        go_on.set()
+        assert held.get(timeout=60)
+        assert threads.source.take_all()
+
+
+def test_a_leader_that_blocks_keeps_the_lead_while_there_is_nobody_else() -> None:
+    with Threads() as threads:
+        go_on = Event()
+        held = threads.hold(go_on, threads.pool.block)
+        assert len(threads.pool) == 1
+        answer = threads.run(lambda: 1)
+        until(lambda: threads.pool.replace_stalled_leader() and not answer.empty())
         go_on.set()
         assert held.get(timeout=60)
 

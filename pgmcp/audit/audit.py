@@ -17,6 +17,7 @@ from typing import Any
 from pgmcp.audit.chain import fingerprint
 from pgmcp.audit.file import AuditFile
 from pgmcp.audit.read import begun, load_key
+from pgmcp.calls.call import Waiting
 from pgmcp.calls.trail import Trail, UsedNames
 from pgmcp.config import audit as section
 from pgmcp.errors import AuditError, ConfigError, FileError
@@ -27,6 +28,7 @@ METHODS = frozenset({"tools/call", "resources/read", "prompts/get"})
 
 _MAX_ID_CHARACTERS = 100
 
+_ALONE = Waiting()
 _log = logging.getLogger("pgmcp.audit")
 
 
@@ -93,13 +95,17 @@ class AuditLog:
             if self._lost:
                 raise _withheld()
 
-    def record(self, trail: Trail) -> None:
+    def record(self, trail: Trail, waiting: Waiting = _ALONE) -> None:
         """Record a call that is over; AuditError when its answer must be withheld.
+
+        Other calls go on while it waits for the disk: one wait then does for several.
 
         A log-in that the limiter turned away is none: nobody may fill the disk with them.
         """
         if trail.method in METHODS and not (trail.principal.kind == "anonymous" and trail.limited):
-            self._append(self._fields(trail))
+            fields = self._fields(trail)
+            with waiting if self._settings.required else _ALONE:
+                self._append(fields)
 
     def stop(self) -> None:
         """Say that the server stops, and let go of the file."""

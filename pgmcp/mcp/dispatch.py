@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pgmcp.auth.principal import anonymous_may
+from pgmcp.calls.call import Waiting
 from pgmcp.calls.stream import Stream
 from pgmcp.calls.trail import OTHER, Trail
 from pgmcp.errors import (
@@ -76,8 +77,9 @@ class Observer(Protocol):
     def admit(self, method: str) -> None:
         """AuditError when a call of this method may not run now."""
 
-    def record(self, trail: Trail) -> None:
-        """Record a call that ran; AuditError when its answer must be withheld."""
+    def record(self, trail: Trail, waiting: Waiting) -> None:
+        """Record a call that ran, which waits by `waiting`; AuditError when its answer must be
+        withheld."""
 
     def note(self, trail: Trail) -> None:
         """Count and log a call that is over, for better or worse."""
@@ -89,7 +91,7 @@ class Unobserved:
     def admit(self, method: str) -> None:
         """Let it run."""
 
-    def record(self, trail: Trail) -> None:
+    def record(self, trail: Trail, waiting: Waiting) -> None:
         """Record nothing."""
 
     def note(self, trail: Trail) -> None:
@@ -138,7 +140,7 @@ class Dispatcher:
             self._observer.admit(trail.method)
             answer = self._respond(message, context, headers)
             trail.seconds = self._clock() - began
-            self._observer.record(trail)
+            self._observer.record(trail, context.call.waiting)
         except AuditError as refused:
             trail.failed(refused)
             answer = _failed(message, refused, 200)

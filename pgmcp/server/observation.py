@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     # Loaded by the module that makes one; over standard input there is no authenticator.
     from pgmcp.audit.audit import AuditLog
     from pgmcp.auth.logins import RequestLogins
+    from pgmcp.calls.call import Waiting
     from pgmcp.calls.trail import Trail
     from pgmcp.transport.endpoint import Authenticator
 
@@ -80,12 +81,13 @@ class Observation:
         if self._audit is not None:
             self._audit.admit(method)
 
-    def record(self, trail: Trail) -> None:
-        """Record a call that ran; AuditError when its answer must be withheld."""
+    def record(self, trail: Trail, waiting: Waiting) -> None:
+        """Record a call that ran, which waits by `waiting`; AuditError when its answer must be
+        withheld."""
         if trail.canaries:
             self._alarm(trail)
         if self._audit is not None:
-            self._audit.record(trail)
+            self._audit.record(trail, waiting)
 
     def _alarm(self, trail: Trail) -> None:
         """Report a call that used a canary, and stop its credential where its policy wants that."""

@@ -209,8 +209,10 @@ class WorkerPool(Generic[T]):
         if me is None or me is not self._leader:
             return
         with self._lead_lock:
-            heir = self._new_leader() if self._leader is me else None
-            if heir is None and self._leader is me:
+            if self._leader is not me or not self._has_others():
+                return  # whoever comes meanwhile has it watched, and soon replaced
+            heir = self._new_leader()
+            if heir is None:
                 self._leader = None
         if heir is not None:
             heir.wakeup.release()
