@@ -22,13 +22,13 @@ from pgmcp.errors import (
     StatementRefusedError,
     ToolError,
 )
-from pgmcp.gate.caller_read import CallerRead, explained, gated, own, planned, read_rows
+from pgmcp.gate.caller_read import CallerRead, explained, gated, planned, read_rows
 from pgmcp.gate.judge import Judge
 from pgmcp.gate.leasing import Leasing
+from pgmcp.gate.own_statements import OwnStatements
 from pgmcp.gate.restriction import Restriction
-from pgmcp.gate.server_errors import ServerErrors
 from pgmcp.gate.session_role import verdict_key
-from pgmcp.gate.transaction import OWN_RESULT_BYTES, Transactions
+from pgmcp.gate.transaction import Transactions
 from pgmcp.gate.visible_catalogue import VisibleCatalogue
 from pgmcp.judging import statistics
 from pgmcp.judging.statistics import WithheldText
@@ -37,13 +37,10 @@ from pgmcp.policy.budget import CallBudget
 from pgmcp.policy.facts import Facts
 from pgmcp.policy.refusals import DeniedError, refusal, verbose_plan
 from pgmcp.pool.pool import Pool
-from pgmcp.postgres.driver import Connection
 from pgmcp.postgres.messages import Failure, Outcome, Step
 from pgmcp.postgres.rows import Params, Rows
 from pgmcp.sql import text as sql
 
-_OUT_OF_TIME_SECONDS = 0.05
-"""With less left of a call, it was its deadline that ended the statement."""
 _VERBOSE = "verbose"
 _ANALYZE = "analy"  # a part of each spelling of the option that runs the statement
 
@@ -75,15 +72,15 @@ class ReadOnlyDatabase:
         self._leasing = Leasing(pool, call)
         self._judge = judge
         self._transactions = Transactions(settings, judge, call, policy, trail=trail)
+        self._own = OwnStatements(settings.name, self._leasing, self._transactions, call)
         self._policy = policy
         self._visible: VisibleCatalogue | None = None
         if policy is not None:
             action = policy.policy.canary_action
             self._visible = VisibleCatalogue(
-                policy.policy, self._fetch, lambda canaries: trail.touched(canaries, action)
+                policy.policy, self._own.fetch, lambda canaries: trail.touched(canaries, action)
             )
         self._catalogues = catalogues
-        self._call = call
         self._trail = trail
 
     @property
@@ -97,17 +94,8 @@ class ReadOnlyDatabase:
         return self._settings.label
 
     @property
-    def _errors(self) -> ServerErrors:
-        # Not kept: with a function of ours in it, it would keep the call until the collector comes.
-        return ServerErrors(
-            self._settings.name,
-            lambda steps: self._run(steps, OWN_RESULT_BYTES),
-            lambda: self._call.remaining() < _OUT_OF_TIME_SECONDS,
-        )
-
-    @property
     def _restriction(self) -> Restriction | None:
-        return None if self._policy is None else Restriction(self._policy.policy, self._fetch)
+        return None if self._policy is None else Restriction(self._policy.policy, self._own.fetch)
 
     # -- what tools ask ----------------------------------------------------------------------------
 
@@ -145,7 +133,9 @@ class ReadOnlyDatabase:
         if sql.first_word(text) != "show":
             raise StatementRefusedError("Only SHOW is allowed here", "Begin the text with SHOW.")
         steps = (Step(text, describe=True),)
-        rows = self._rows(text, *self._run(steps, self._settings.max_result_bytes, counted=True))
+        rows = self._rows(
+            text, *self._own.run(steps, self._settings.max_result_bytes, counted=True)
+        )
         if self._most_rows is not None and len(rows.rows) > self._most_rows:
             rows = Rows(rows.columns, rows.rows[: self._most_rows], True, rows.cut_bytes)
         return self._noted_text(rows)
@@ -191,28 +181,15 @@ class ReadOnlyDatabase:
         sql.encode(inner)
         steps, said = self._leasing.run(lambda c: self._transactions.examine(c, reading))
         if isinstance(said, Failure):
-            raise self._errors.refusal(inner, said, steps)
+            raise self._own.errors.refusal(inner, said, steps)
         said.require_harmless()
         return said.facts
 
     def fetch(self, text: str, params: Params = ()) -> Rows:
         """Run a statement of pgmcp's own, past no gate; all of its rows or an error. Of the
         catalogue, what the policy lets be seen."""
-        return (
-            self._fetch(text, params) if self._visible is None else self._visible.read(text, params)
-        )
-
-    def _fetch(self, text: str, params: Params = ()) -> Rows:
-        steps, outcome = self._run(own(text, params), OWN_RESULT_BYTES)
-        if outcome.failure is not None:
-            raise self._errors.of(outcome.failure, steps)
-        reply = outcome.replies[-1]
-        if reply.cut:
-            raise ToolError(
-                f"the catalogue of {self.name} is over {OWN_RESULT_BYTES} bytes",
-                "Name the table, or the schema, that you ask about.",
-            )
-        return Rows(reply.columns, reply.rows)
+        visible = self._visible
+        return self._own.fetch(text, params) if visible is None else visible.read(text, params)
 
     def catalogue(self) -> Catalogue:
         """The tables this principal may see, as they are now."""
@@ -240,7 +217,7 @@ class ReadOnlyDatabase:
         withheld = statistics.withhold(text, judge.views or ())
         if judge.views is None or judge.known(verdict_key(self._policy, withheld.text)) is None:
             # They change when their extension is updated.
-            rows = self._fetch(statistics.VIEWS_SQL).rows
+            rows = self._own.fetch(statistics.VIEWS_SQL).rows
             judge.views = statistics.read_views(
                 [tuple((value or b"").decode() for value in row) for row in rows]
             )
@@ -293,29 +270,16 @@ class ReadOnlyDatabase:
         """What PostgreSQL says against a caller's text when it parses it; nothing of it runs.
         `bare`: it may be a write."""
         gate = "" if bare else sql.GATE
-        steps, outcome = self._run(
-            (Step(gate + text, prefix=len(gate), execute=False),), OWN_RESULT_BYTES
-        )
+        steps, outcome = self._own.run((Step(gate + text, prefix=len(gate), execute=False),))
         return (
-            None if outcome.failure is None else self._errors.refusal(text, outcome.failure, steps)
+            None
+            if outcome.failure is None
+            else self._own.errors.refusal(text, outcome.failure, steps)
         )
 
     def _rows(self, text: str, steps: Sequence[Step], outcome: Outcome) -> Rows:
         if outcome.failure is not None:
-            raise self._errors.refusal(text, outcome.failure, steps)
+            raise self._own.errors.refusal(text, outcome.failure, steps)
         reply = outcome.replies[-1]
         cut_bytes = self._settings.max_result_bytes if reply.cut else None
         return Rows(reply.columns, reply.rows, cut_bytes=cut_bytes)
-
-    def _run(
-        self, steps: Sequence[Step], limit_bytes: int, *, counted: bool = False
-    ) -> tuple[Sequence[Step], Outcome]:
-        """Run the steps as one transaction, in one write; all of its steps, and their outcome."""
-
-        def work(connection: Connection) -> tuple[Sequence[Step], Outcome]:
-            group = [*self._transactions.opening(connection), *steps]
-            return group, connection.run(
-                group, self._call, limit_bytes=limit_bytes, counted=counted
-            )
-
-        return self._leasing.run(work)
