@@ -144,6 +144,10 @@ def test_each_attempt_would_have_told_them_apart_without_the_policy(
         # A question in plain language is about no partition.
         if not (differs or text in no_xml or text.startswith("events_old "))
     ]
+    # The server is used by other tests too: after some, new objects have OIDs past those tried.
+    newest = int(postgres.psql("SELECT max(oid) FROM pg_type", opened.names[0]))
+    tried_oids = "generate_series(16384, 17000)"
+    alike = [text for text in alike if not (tried_oids in text and newest > 17000)]
     assert alike == [], "\n".join(alike)
 
 

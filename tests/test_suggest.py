@@ -11,6 +11,7 @@ import yaml
 
 from pgmcp.audit.recorded import RecordedUse, recorded_use
 from pgmcp.audit.suggestions import grants_of, policy_of
+from tests.databases import eventually
 from tests.observing import call, records, run
 from tests.operated import text_of
 from tests.program import Program, add_token, running, settings_of, write_config
@@ -97,6 +98,7 @@ def test_what_is_suggested_lets_what_was_recorded_pass_and_no_more(
     with running(held, settings_of(postgres, database), policies=policies) as served:
         token = add_token(served.config, "suggested", "suggested")
         lacking = add_token(served.config, "less", "less")
+        assert eventually(lambda: call(served, "get_schema_info", token=lacking).status != 401)
         first = ("query_database", CALLS[0][1])
         for tool, arguments in CALLS:
             reply = call(served, tool, token=token, **arguments)
