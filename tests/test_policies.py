@@ -11,7 +11,7 @@ from pgmcp.config.hours import parse as parse_hours
 from pgmcp.config.patterns import Access, ReadRules, parse
 from pgmcp.config.policies import Policy
 from pgmcp.config.session_settings import parse_settings
-from pgmcp.errors import ConfigError
+from pgmcp.errors import ConfigError, StatementRefusedError
 from pgmcp.policy.absence import disguise, hidden
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.policy.decision import may_read, may_use
@@ -201,6 +201,33 @@ def test_what_a_policy_cannot_say_is_an_error(text: str, problem: str) -> None:
 
 
 # -- hours, networks and limits --------------------------------------------------------------------
+
+
+def test_hours_may_be_one_text() -> None:
+    def hours(text: str) -> object:
+        return configure(f"policies: {{a: {{hours: {text}}}}}").policies["a"].hours
+
+    one = '"Mon-Fri 07:00-19:00 UTC"'
+    assert hours(one) == hours(f"[{one}]") != ()
+    with pytest.raises(ConfigError, match="not of the form"):
+        hours('"always"')
+
+
+def test_a_text_that_holds_every_short_name_is_refused_and_ends() -> None:
+    every = "".join(map(chr, range(0x4E00, 0x9FA6)))
+    text = f"select a from fk /* {every} */"
+    with pytest.raises(StatementRefusedError, match="cannot be told apart"):
+        disguise(text, names_in(text), {"a"})
+
+
+def test_a_name_that_postgresql_cuts_is_put_back_as_it_cuts_it() -> None:
+    name = "a" * 70
+    text = f"select 1 from {name}"
+    other = disguise(text, names_in(text), {name})
+    cut = other.text.split()[-1][:63]
+    assert other.put_back(f'relation "{cut}" does not exist') == (
+        f'relation "{name[:63]}" does not exist'
+    )
 
 
 def at(text: str) -> datetime:

@@ -115,6 +115,34 @@ def test_a_refusal_of_another_use_names_the_column(worlds: Sequence[DatabaseSet]
         assert "is masked" in str(answer(worlds[0], text))
 
 
+HASHED = ActivePolicy(
+    Policy(
+        read=ReadRules((patterns.parse("public.*"),)),
+        mask=masks.parse({"public.users.card": "hash"}),
+    ),
+    b"k" * 32,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT card FROM users UNION ALL VALUES ('4000123412341234')",
+        "SELECT c FROM (SELECT card AS c FROM users UNION ALL SELECT city FROM users) x",
+        "WITH RECURSIVE r(c) AS (SELECT 'x' UNION ALL SELECT card FROM users) SELECT c FROM r",
+        "SELECT (SELECT card FROM users LIMIT 1) UNION ALL SELECT '4000123412341234'",
+    ],
+)
+def test_no_value_of_the_callers_own_is_hashed_beside_a_masked_one(
+    worlds: Sequence[DatabaseSet], text: str
+) -> None:
+    database = worlds[0].database("owner", "main", Call(30), policy=HASHED)
+    ((shown,),) = database.query("SELECT card FROM users LIMIT 1", max_rows=9).rows
+    assert shown is not None and len(shown) == 16
+    with pytest.raises(ToolError, match="is masked"):
+        database.query(text, max_rows=9)
+
+
 def test_the_place_where_a_result_is_cut_tells_nothing_of_masked_values(postgres: Server) -> None:
     name = f"cut_{postgres.version}"
     postgres.create_database(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -256,11 +256,15 @@ NETWORKS = _list(
     'Write a list of addresses or networks, such as ["10.0.0.5", "192.0.2.0/24"].',
     addresses.parse_network,
 )
-HOURS = _list(
+_HOURS_LIST = _list(
     "list of hours",
-    'Write a list such as ["Mon-Fri 07:00-19:00 Europe/Berlin"]; 22:00-06:00 lasts overnight, and '
-    "24:00 is the end of a day.",
+    'Write "Mon-Fri 07:00-19:00 Europe/Berlin", or a list of such texts; 22:00-06:00 lasts '
+    "overnight, and 24:00 is the end of a day.",
     hours.parse,
+)
+HOURS = replace(
+    _HOURS_LIST,
+    of_yaml=lambda value: _HOURS_LIST.of_yaml([value] if isinstance(value, str) else value),
 )
 MASKS = Kind(
     "section of masks",

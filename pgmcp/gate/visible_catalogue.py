@@ -162,11 +162,17 @@ def _listed(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ..
 
 
 def _counted(catalogue: VisibleCatalogue, row: tuple[Value, ...]) -> tuple[Value, ...]:
-    """With one column more than it has, as if one were dropped, so that none is known to be whole;
-    without an estimate that counts the rows of a hidden child, or that row security may hide, and
-    without a hidden parent."""
-    shown = list(row)
+    """As `_told`, with one column more than it has, as if one were dropped, so that none is known
+    to be whole."""
+    shown = list(_told(catalogue, row))
     shown[_COLUMNS] = b"%d" % (int(row[_COLUMNS] or b"0") + 1)
+    return tuple(shown)
+
+
+def _told(catalogue: VisibleCatalogue, row: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Without an estimate that counts the rows of a hidden child, or that row security may hide,
+    and without a hidden parent."""
+    shown = list(row)
     if catalogue.hides_child(row[1], row[2]) or catalogue.is_secured(row[0]):
         shown[_ESTIMATE] = None
     if row[_PARENT] is not None and not catalogue.sees_parents(row[1], row[2]):
@@ -182,7 +188,7 @@ def _named(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...
         hidden = [(_text(row[1]), _text(row[2])) for row in rows.rows]
         canaries = catalogue.policy.canaries
         catalogue.tried(qualified(*name) for name in hidden if canaries.holds_table(*name))
-    return kept
+    return Rows(kept.columns, [_told(catalogue, row) for row in kept.rows])
 
 
 def _shown(catalogue: VisibleCatalogue, text: str, params: tuple[str | None, ...]) -> Rows:

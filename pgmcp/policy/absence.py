@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from pgmcp.config.patterns import is_system
 from pgmcp.config.policies import Policy
-from pgmcp.errors import StatementError, ToolError
+from pgmcp.errors import StatementError, StatementRefusedError, ToolError
 from pgmcp.policy.decision import may_read, may_use
 from pgmcp.policy.facts import UsedRelation
 from pgmcp.policy.names import Names
@@ -25,7 +25,9 @@ from pgmcp.postgres.rows import Rows, Value
 
 _SHORT = 8
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_RARE_LETTERS = "".join(map(chr, range(0x450, 0x460)))  # two bytes each in UTF-8
+_RARE_LETTERS = "".join(map(chr, range(0x4E00, 0x9FA6)))  # three bytes each in UTF-8
+_TRIES = 100
+_NAME_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts a longer name there
 
 NAMES_SQL = """
 SELECT c.oid, NULL FROM pg_catalog.pg_class c
@@ -105,6 +107,7 @@ def disguise(text: str, names: Names, replaced: Iterable[str]) -> Disguise:
         for start, end in names.places.get(name, ()):
             other = others.setdefault(end - start, _other(end - start, text))
             originals[other] = name if end - start == len(name) else text[start:end]
+            originals[_cut(other)] = _cut(originals[other])
             pieces.append((start, end, other))
     parts, at = [], 0
     for start, end, other in sorted(pieces):
@@ -114,9 +117,18 @@ def disguise(text: str, names: Names, replaced: Iterable[str]) -> Disguise:
 
 
 def _other(length: int, text: str) -> str:
-    """A name of so many characters that the text does not hold."""
+    """A name of so many characters that the text does not hold; StatementRefusedError for a text
+    that holds too many of them."""
     letters = _LETTERS if length >= _SHORT else _RARE_LETTERS
-    while True:
+    for _ in range(_TRIES):
         other = "".join(secrets.choice(letters) for _ in range(length))
         if other not in text or length == 0:
             return other
+    raise StatementRefusedError(
+        "the names in this text cannot be told apart", "Leave out the long lists of letters in it."
+    )
+
+
+def _cut(name: str) -> str:
+    """A name as PostgreSQL keeps it."""
+    return name.encode()[:_NAME_BYTES].decode(errors="ignore")

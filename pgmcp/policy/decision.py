@@ -18,7 +18,7 @@ from pgmcp.policy.canaries import used_canaries
 from pgmcp.policy.facts import SET_CONFIG, Facts, UsedRelation
 from pgmcp.policy.masking import common, fits, strongest
 from pgmcp.policy.names import names_in
-from pgmcp.policy.sources import ResultSource
+from pgmcp.policy.sources import UNITED, ResultSource
 from pgmcp.policy.uses import WHOLE_ROW, ColumnUse, RelationUse
 from pgmcp.sql.names import qualified, quoted
 
@@ -161,11 +161,15 @@ def decide(policy: Policy, facts: Facts, words: frozenset[str], *, explains: boo
     by_policy = [
         [_result_mask(rules, facts, sources) for sources in results] for rules in policy.mask.each
     ]
+    shown = [pair for masks in by_policy for pair in zip(results, masks, strict=True)]
+    # Beside rows of the caller's own, which are hashed too, a hash tells whether values are equal.
+    united = [s for s, mask in shown if UNITED in s and mask is not None and mask[0].kind == "hash"]
+    if compared := [_full_name_of(facts, source) for each in united for source in each - {UNITED}]:
+        return Decision(Denial(DenialReason.MASK, min(compared)), canaries=canaries)
     misfits = [
         _full_name_of(facts, source)
-        for masks in by_policy
-        for sources, mask in zip(results, masks, strict=True)
-        for source in (sources if mask is not None and not fits(*mask) else ())
+        for sources, mask in shown
+        for source in (sources - {UNITED} if mask is not None and not fits(*mask) else ())
     ]
     if misfits:
         return Decision(Denial(DenialReason.MISFIT, min(misfits)), canaries=canaries)
@@ -190,7 +194,7 @@ def _result_mask(
     """How a result column is shown, by the masks of one policy, that has its values from these
     columns."""
     masks: list[tuple[Mask, str]] = []
-    for oid, attribute, children in sources:
+    for oid, attribute, children in sources - {UNITED}:
         relation = facts.relations[oid]
         column = relation.columns.get(attribute)
         mask = None if column is None else _mask_in(rules, relation, column, children=children)

@@ -18,6 +18,9 @@ from pgmcp.policy.query_tree import (
 ResultSource = tuple[int, int, bool]
 """A column: relation and attribute, and whether the relation's children count too."""
 
+UNITED: ResultSource = (0, 0, False)
+"""In the place of a column: the rows of several queries are put after each other."""
+
 
 def result_columns(queries: Queries, query: Node) -> tuple[frozenset[ResultSource], ...]:
     """The sources of each column of a query's result, views among them; none where a column is
@@ -37,6 +40,8 @@ def _sources(queries: Queries, query: Node, column: int) -> frozenset[ResultSour
         followed.add((id(query), column))
         operations = list(all_nodes_in(query.fields.get("setOperations")))
         outputs += [(branch, column) for branch in queries.branches(query, operations)]
+        if operations:
+            sources.add(UNITED)
         expressions = [] if operations else _expressions(query, column)
         while expressions:
             node, around = expressions.pop()
