@@ -21,6 +21,9 @@ T = TypeVar("T")
 ListKind = Literal["tools", "resources", "resourceTemplates", "prompts"]
 """What is listed; also the name of the list in a result."""
 
+ListPages = Mapping[str | None, Constant]
+"""The pages of a list by their cursors, that of the first being None."""
+
 PAGE_ENTRIES = 200
 """How many entries a page of a list has at most."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -43,22 +46,22 @@ class Registry:
         self.resource_list = [_resource(each) for each in self.resources.fixed.values()]
         self.template_list = [_template(each) for each in self.resources.templates.values()]
         self.prompt_list = [_prompt(prompt) for prompt in self.prompts.values()]
-        modern: dict[ListKind, list[JsonObject]] = {
-            "tools": self.tool_list,
-            "resources": self.resource_list,
-            "resourceTemplates": self.template_list,
-            "prompts": self.prompt_list,
+        modern: dict[ListKind, ListPages] = {
+            "tools": _pages("tools", self.tool_list),
+            "resources": _pages("resources", self.resource_list),
+            "resourceTemplates": _pages("resourceTemplates", self.template_list),
+            "prompts": _pages("prompts", self.prompt_list),
         }
-        legacy = modern | {"tools": [_for_legacy(entry) for entry in self.tool_list]}
-        self._pages: dict[Era, dict[ListKind, Mapping[str | None, Constant]]] = {
-            "modern": {kind: pages(kind, entries) for kind, entries in modern.items()},
-            "legacy": {kind: pages(kind, entries) for kind, entries in legacy.items()},
+        legacy_tools = [_for_legacy(entry) for entry in self.tool_list]
+        self._lists: dict[Era, dict[ListKind, ListPages]] = {
+            "modern": modern,
+            "legacy": modern | {"tools": _pages("tools", legacy_tools)},
         }
 
     def listed(self, kind: ListKind, era: Era, cursor: str | None = None) -> Constant | None:
         """The members of a list's result, the same for each caller of an era: the first page, or
         that of a cursor. None for a cursor of no list that there is."""
-        return self._pages[era][kind].get(cursor)
+        return self._lists[era][kind].get(cursor)
 
     @property
     def completes(self) -> bool:
@@ -67,22 +70,21 @@ class Registry:
         return of_prompts or any(each.completers for each in self.resources.templates.values())
 
 
-def pages(kind: str, entries: Sequence[JsonObject]) -> Mapping[str | None, Constant]:
-    """The pages of a list by their cursors, that of the first being None.
-
-    A cursor says nothing to a client, and belongs to the very list that it was made for.
-    """
+def _pages(kind: ListKind, entries: Sequence[JsonObject]) -> ListPages:
+    """The pages of a list."""
     starts = range(0, max(1, len(entries)), PAGE_ENTRIES)
-    whole = repr(entries).encode(errors="surrogatepass")
-    cursors = [
-        hashlib.sha256(b"%s %d %s" % (kind.encode(), start, whole)).hexdigest()[:24]
-        for start in starts[1:]
-    ]
+    cursors = [_cursor(kind, entries, start) for start in starts[1:]]
     listed: dict[str | None, Constant] = {}
     for start, cursor, following in zip(starts, [None, *cursors], [*cursors, None], strict=True):
         members = {kind: list(entries[start : start + PAGE_ENTRIES])}
         listed[cursor] = Constant(members | ({"nextCursor": following} if following else {}))
     return listed
+
+
+def _cursor(kind: ListKind, entries: Sequence[JsonObject], start: int) -> str:
+    """Text that says nothing to a client, and belongs to the very list that it is made for."""
+    listed = f"{kind} {start} {entries!r}".encode(errors="surrogatepass")
+    return hashlib.sha256(listed).hexdigest()[:24]
 
 
 def output_schema(tool: Tool) -> JsonObject | None:
