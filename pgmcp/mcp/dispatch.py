@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from pgmcp.auth.principal import anonymous_may
@@ -26,7 +27,7 @@ from pgmcp.errors import (
     UnauthorizedError,
 )
 from pgmcp.mcp import legacy, modern
-from pgmcp.mcp.feature import Context
+from pgmcp.mcp.feature import Context, ResourceIndex
 from pgmcp.mcp.methods import SHARED, Later, Served
 from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.request_state import RequestStates
@@ -117,10 +118,10 @@ class Dispatcher:
         self._server = Server(registry, server_version, states)
         self._observer = observer if observer is not None else Unobserved()
         self._clock = clock
-        self._registry = registry
-        self._named: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-            "tools/call": ("name", registry.tools),
-            "prompts/get": ("name", registry.prompts),
+        self._named: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
+            "tools/call": ("name", partial(_name_among, registry.tools)),
+            "resources/read": ("uri", partial(_name_of_resource, registry.resources)),
+            "prompts/get": ("name", partial(_name_among, registry.prompts)),
         }
 
     def answer(
@@ -165,15 +166,21 @@ class Dispatcher:
     def _names(self, request: Request) -> tuple[str, str]:
         """The method, and the tool, resource or prompt, as far as they are known here."""
         method = request.method
-        if method == "resources/read":
-            uri = request.params.get("uri")
-            resource = self._registry.resources.find(uri) if isinstance(uri, str) else None
-            return method, OTHER if resource is None else resource.name
         if method not in self._named:
             return method if method in _METHODS else OTHER, ""
-        parameter, known = self._named[method]
-        name = request.params.get(parameter)
-        return method, name if isinstance(name, str) and name in known else OTHER
+        parameter, name_of = self._named[method]
+        asked = request.params.get(parameter)
+        name = name_of(asked) if isinstance(asked, str) else None
+        return method, OTHER if name is None else name
+
+
+def _name_among(features: Mapping[str, object], name: str) -> str | None:
+    return name if name in features else None
+
+
+def _name_of_resource(resources: ResourceIndex, uri: str) -> str | None:
+    resource = resources.find(uri)
+    return None if resource is None else resource.name
 
 
 def _shielded(request: Request, context: Context, serve: Callable[[], Served]) -> Answer:
