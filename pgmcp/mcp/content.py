@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pgmcp.rpc.jsonrpc import JsonObject
 
@@ -32,35 +32,34 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class _Media:
+    """Bytes that a client shows or plays. `kind`: the type of the content block."""
+
+    data: bytes
+    mime_type: str
+    audience: tuple[Audience, ...] = ()
+    priority: float | None = None
+    kind: ClassVar[str]
+
+    def encoded(self) -> JsonObject:
+        """Its content block."""
+        data = b64encode(self.data).decode("ascii")
+        block = {"type": self.kind, "data": data, "mimeType": self.mime_type}
+        return _annotated(block, self.audience, self.priority)
+
+
+class Image(_Media):
     """An image; most clients show PNG and JPEG, few SVG."""
 
-    data: bytes
-    mime_type: str
-    audience: tuple[Audience, ...] = ()
-    priority: float | None = None
-
-    def encoded(self) -> JsonObject:
-        """Its content block."""
-        data = b64encode(self.data).decode("ascii")
-        block = {"type": "image", "data": data, "mimeType": self.mime_type}
-        return _annotated(block, self.audience, self.priority)
+    __slots__ = ()
+    kind = "image"
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
+class Audio(_Media):
     """Sound (from 2025-03-26 on)."""
 
-    data: bytes
-    mime_type: str
-    audience: tuple[Audience, ...] = ()
-    priority: float | None = None
-
-    def encoded(self) -> JsonObject:
-        """Its content block."""
-        data = b64encode(self.data).decode("ascii")
-        block = {"type": "audio", "data": data, "mimeType": self.mime_type}
-        return _annotated(block, self.audience, self.priority)
+    __slots__ = ()
+    kind = "audio"
 
 
 @dataclass(frozen=True, slots=True)
