@@ -48,8 +48,7 @@ def serve(
         _check_headers(request, method, headers)
     _check_version(meta_of(request.params)[VERSION_KEY])
     if request.method == "server/discover":
-        discovery = _complete(server, _discovery(server), _DISCOVER_TTL_MS)
-        return discovery | {"_meta": {_SERVER_INFO: server.introduction()}}
+        return _wrapped(server.introduction(), _discovery(server), _DISCOVER_TTL_MS)
     if method is None:
         raise MethodNotFoundError(f"method not found: {request.method[:100]}")
     try:
@@ -74,15 +73,16 @@ def _complete(server: Server, members: Members, ttl_ms: int | None) -> Members:
     if isinstance(members, Constant):
         # Of one server: its registry, which keeps the lists, is no other's.
         if (whole := members.kept.get("complete")) is None:
-            whole = members.kept["complete"] = Constant(_wrapped(server, members, ttl_ms))
+            whole = members.kept["complete"] = Constant(_wrapped(server.info(), members, ttl_ms))
         return whole
-    return _wrapped(server, members, ttl_ms)
+    return _wrapped(server.info(), members, ttl_ms)
 
 
-def _wrapped(server: Server, members: Members, ttl_ms: int | None) -> Members:
+def _wrapped(info: Members, members: Members, ttl_ms: int | None) -> Members:
+    """A complete result; `info` is what the server says of itself in it."""
     # Private: what a caller may see depends on who it is.
     caching = {} if ttl_ms is None else {"ttlMs": ttl_ms, "cacheScope": "private"}
-    meta = {"_meta": {_SERVER_INFO: server.info()}}
+    meta = {"_meta": {_SERVER_INFO: info}}
     return {"resultType": "complete"} | members | caching | meta
 
 
