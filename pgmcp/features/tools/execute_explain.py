@@ -76,19 +76,20 @@ def run(args: Args, context: Context) -> Result:
         )
     database = database_of(context, args.database, args.timeout_seconds)
     try:
-        shown, plans = _explain(database, args)
-        outstanding = [line for each in plans for line in findings(each)]
+        shown, plans = _plans(database, args)
+        lines = [line for each in plans for line in findings(each)]
         measured = any("Actual Loops" in each["Plan"] for each in plans)
-        structured = plain({"plans": plans, "findings": outstanding, "measured": measured})
+        # Here, since a plan that is nested too deeply for this is one that cannot be read.
+        structured = plain({"plans": plans, "findings": lines, "measured": measured})
     except RecursionError:  # hundreds of subqueries inside one another
         raise ToolError(
             "the plan is nested too deeply to be read", "Use fewer subqueries inside one another."
         ) from None
-    remarks = _remarks(outstanding, measured=measured, analyze=args.analyze)
+    remarks = _remarks(lines, measured=measured, analyze=args.analyze)
     return text("\n\n".join([heading(database, args.query), shown, remarks]), structured)
 
 
-def _explain(database: Database, args: Args) -> tuple[str, list[plan.PlanNode]]:
+def _plans(database: Database, args: Args) -> tuple[str, list[plan.PlanNode]]:
     """The plan as it is shown, and the plans as data."""
     if args.format in ("yaml", "xml"):
         shown = _explained(database, args, args.format.upper(), analyze=args.analyze)
@@ -109,15 +110,14 @@ def _explained(database: Database, args: Args, form: str, *, analyze: bool) -> s
     return "\n".join((row[0] or b"").decode("utf-8", "backslashreplace") for row in rows.rows)
 
 
-def _remarks(outstanding: list[str], *, measured: bool, analyze: bool) -> str:
+def _remarks(lines: list[str], *, measured: bool, analyze: bool) -> str:
     basis = "measured" if measured else "from estimates"
-    lines = outstanding or ["Nothing."]
+    remarks = [f"What stands out ({basis}):", *(f"- {line}" for line in lines or ["Nothing."])]
     if not analyze:
-        lines = [
-            *lines,
-            "analyze=true would run the query and compare the estimates with what happens.",
-        ]
-    return "\n".join([f"What stands out ({basis}):", *(f"- {line}" for line in lines)])
+        remarks.append(
+            "- analyze=true would run the query and compare the estimates with what happens."
+        )
+    return "\n".join(remarks)
 
 
 TOOL = Tool(
