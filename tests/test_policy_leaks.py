@@ -23,6 +23,7 @@ from pgmcp.config.policies import Policy
 from pgmcp.features import tools
 from pgmcp.features.all import ALL
 from pgmcp.mcp.feature import Context
+from pgmcp.mcp.registry import Registry
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.selftest.attempt import Attempt, parse
 from pgmcp.selftest.policy_trials import (
@@ -57,7 +58,9 @@ HIDDEN = {
 
 
 def context(databases: OneDatabase) -> Context:
-    return Context(local(databases.names()), databases.call, databases, resources=ALL.index)
+    return Context(
+        local(databases.names()), databases.call, databases, resources=Registry(ALL).resources
+    )
 
 
 @dataclass(frozen=True)

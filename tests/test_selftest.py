@@ -19,6 +19,7 @@ from pgmcp.features import tools
 from pgmcp.features.all import ALL
 from pgmcp.gate.databases import require_safe_role
 from pgmcp.mcp.feature import Context
+from pgmcp.mcp.registry import Registry
 from pgmcp.postgres.connector import Connector
 from pgmcp.rpc.schema import arg, build
 from pgmcp.selftest import derived, runner
@@ -43,7 +44,9 @@ def prepared(postgres: Server, database: str) -> Iterator[str]:
 
 
 def context(databases: OneDatabase) -> Context:
-    return Context(local(databases.names()), databases.call, databases, resources=ALL.index)
+    return Context(
+        local(databases.names()), databases.call, databases, resources=Registry(ALL).resources
+    )
 
 
 def run(database: DatabaseSettings) -> dict[str, list[Ending]]:

@@ -21,6 +21,7 @@ from pgmcp.gate import port
 from pgmcp.gate.databases import DatabaseSet
 from pgmcp.mcp.content import Text
 from pgmcp.mcp.feature import Context, Tool
+from pgmcp.mcp.registry import Registry
 from pgmcp.mcp.result import Result
 from pgmcp.policy.active import ActivePolicy
 from pgmcp.rpc.schema import build
@@ -31,6 +32,7 @@ from tools.postgres import Server
 _numbers = itertools.count(1)
 
 PRINCIPAL: Principal = local(("main",))
+RESOURCES = Registry(ALL).resources
 
 
 def configured(
@@ -83,7 +85,7 @@ class Calls:
     @property
     def context(self) -> Context:
         call = Call(30)
-        return Context(PRINCIPAL, call, Reach(self._pools, call, self.policy), resources=ALL.index)
+        return Context(PRINCIPAL, call, Reach(self._pools, call, self.policy), resources=RESOURCES)
 
     def __call__(self, tool: Tool, **arguments: Any) -> str:
         """The text of a call that succeeds."""

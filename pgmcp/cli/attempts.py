@@ -15,6 +15,7 @@ from pgmcp.config.databases import DatabaseSettings
 from pgmcp.features import tools
 from pgmcp.features.all import ALL
 from pgmcp.mcp.feature import Context
+from pgmcp.mcp.registry import Registry
 from pgmcp.selftest.attempt import AttemptFamily
 from pgmcp.selftest.runner import AttemptResult, Ending, OneDatabase, run
 
@@ -39,7 +40,7 @@ def attempt_all(database: DatabaseSettings, console: Console) -> int:
 def tool_context(databases: OneDatabase) -> Context:
     """What the tools of attempts run in."""
     principal = local(databases.names())
-    return Context(principal, databases.call, databases, resources=ALL.index)
+    return Context(principal, databases.call, databases, resources=Registry(ALL).resources)
 
 
 def family_lines(family: AttemptFamily, endings: Sequence[Ending]) -> list[str]:

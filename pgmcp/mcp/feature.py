@@ -161,14 +161,6 @@ class FeatureSet:
     templates: tuple[ResourceTemplate, ...] = ()
     prompts: tuple[Prompt, ...] = ()
 
-    @property
-    def index(self) -> ResourceIndex:
-        """Its resources and templates by their URIs."""
-        return ResourceIndex(
-            {each.uri: each for each in self.resources},
-            {each.uri_template: each for each in self.templates},
-        )
-
 
 class Databases(Protocol):
     """The databases a principal may reach."""
